@@ -1,2 +1,37 @@
-//! The command-line tool of stampede.
-fn main() {}
+//! The command-line tool of stampede: see many identical calls become one.
+
+mod demo;
+mod failure;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Many identical calls, one execution.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    terminal::choose_colour();
+    let ending = match command {
+        Command::Demo(options) => demo::run(&options),
+    };
+    match ending {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::complain(&failure);
+            failure.exit_code()
+        }
+    }
+}

@@ -1,1 +1,50 @@
-//! Attributes.
+//! The attributes of stampede.
+//!
+//! Depend on `stampede-runtime`, which re-exports them: its documentation tells what each of them does, with examples that run.
+//! The way of every attribute through this crate is the same: tokens → [`args::Args`] and [`item::Item`] (what was
+//! written) → [`model::Model`] (what will be built; every rule between the two) → [`expand::expand`] (tokens, without a question).
+
+mod args;
+mod body;
+mod errors;
+mod expand;
+mod item;
+mod key;
+mod model;
+mod types;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use proc_macro2::TokenStream;
+
+use crate::args::Args;
+use crate::errors::Errors;
+use crate::item::Item;
+use crate::model::Model;
+use crate::words::Attribute;
+
+/// Shares one execution between the concurrent calls of an `async fn` that have equal arguments and, with `ttl`, its
+/// result with later calls. See `stampede_runtime` for the arguments and for what a shared call promises.
+#[proc_macro_attribute]
+pub fn coalesce(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    decorate(Attribute::Coalesce, args.into(), item.into()).into()
+}
+
+/// Shares calls as `#[coalesce]` does, keyed by the normalised content of chosen arguments (`fields`): texts that differ
+/// in case, white space or Unicode form only are equal. See `stampede_runtime` for the arguments.
+#[proc_macro_attribute]
+pub fn coalesce_by_content(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    decorate(Attribute::CoalesceByContent, args.into(), item.into()).into()
+}
+
+fn decorate(attribute: Attribute, args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let args = Args::parse(attribute, args, &mut errors);
+    let model = Item::parse(attribute, item.clone(), &mut errors).map(|item| Model::new(args, item, &mut errors));
+    match errors.finish(model) {
+        Ok(model) => expand::expand(&model),
+        Err(report) => report.with_item(item),
+    }
+}

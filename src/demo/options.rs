@@ -1,0 +1,85 @@
+//! The options of `stampede demo`, and what they mean together.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, value_parser};
+
+/// Send the same stampede of calls without and with the attribute, and compare
+///
+/// Starts a slow, paid, rate-limited HTTP API on a loopback port and sends it concurrent calls through a real client:
+/// first through a plain function, then through the same function under an attribute of stampede. Each half has two
+/// rounds with the same traffic, a cold one and a repeat; the rate limit starts afresh in every round.
+///
+/// Nothing leaves this machine.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXITS_AND_JSON)]
+pub(crate) struct Options {
+    /// Callers at once: for each city [default: 10], or in all with --prompts [default: 50]
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=50))]
+    pub(crate) threads: Option<u16>,
+
+    /// How many cities the callers ask for, 1 to 5
+    #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u8).range(1..=5))]
+    pub(crate) cities: u8,
+
+    /// Ask for completions of the prompts in FILE instead, one prompt a line
+    ///
+    /// Earlier lines are asked for more often (Zipf, exponent 1.1, fixed seed). Empty lines are skipped, and so are
+    /// lines that repeat an earlier one up to case and spacing. Shared with `coalesce_by_content`.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "cities")]
+    pub(crate) prompts: Option<PathBuf>,
+
+    /// Calls in a round, 1 to 10000 (with --prompts)
+    #[arg(short, long, value_name = "N", default_value_t = 200, requires = "prompts",
+          value_parser = value_parser!(u16).range(1..=10_000))]
+    pub(crate) requests: u16,
+
+    /// Pause between the two halves until Enter is pressed
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+
+    /// Clear the stored results before the second round, so that it is as cold as the first
+    ///
+    /// Without it, the second round of the half with the attribute is served from memory.
+    #[arg(short, long)]
+    pub(crate) flush: bool,
+
+    /// Show a row for every city or prompt
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// What to print at the end
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+/// What to print at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs; the fields are described below
+    Json,
+}
+
+const EXITS_AND_JSON: &str = "\
+Exit codes:
+    0  every caller was answered, with one call per key and cold round
+    1  the verdict is bad, or something failed
+    2  the options are wrong
+  130  interrupted
+
+JSON fields:
+  workload       kind (cities, prompts), keys, callers; rounds, cold_rounds and
+                 requests of each half
+  upstream       latency_ms, burst (calls let through in a round), price_usd
+  without, with  requests, answered, refused (by the rate limit), failed;
+                 calls (that reached the API), calls_saved, calls_per_key_max,
+                 savings_rate (0 to 1); hits (served from memory), waits (joined
+                 a call in flight), mean_wait_ms; latency_ms with p50, p99, max
+                 (of answered requests); cost_usd, duration_ms
+  stats          what stampede counted itself, by function
+  verdict        one_call_per_key, all_answered
+  keys           a list: key; without, with (requests, calls, refused, hits,
+                 waits, mean_wait_ms)
+A time is null where there was nothing to measure.";

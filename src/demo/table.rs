@@ -1,0 +1,217 @@
+//! The report for people: what happens, the two halves side by side, and the verdict in a sentence.
+
+use std::cmp::Reverse;
+use std::fmt::{Display, Write as _};
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::plan::{Kind, Plan};
+use super::report::{Comparison, Report};
+use super::tally::{Half, dollars};
+use super::traffic::Way;
+use super::upstream;
+use crate::terminal;
+
+/// Rows of the table by key; the rest is only counted.
+const KEYS_MAX: usize = 20;
+/// How wide a table may be where there is no terminal to ask.
+const COLUMNS_MAX: u16 = 80;
+
+/// The columns that figures take up in the table by key, with four digits in each.
+const FIGURES_COLUMNS: u16 = 56;
+
+/// A rule below the header, nothing between the columns.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
+
+/// What is about to happen.
+pub(crate) fn introduction(plan: &Plan, flush: bool) -> String {
+    let (callers, requests, keys) = (plan.callers, plan.requests.len(), plan.questions.len());
+    let traffic = match plan.kind {
+        Kind::Cities => format!("{} at once ask for {}", count(callers, "caller"), count(keys, "city")),
+        Kind::Prompts => {
+            format!("{} send {} of {}", count(callers, "caller"), count(requests, "request"), count(keys, "prompt"))
+        }
+    };
+    let rounds = if flush { "two cold rounds" } else { "a cold round, then a repeat" };
+    let (latency, cost) = (upstream::LATENCY.as_millis(), price(dollars(plan.kind.price_cents())));
+    let burst = plan.burst();
+    format!(
+        "{traffic}: {rounds}.\n\
+         A call takes about {latency} ms and costs {cost}; the rate limit allows {burst} a round.\n\n"
+    )
+}
+
+/// The comparison and the verdict; with `verbose`, a row for each key as well.
+pub(crate) fn draw(report: &Report, verbose: bool) -> String {
+    let after_the_bars = if terminal::is_watched() { "\n" } else { "" };
+    let mut page = format!("{after_the_bars}{}\n", comparison(report).trim_fmt());
+    if verbose {
+        let _ = writeln!(page, "\n{}", by_key(report).trim_fmt());
+        let left_out = report.keys.len().saturating_sub(KEYS_MAX);
+        if left_out > 0 {
+            let _ = writeln!(page, "… and {} that fewer asked for", count(left_out, report.workload.kind.one()));
+        }
+    }
+    let _ = writeln!(page, "\n{}", verdict(report));
+    page
+}
+
+fn comparison(report: &Report) -> Table {
+    let one = report.workload.kind.one();
+    let mut table = table(["", Way::Without.title(), Way::With.title()]);
+    let mut row = |label: &str, show: fn(&Half) -> Cell| {
+        table.add_row([Cell::new(label), show(&report.without), show(&report.with)]);
+    };
+    row("requests", |half| Cell::new(half.all.requests));
+    row("calls to the API", |half| Cell::new(half.all.calls));
+    row("calls saved", |half| match half.calls_saved {
+        0 => nothing(),
+        saved => good(format!("{saved} ({:.0}%)", half.savings_rate * 100.0)),
+    });
+    row(&format!("most calls for one {one}"), |half| Cell::new(half.calls_per_key_max));
+    row("hits: served from memory", |half| some(half.all.hits));
+    row("waits: joined a call in flight", |half| some(half.all.waits));
+    row("mean wait", |half| time(half.all.mean_wait_ms));
+    row("latency p50", |half| time(half.latency_ms.p50));
+    row("latency p99", |half| time(half.latency_ms.p99));
+    row("latency max", |half| time(half.latency_ms.max));
+    row("refused by the rate limit", |half| match half.all.refused {
+        0 => nothing(),
+        refused => bad(refused),
+    });
+    row("cost", |half| Cell::new(price(half.cost_usd)));
+    table
+}
+
+fn by_key(report: &Report) -> Table {
+    let mut table = table([
+        report.workload.kind.one(),
+        "requests",
+        "calls\nwithout",
+        "refused\nwithout",
+        "calls\nwith",
+        "hits\nwith",
+        "waits\nwith",
+        "mean\nwait",
+    ]);
+    let key_columns = table.width().unwrap_or(COLUMNS_MAX).saturating_sub(FIGURES_COLUMNS).max(12);
+    let mut keys: Vec<_> = report.keys.iter().collect();
+    keys.sort_by_key(|key| Reverse(key.with.requests));
+    for Comparison { key, without, with } in keys.into_iter().take(KEYS_MAX) {
+        table.add_row([
+            Cell::new(console::truncate_str(&printable(key), key_columns.into(), "…")),
+            Cell::new(with.requests),
+            Cell::new(without.calls),
+            some(without.refused),
+            Cell::new(with.calls),
+            some(with.hits),
+            some(with.waits),
+            time(with.mean_wait_ms),
+        ]);
+    }
+    table
+}
+
+fn verdict(report: &Report) -> String {
+    let Report { with, workload, .. } = report;
+    let one = workload.kind.one();
+    let became = format!("{} became {}", count(with.all.requests, "request"), count(with.all.calls, "call"));
+    if report.judge().is_err() {
+        return format!("{} {became}.", console::style("✘").red().bold());
+    }
+    let each = if workload.cold_rounds == 1 { "one per" } else { "one in each round per" };
+    let mark = console::style("✔").green().bold();
+    let line = console::style(workload.kind.attribute()).cyan();
+    format!("{mark} {became}: {each} {one}. The difference is one line:\n\n      {line}")
+}
+
+/// An empty table in our style: the first column for words, the others for figures.
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    if !table.is_tty() {
+        table.set_width(COLUMNS_MAX);
+    }
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+        column.set_padding((2, 0));
+    }
+    if let Some(words) = table.column_mut(0) {
+        words.set_cell_alignment(CellAlignment::Left);
+        words.set_padding((0, 0));
+    }
+    table
+}
+
+fn good(figure: impl Display) -> Cell {
+    painted(Cell::new(figure), Color::Green)
+}
+
+fn bad(figure: impl Display) -> Cell {
+    painted(Cell::new(figure), Color::Red)
+}
+
+fn painted(cell: Cell, color: Color) -> Cell {
+    if terminal::has_colour() { cell.fg(color).add_attribute(Attribute::Bold) } else { cell }
+}
+
+fn some(figure: u64) -> Cell {
+    if figure == 0 { nothing() } else { Cell::new(figure) }
+}
+
+fn nothing() -> Cell {
+    Cell::new("–")
+}
+
+fn time(milliseconds: Option<f64>) -> Cell {
+    match milliseconds {
+        None => nothing(),
+        Some(ms) if ms < 1.0 => Cell::new(format!("{:.0} µs", ms * 1000.0)),
+        Some(ms) => Cell::new(format!("{ms:.0} ms")),
+    }
+}
+
+fn price(amount: f64) -> String {
+    format!("${amount:.2}")
+}
+
+/// `1 call`, `2 calls`, `3 cities`
+fn count(number: impl TryInto<u64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    match one.strip_suffix('y') {
+        _ if number == 1 => format!("1 {one}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {one}s"),
+    }
+}
+
+/// A prompt is somebody else's text: nothing in it may steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_is_shown_is_the_line_that_runs() {
+        let source = include_str!("functions.rs");
+        for kind in [Kind::Cities, Kind::Prompts] {
+            assert!(source.lines().any(|line| line == kind.attribute()), "{} is not in functions.rs", kind.attribute());
+        }
+    }
+
+    #[test]
+    fn escape_sequences_in_a_prompt_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\u{9b}c\r\n"), "a [31mb c  ");
+    }
+
+    #[test]
+    fn numbers_agree_with_their_nouns() {
+        assert_eq!(
+            [count(1_usize, "city"), count(2_usize, "city"), count(0_usize, "call")],
+            ["1 city", "2 cities", "0 calls"]
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! The decorated function: tokens → [`Item`]. The signature is parsed and judged; the body stays raw tokens.
+
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::{FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Token, Type, Visibility};
+use syn::parse_quote;
+
+use crate::body;
+use crate::errors::Errors;
+use crate::types::{self, Passing};
+use crate::words::Attribute;
+
+/// A function that can be shared, as it was written.
+pub(crate) struct Item {
+    pub(crate) attributes: Vec<syn::Attribute>,
+    pub(crate) visibility: Visibility,
+    pub(crate) signature: Signature,
+    pub(crate) receiver: Option<SelfInput>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) output: Type,
+    pub(crate) body: Group,
+}
+
+/// A receiver.
+pub(crate) struct SelfInput {
+    pub(crate) written: Receiver,
+    pub(crate) passing: SelfPassing,
+}
+
+/// How the flight comes to own `self`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SelfPassing {
+    /// `self`, `self: Arc<Self>`.
+    Value,
+    /// `&self`: a clone.
+    Reference,
+    /// `self: &Arc<Self>`.
+    Pointer,
+}
+
+/// An argument.
+pub(crate) struct Input {
+    /// Its name in signatures: the author's or, where the pattern is more than a name, ours.
+    pub(crate) name: Ident,
+    /// What the body calls it, if that is more than `name`: `mut n`, `(a, b)`.
+    pub(crate) pattern: Option<Pat>,
+    pub(crate) attributes: Vec<syn::Attribute>,
+    pub(crate) ty: Type,
+    pub(crate) passing: Passing,
+}
+
+impl Input {
+    /// The name as people write it in `skip` and `fields`.
+    pub(crate) fn plain_name(&self) -> String {
+        self.name.unraw().to_string()
+    }
+}
+
+impl Item {
+    /// Reads the function and reports all that is wrong with its signature.
+    pub(crate) fn parse(attribute: Attribute, tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
+        let parsed = (|input: ParseStream| parse_function(attribute, input)).parse2(tokens);
+        let (mut attributes, visibility, signature, body) = errors.keep(parsed)?;
+        check_modifiers(attribute, &attributes, &signature, errors);
+        let (inner, tokens) = body::split_inner_attributes(body.stream());
+        attributes.extend(inner);
+        let mut braces = Group::new(Delimiter::Brace, tokens);
+        braces.set_span(body.span());
+
+        let lifetimes: Vec<Lifetime> = signature.generics.lifetimes().map(|param| param.lifetime.clone()).collect();
+        if let Some(named) = body::first_lifetime(body.stream(), &lifetimes) {
+            errors.at(&named, format!("`{named}` ends with the call, and the body outlives it; leave the lifetime out here"));
+        }
+        let output = check_output(&signature, errors);
+        let receiver = signature.receiver().map(|receiver| SelfInput::new(receiver, errors));
+        let mut inputs = Vec::new();
+        for argument in &signature.inputs {
+            if let FnArg::Typed(argument) = argument {
+                inputs.push(Input::new(inputs.len(), argument, errors));
+            }
+        }
+        Some(Item { attributes, visibility, signature, receiver, inputs, output, body: braces })
+    }
+
+    pub(crate) fn input(&self, name: &Ident) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.plain_name() == name.unraw().to_string())
+    }
+}
+
+fn parse_function(
+    attribute: Attribute,
+    input: ParseStream,
+) -> Result<(Vec<syn::Attribute>, Visibility, Signature, Group)> {
+    let attributes = input.call(syn::Attribute::parse_outer)?;
+    let visibility = input.parse()?;
+    let starts_function = [
+        input.peek(Token![const]) && !input.peek2(syn::Ident),
+        input.peek(Token![async]),
+        input.peek(Token![unsafe]) && !input.peek2(Token![impl]) && !input.peek2(Token![trait]),
+        input.peek(Token![extern]) && !input.peek2(Token![crate]),
+        input.peek(Token![fn]),
+    ];
+    if !starts_function.contains(&true) {
+        return Err(input.error(format!("{attribute} goes on an `async fn`")));
+    }
+    let signature: Signature = input.parse()?;
+    match input.parse()? {
+        TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => {
+            Ok((attributes, visibility, signature, body))
+        }
+        other => Err(syn::Error::new(
+            other.span(),
+            format!("{attribute} goes on a function with a body; in a trait, on its implementations"),
+        )),
+    }
+}
+
+fn check_modifiers(attribute: Attribute, attributes: &[syn::Attribute], signature: &Signature, errors: &mut Errors) {
+    let is_ours = |path: &syn::Path| {
+        path.segments.last().is_some_and(|last| Attribute::ALL.iter().any(|ours| last.ident == ours.name()))
+    };
+    if let Some(second) = attributes.iter().find(|attribute| is_ours(attribute.path())) {
+        errors.at(second, format!("a function takes one of these attributes, and {attribute} is here already"));
+    }
+    if let Some(constness) = &signature.constness {
+        errors.at(constness, "a `const fn` cannot wait for others; leave `const` out");
+    }
+    if let Safety::Unsafe(unsafety) = &signature.safety {
+        errors.at(unsafety, "callers that share one execution cannot each uphold the promises of an `unsafe fn`; wrap it in a safe one");
+    }
+    if let Some(abi) = &signature.abi {
+        errors.at(abi, "callers from other languages cannot await; leave `extern` out");
+    }
+    if let Some(variadic) = &signature.variadic {
+        errors.at(variadic, "variable arguments have no key; name them");
+    }
+    if signature.asyncness.is_none() {
+        let output = signature.output.to_token_stream().to_string();
+        if output.contains("Future") {
+            errors.at(
+                &signature.output,
+                format!(
+                    "{attribute} needs an `async fn`, and this returns a future already; annotate an inherent `async fn` \
+                     and call it from here"
+                ),
+            );
+        } else {
+            errors.at(signature.fn_token, format!("{attribute} needs an `async fn`; write `async` here"));
+        }
+    }
+}
+
+fn check_output(signature: &Signature, errors: &mut Errors) -> Type {
+    let ReturnType::Type(_, output) = &signature.output else {
+        return parse_quote!(());
+    };
+    if types::borrows(output) {
+        errors.at(
+            output,
+            "a shared result outlives the call that it would borrow from; return an owned type, such as `String` or `Arc<_>`",
+        );
+    } else if signature.asyncness.is_some() && types::has_impl_trait(output) {
+        errors.at(output, "a shared result is kept under its type, so the type needs a name; write it instead of `impl`");
+    }
+    (**output).clone()
+}
+
+impl SelfInput {
+    fn new(written: &Receiver, errors: &mut Errors) -> SelfInput {
+        let passing = match &written.kind {
+            ReceiverKind::Reference(_, _, mutability) => {
+                if mutability.is_some() {
+                    errors.at(written, "callers that share one execution cannot lend it `&mut self`; take `&self`");
+                }
+                SelfPassing::Reference
+            }
+            ReceiverKind::Typed(_, ty) => typed_receiver(ty, written, errors),
+            _ => SelfPassing::Value,
+        };
+        SelfInput { written: written.clone(), passing }
+    }
+}
+
+fn typed_receiver(ty: &Type, written: &Receiver, errors: &mut Errors) -> SelfPassing {
+    match ty {
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            errors.at(written, "callers that share one execution cannot lend it `&mut Self`; take `&self`");
+            SelfPassing::Reference
+        }
+        Type::Reference(reference) => match &*reference.elem {
+            Type::Path(path) if path.path.is_ident("Self") => SelfPassing::Reference,
+            _ => SelfPassing::Pointer,
+        },
+        _ => {
+            if types::borrows(ty) {
+                errors.at(written, "the flight outlives this borrow and cannot own it; take `&self` or `self: Arc<Self>`");
+            }
+            SelfPassing::Value
+        }
+    }
+}
+
+impl Input {
+    fn new(position: usize, argument: &syn::PatType, errors: &mut Errors) -> Input {
+        if let Some(cfg) = argument.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {
+            errors.at(cfg, "an argument that is not always there has no place in the key; put `cfg` on the function");
+        }
+        let (name, pattern) = match &*argument.pat {
+            Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
+                (pat.ident.clone(), pat.mutability.is_some().then(|| (*argument.pat).clone()))
+            }
+            pattern => (format_ident!("arg{position}", span = Span::mixed_site()), Some(pattern.clone())),
+        };
+        let passing = Passing::of(&argument.ty, errors);
+        Input { name, pattern, attributes: argument.attrs.clone(), ty: (*argument.ty).clone(), passing }
+    }
+}

@@ -1,0 +1,245 @@
+//! What tells calls apart: `key`, `fields`, `skip` and the arguments → one key expression.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::{Error, Expr, ExprReference, LitStr, Result, Token};
+
+use crate::args::{Args, KeyArg, STEPS};
+use crate::errors::{Errors, list, suggest};
+use crate::item::{Input, Item, SelfPassing};
+use crate::types::Passing;
+use crate::words::Attribute;
+
+/// The key expression, every part a reference, and what it is made of.
+pub(crate) struct Key {
+    pub(crate) shape: Shape,
+    pub(crate) mentions: Mentions,
+}
+
+pub(crate) enum Shape {
+    /// A tuple, compared as it is.
+    Parts(Vec<TokenStream>),
+    /// A readable text with one placeholder for each value.
+    Text(LitStr, Vec<TokenStream>),
+    /// Named fields, compared by their content.
+    Content(Steps, Vec<(String, TokenStream)>),
+}
+
+/// Which of [`STEPS`] are taken, in that order.
+pub(crate) type Steps = [bool; STEPS.len()];
+
+/// The companion's functions take what the key mentions and no more.
+#[derive(Default)]
+pub(crate) struct Mentions {
+    pub(crate) receiver: bool,
+    /// By position among the arguments.
+    pub(crate) inputs: BTreeSet<usize>,
+}
+
+impl Key {
+    pub(crate) fn new(args: &Args, item: &Item, errors: &mut Errors) -> Key {
+        match &args.key {
+            Some(KeyArg::Parts(parts)) => Key::of_parts(parts, item),
+            Some(KeyArg::Text(text)) => Key::of_text(text, item, errors),
+            None => Key::of_arguments(args, item, errors),
+        }
+    }
+
+    fn of_parts(parts: &[Expr], item: &Item) -> Key {
+        let mut mentions = Mentions::default();
+        for part in parts {
+            mentions.scan(part.to_token_stream(), item);
+        }
+        Key { shape: Shape::Parts(parts.iter().map(|part| part_reference(part, item)).collect()), mentions }
+    }
+
+    fn of_text(text: &LitStr, item: &Item, errors: &mut Errors) -> Key {
+        let (format, values) = errors.keep(placeholders(text, item)).unwrap_or_default();
+        let mut mentions = Mentions::default();
+        for value in &values {
+            mentions.scan(value.clone(), item);
+        }
+        Key { shape: Shape::Text(LitStr::new(&format, text.span()), values), mentions }
+    }
+
+    fn of_arguments(args: &Args, item: &Item, errors: &mut Errors) -> Key {
+        for name in args.fields.iter().flatten().chain(&args.skip) {
+            if let Err(message) = find(&name.unraw().to_string(), item) {
+                errors.at(name, message);
+            }
+        }
+        let listed = |names: &[Ident], plain: &str| names.iter().any(|name| name.unraw() == plain);
+        let counts = |plain: &str| match &args.fields {
+            Some(fields) => listed(fields, plain),
+            None => !listed(&args.skip, plain),
+        };
+        let mut mentions = Mentions::default();
+        let mut parts = Vec::new();
+        if let Some(receiver) = &item.receiver
+            && counts("self")
+        {
+            if args.word("fields").is_none() {
+                errors.at(&receiver.written, how_to_say_self(args.attribute));
+            }
+            mentions.receiver = true;
+            parts.push(("self".to_owned(), self_reference(item)));
+        }
+        for (position, input) in item.inputs.iter().enumerate().filter(|(_, input)| counts(&input.plain_name())) {
+            mentions.inputs.insert(position);
+            parts.push((input.plain_name(), input_reference(input)));
+        }
+        let shape = match args.attribute {
+            Attribute::Coalesce => Shape::Parts(parts.into_iter().map(|(_, part)| part).collect()),
+            Attribute::CoalesceByContent => Shape::Content(steps(args.normalize.as_deref()), parts),
+        };
+        Key { shape, mentions }
+    }
+}
+
+/// `self` is never silently in or out of a key.
+fn how_to_say_self(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Coalesce => "say what of `self` tells calls apart, as in `key(self.id, …)`, or that nothing does: `skip(self)`",
+        Attribute::CoalesceByContent => "say whether `self` counts: name it in `fields(self, …)`, or leave it out with `skip(self)`",
+    }
+}
+
+fn steps(chosen: Option<&[Ident]>) -> Steps {
+    STEPS.map(|step| chosen.is_none_or(|chosen| chosen.iter().any(|name| name == step)))
+}
+
+fn self_reference(item: &Item) -> TokenStream {
+    let receiver = item.receiver.as_ref().expect("asked for only where there is one");
+    let word = receiver.written.self_token;
+    match receiver.passing {
+        SelfPassing::Reference | SelfPassing::Pointer => quote!(#word),
+        SelfPassing::Value => quote!(&#word),
+    }
+}
+
+fn input_reference(input: &Input) -> TokenStream {
+    let name = &input.name;
+    match input.passing {
+        Passing::Reference => quote!(#name),
+        Passing::Value | Passing::OptionalReference => quote!(&#name),
+    }
+}
+
+/// A part of `key(…)`; what is a reference already needs no second `&`.
+fn part_reference(part: &Expr, item: &Item) -> TokenStream {
+    if let Expr::Path(path) = part
+        && let Some(name) = path.path.get_ident()
+    {
+        match item.input(name) {
+            Some(input) if input.passing == Passing::Reference => return quote!(#part),
+            None if name == "self" && item.receiver.is_some() => return self_reference(item),
+            _ => {}
+        }
+    }
+    let (and_token, expr) = (Token![&](Span::mixed_site()), Box::new(part.clone()));
+    ExprReference { attrs: Vec::new(), and_token, mutability: None, expr }.into_token_stream()
+}
+
+impl Mentions {
+    /// Adds the arguments that an expression names: as words, or inside a text such as `"{id}"`.
+    fn scan(&mut self, expression: TokenStream, item: &Item) {
+        let mut dots = 0;
+        for token in expression {
+            let is_field = dots == 1;
+            dots = 0;
+            match token {
+                TokenTree::Group(group) => self.scan(group.stream(), item),
+                TokenTree::Punct(dot) if dot.as_char() == '.' => dots = 1 + usize::from(is_field),
+                TokenTree::Ident(word) if !is_field => self.add(&word.unraw().to_string(), item),
+                TokenTree::Literal(text) => self.scan_text(&text, item),
+                _ => {}
+            }
+        }
+    }
+
+    fn scan_text(&mut self, literal: &Literal, item: &Item) {
+        let Ok(text) = syn::parse2::<LitStr>(literal.to_token_stream()) else { return };
+        let text = text.value();
+        for inside in text.split('{').skip(1) {
+            let end = inside.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(inside.len());
+            self.add(&inside[..end], item);
+        }
+    }
+
+    fn add(&mut self, plain_name: &str, item: &Item) {
+        self.receiver |= plain_name == "self" && item.receiver.is_some();
+        self.inputs.extend(item.inputs.iter().position(|input| input.plain_name() == plain_name));
+    }
+}
+
+/// The argument `plain_name` as an expression, or a sentence that says what there is.
+fn find(plain_name: &str, item: &Item) -> std::result::Result<Ident, String> {
+    let receiver = item.receiver.as_ref().map(|receiver| Ident::new("self", receiver.written.self_token.span));
+    let names = receiver.into_iter().chain(item.inputs.iter().map(|input| input.name.clone()));
+    let names: Vec<(String, Ident)> = names.map(|name| (name.unraw().to_string(), name)).collect();
+    if let Some((_, name)) = names.iter().find(|(known, _)| known == plain_name) {
+        return Ok(name.clone());
+    }
+    let function = &item.signature.ident;
+    let known = || names.iter().map(|(known, _)| known.as_str());
+    Err(match suggest(plain_name, known()) {
+        Some(meant) => format!("`{function}` has no argument `{plain_name}`; did you mean `{meant}`?"),
+        None if names.is_empty() => format!("`{function}` has no argument `{plain_name}`; it has none at all"),
+        None => format!("`{function}` has no argument `{plain_name}`; it has {}", list(known())),
+    })
+}
+
+/// Splits `"user:{user.id:>8}"` into `"user:{:>8}"` and `user.id`: a format text of Rust takes names, but no fields.
+fn placeholders(text: &LitStr, item: &Item) -> Result<(String, Vec<TokenStream>)> {
+    let error = |message: String| Error::new(text.span(), message);
+    let source = text.value();
+    let (mut format, mut values, mut rest) = (String::new(), Vec::new(), source.as_str());
+    while let Some(brace) = rest.find(['{', '}']) {
+        format.push_str(&rest[..brace]);
+        rest = &rest[brace..];
+        if let Some(after) = rest.strip_prefix("{{").or_else(|| rest.strip_prefix("}}")) {
+            format.push_str(&rest[..2]);
+            rest = after;
+            continue;
+        }
+        let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let Some((inside, after)) = inside else {
+            return Err(error("a brace without its other half; write `{{` or `}}` for the character itself".to_owned()));
+        };
+        let (name, spec) = inside.split_once(':').map_or((inside, ""), |(name, _)| (name, &inside[name.len()..]));
+        values.push(place(name.trim(), text, item).map_err(error)?);
+        format.push('{');
+        format.push_str(spec);
+        format.push('}');
+        rest = after;
+    }
+    format.push_str(rest);
+    Ok((format, values))
+}
+
+/// `user.id` in a placeholder, as an expression at the text's place.
+fn place(path: &str, text: &LitStr, item: &Item) -> std::result::Result<TokenStream, String> {
+    let mut names = path.split('.');
+    let first = names.next().unwrap_or_default();
+    let is_name = |name: &str| syn::parse_str::<TokenTree>(name).is_ok_and(|token| matches!(token, TokenTree::Ident(_)));
+    let is_index = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_name(first) || !names.clone().all(|name| is_name(name) || is_index(name)) {
+        return Err(format!(
+            "`{{{path}}}` is not an argument or a field of one, such as `{{id}}` or `{{user.id}}`; for anything else write `key(…)`"
+        ));
+    }
+    let mut argument = find(first, item)?;
+    argument.set_span(argument.span().located_at(text.span()));
+    let fields = names.map(|name| -> TokenTree {
+        let mut field = match name.parse() {
+            Ok(index) => TokenTree::from(Literal::u32_unsuffixed(index)),
+            Err(_) => Ident::new(name, text.span()).into(),
+        };
+        field.set_span(text.span());
+        field
+    });
+    Ok(quote!(#argument #(.#fields)*))
+}

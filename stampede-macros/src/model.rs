@@ -1,0 +1,169 @@
+//! What will be built: [`Args`] + [`Item`] → [`Model`]. Every rule between arguments, and between an argument and the
+//! function, lives here.
+
+use proc_macro2::{Ident, Literal, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::Path;
+use syn::spanned::Spanned;
+
+use crate::args::{Args, Time};
+use crate::body;
+use crate::errors::Errors;
+use crate::item::Item;
+use crate::key::Key;
+use crate::types;
+
+/// One shared function, complete and legal.
+pub(crate) struct Model {
+    pub(crate) runtime: Runtime,
+    pub(crate) item: Item,
+    /// The policy, evaluated at the first call.
+    pub(crate) options: Vec<Setting>,
+    /// What depends on the type of the result.
+    pub(crate) hooks: Vec<Setting>,
+    pub(crate) key: Key,
+    pub(crate) companion: Companion,
+}
+
+/// A call of a builder's method.
+pub(crate) struct Setting {
+    pub(crate) method: Ident,
+    pub(crate) value: TokenStream,
+}
+
+/// Where the site stands and who can ask about it.
+pub(crate) enum Companion {
+    /// Inside the function; nobody.
+    None,
+    /// A struct beside a free function.
+    Struct(Ident),
+    /// Associated functions that begin with this prefix.
+    Siblings(Ident),
+}
+
+/// The path of the runtime as this crate knows it.
+pub(crate) struct Runtime(Path);
+
+impl Runtime {
+    /// Its one door, as if written at `span`.
+    pub(crate) fn private(&self, span: Span) -> TokenStream {
+        let Runtime(path) = self;
+        let located = path.to_token_stream().into_iter().map(|mut token| {
+            token.set_span(token.span().located_at(span));
+            token
+        });
+        let located: TokenStream = located.collect();
+        quote_spanned!(span=> #located::__private)
+    }
+}
+
+impl Model {
+    pub(crate) fn new(args: Args, item: Item, errors: &mut Errors) -> Model {
+        check(&args, errors);
+        let key = Key::new(&args, &item, errors);
+        let companion = companion(&args, &item, errors);
+        let runtime = Runtime(args.krate.clone().unwrap_or_else(|| syn::parse_quote!(::stampede_runtime)));
+        Model { options: options(&args, &runtime), hooks: hooks(&args, &runtime), runtime, item, key, companion }
+    }
+}
+
+/// Rules between arguments.
+fn check(args: &Args, errors: &mut Errors) {
+    if args.word("ttl").is_none() {
+        for (word, does) in [("capacity", "bounds"), ("cache_if", "chooses")] {
+            if let Some(at) = args.word(word) {
+                errors.at(at, format!("`{word}` {does} what is kept, and without `ttl` nothing is; add `ttl = \"5m\"`, or remove it"));
+            }
+        }
+    }
+    if args.word("key").is_some()
+        && let Some(skip) = args.word("skip")
+    {
+        errors.at(skip, "`key` names all that counts, so there is nothing to skip; keep one of the two");
+    }
+    if args.word("fields").is_some()
+        && let Some(skip) = args.word("skip")
+    {
+        errors.at(skip, "`fields` names all that counts, so there is nothing to skip; keep one of the two");
+    }
+}
+
+/// Whether and where a companion can stand.
+fn companion(args: &Args, item: &Item, errors: &mut Errors) -> Companion {
+    let method = args.word("method");
+    let name = &item.signature.ident;
+    if let (Some(method), Some(_)) = (method, &item.receiver) {
+        errors.at(method, format!("`{name}` takes `self`, so it is known to be a method; remove `method`"));
+    }
+    let stands_in_impl = method.is_some() || item.receiver.is_some();
+    let companion = match &args.companion {
+        Some(none) if none == "none" => Companion::None,
+        Some(prefix) if stands_in_impl => Companion::Siblings(prefix.clone()),
+        Some(name) => Companion::Struct(name.clone()),
+        None if stands_in_impl => Companion::None,
+        None => Companion::Struct(name.clone()),
+    };
+    if let Companion::Struct(_) = companion {
+        let mut tokens = item.signature.to_token_stream();
+        item.body.to_tokens(&mut tokens);
+        if let Some(found) = body::first_self_type(tokens) {
+            errors.at(found, format!("`Self` says that `{name}` stands in an `impl`, where no companion fits; say so: `method`"));
+        }
+    }
+    if !matches!(companion, Companion::None)
+        && let Some(input) = item.inputs.iter().find(|input| types::has_impl_trait(&input.ty))
+    {
+        errors.at(
+            &input.ty,
+            "the companion must name this type: write a generic instead of `impl`, or leave the companion out with `companion = none`",
+        );
+    }
+    companion
+}
+
+fn options(args: &Args, runtime: &Runtime) -> Vec<Setting> {
+    let time = |time: &Option<Time>| match time {
+        Some(Time::Fixed(time)) => {
+            let private = runtime.private(Span::mixed_site());
+            let seconds = Literal::u64_unsuffixed(time.as_secs());
+            let nanos = Literal::u32_unsuffixed(time.subsec_nanos());
+            Some(quote!(#private::Duration::new(#seconds, #nanos)))
+        }
+        Some(Time::Computed(expression)) => Some(expression.to_token_stream()),
+        Some(Time::OfValue(_)) | None => None,
+    };
+    let values = [
+        ("namespace", args.namespace.as_ref().map(ToTokens::to_token_stream)),
+        ("ttl", time(&args.ttl)),
+        ("capacity", args.capacity.as_ref().map(ToTokens::to_token_stream)),
+        ("timeout", time(&args.timeout)),
+        ("wait", time(&args.wait)),
+        ("max_concurrent", args.max_concurrent.as_ref().map(ToTokens::to_token_stream)),
+        ("finish_abandoned", args.finish_abandoned.then(TokenStream::new)),
+    ];
+    let setting = |(method, value): (&str, Option<TokenStream>)| {
+        let at = args.word(method).map_or_else(Span::mixed_site, |word| Span::mixed_site().located_at(word.span()));
+        Some(Setting { method: Ident::new(method, at), value: value? })
+    };
+    values.into_iter().filter_map(setting).collect()
+}
+
+fn hooks(args: &Args, runtime: &Runtime) -> Vec<Setting> {
+    let mut hooks = Vec::new();
+    let mut set = |method: &str, at: Span, value: TokenStream| {
+        hooks.push(Setting { method: Ident::new(method, Span::mixed_site().located_at(at)), value });
+    };
+    if let Some(predicate) = &args.cache_if {
+        set("cache_if", predicate.span(), quote!(#predicate));
+    }
+    if let Some(Time::OfValue(closure)) = &args.ttl {
+        set("ttl", closure.span(), quote!(#closure));
+    }
+    // Each of these can end a call without a result. One is enough to ask for: a mistake is reported once.
+    let refusing = ["timeout", "wait", "max_concurrent"].into_iter().find_map(|word| args.word(word));
+    if let Some(word) = refusing {
+        let private = runtime.private(word.span());
+        set("refuse", word.span(), quote_spanned!(word.span()=> #private::refuse));
+    }
+    hooks
+}

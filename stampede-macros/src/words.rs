@@ -1,0 +1,103 @@
+//! The words of the grammar, which attribute takes which, and the words of other systems.
+
+use std::fmt;
+
+use crate::errors::{list, suggest};
+
+/// Which attribute is being expanded. All take the same path and differ in the arguments that they allow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attribute {
+    Coalesce,
+    CoalesceByContent,
+}
+
+impl Attribute {
+    pub(crate) const ALL: &[Attribute] = &[Attribute::Coalesce, Attribute::CoalesceByContent];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Attribute::Coalesce => "coalesce",
+            Attribute::CoalesceByContent => "coalesce_by_content",
+        }
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`#[{}]`", self.name())
+    }
+}
+
+/// One argument of the attributes.
+pub(crate) struct Word {
+    pub(crate) name: &'static str,
+    /// How it is written, for messages.
+    pub(crate) example: &'static str,
+    taken_by: &'static [Attribute],
+}
+
+const fn word(name: &'static str, example: &'static str, taken_by: &'static [Attribute]) -> Word {
+    Word { name, example, taken_by }
+}
+
+const ALL: &[Attribute] = Attribute::ALL;
+
+static WORDS: &[Word] = &[
+    word("ttl", "ttl = 60", ALL),
+    word("namespace", "namespace = \"weather\"", ALL),
+    word("key", "key(user.id)` or `key = \"user:{id}\"", &[Attribute::Coalesce]),
+    word("fields", "fields = [topic, context]", &[Attribute::CoalesceByContent]),
+    word("normalize", "normalize(case, trim)` or `normalize = none", &[Attribute::CoalesceByContent]),
+    word("skip", "skip(client)", ALL),
+    word("capacity", "capacity = 1000", ALL),
+    word("cache_if", "cache_if = |page| page.complete", ALL),
+    word("timeout", "timeout = \"10s\"", ALL),
+    word("wait", "wait = \"2s\"", ALL),
+    word("max_concurrent", "max_concurrent = 8", ALL),
+    word("on_abandon", "on_abandon = \"finish\"", ALL),
+    word("companion", "companion = Name` or `companion = none", ALL),
+    word("method", "method", ALL),
+    word("crate", "crate = my_crate::stampede_runtime", ALL),
+];
+
+/// Words that people bring from other systems, and what to write here.
+static FOREIGN: &[(&[&str], &str)] = &[
+    (&["maxsize", "max_size", "size", "limit"], "here it is `capacity`"),
+    (&["ttl_secs", "ttl_seconds", "ttl_millis", "time", "expire", "expiry"], "here it is `ttl`, such as `ttl = \"1m30s\"`"),
+    (&["content_fields"], "here it is `fields`"),
+    (&["key_fn", "key_func", "key_builder", "convert"], "write the expressions of the key: `key(user.id)`"),
+    (&["ignore", "exclude"], "here it is `skip`"),
+    (&["ns", "prefix", "key_prefix", "name"], "here it is `namespace`"),
+    (&["max_concurrency", "concurrency"], "here it is `max_concurrent`"),
+    (&["lock_timeout", "max_poll_time"], "how long a caller waits is `wait`"),
+    (&["condition"], "here it is `cache_if`"),
+    (&["sync_writes", "sync_lock"], "one execution per key is always on; remove it"),
+    (&["result", "cache_err", "cache_error", "skip_cache_on_error"], "an `Err` is shared and never kept; remove it"),
+    (&["option", "cache_none", "none_ttl"], "`None` is a value; to keep `Some` only write `cache_if = |value| value.is_some()`"),
+    (&["redis_client", "embed_fn", "backend_url"], "what a whole program shares is not an argument of the attribute; remove it"),
+];
+
+impl Word {
+    /// The word `name`, if `attribute` takes it; else a sentence that says what to write.
+    pub(crate) fn find(attribute: Attribute, name: &str) -> Result<&'static Word, String> {
+        let Some(word) = WORDS.iter().find(|word| word.name == name) else {
+            return Err(unknown(attribute, name));
+        };
+        if word.taken_by.contains(&attribute) {
+            return Ok(word);
+        }
+        let takers: Vec<String> = word.taken_by.iter().map(ToString::to_string).collect();
+        Err(format!("`{name}` is an argument of {}, not of {attribute}", takers.join(" and ")))
+    }
+}
+
+fn unknown(attribute: Attribute, name: &str) -> String {
+    if let Some((_, advice)) = FOREIGN.iter().find(|(words, _)| words.contains(&name)) {
+        return format!("unknown argument `{name}`; {advice}");
+    }
+    let known = || WORDS.iter().filter(|word| word.taken_by.contains(&attribute)).map(|word| word.name);
+    match suggest(name, known()) {
+        Some(meant) => format!("unknown argument `{name}`; did you mean `{meant}`?"),
+        None => format!("unknown argument `{name}`; {attribute} takes {}", list(known())),
+    }
+}

@@ -1,0 +1,98 @@
+//! Monotonic time for expiry: cheap where it is read on every hit, controllable where tests pause it.
+
+use std::time::Duration;
+
+/// A point on the process's monotonic clock. Only differences and comparisons mean anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Before every other moment: what expires then was never alive.
+    pub(crate) const PAST: Moment = Moment(0);
+
+    #[inline]
+    pub(crate) fn now() -> Moment {
+        Moment(imp::now())
+    }
+
+    /// This moment moved by `span`; a span longer than the clock lasts means "never".
+    pub(crate) fn after(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_add(imp::units(span)))
+    }
+}
+
+/// Measures one execution, on the same clock that a test may have paused.
+pub(crate) struct Stopwatch(imp::Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch(imp::Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// With debug assertions or the `test-util` feature, tokio's clock: it stands still and jumps with
+/// `tokio::time::pause` and `advance`. About 24 ns a look.
+#[cfg(any(debug_assertions, feature = "test-util"))]
+mod imp {
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    pub(super) use tokio::time::Instant;
+
+    pub(super) fn now() -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let now = Instant::now();
+        // One unit ahead of `PAST`, so that nothing that lives expires there.
+        units(now.saturating_duration_since(*START.get_or_init(|| now))) + 1
+    }
+
+    pub(super) fn units(span: Duration) -> u64 {
+        u64::try_from(span.as_nanos()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+/// Otherwise the kernel's coarse clock (`CLOCK_MONOTONIC_COARSE` on Linux): 2–4 ns a look, one to ten
+/// milliseconds of grain, no ticking thread of ours.
+#[cfg(not(any(debug_assertions, feature = "test-util")))]
+mod imp {
+    use std::time::Duration;
+
+    pub(super) use std::time::Instant;
+
+    #[inline]
+    pub(super) fn now() -> u64 {
+        // `Instant::now` would also store into a process-wide cell, which every core would fight for.
+        coarsetime::Instant::now_without_cache_update().as_ticks()
+    }
+
+    pub(super) fn units(span: Duration) -> u64 {
+        // A tick is 2^-32 s, so the clock holds 136 years.
+        const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 / 2);
+        coarsetime::Duration::from(span.min(LONGEST)).as_ticks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_move_forward_and_saturate() {
+        let now = Moment::now();
+        assert!(now > Moment::PAST);
+        assert!(now.after(Duration::from_millis(1)) > now);
+        assert!(now.after(Duration::MAX) > now.after(Duration::from_secs(3600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn follows_the_paused_clock() {
+        let before = Moment::now();
+        assert_eq!(before, Moment::now());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(before.after(Duration::from_secs(5)), Moment::now());
+    }
+}

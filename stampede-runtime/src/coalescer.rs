@@ -1,0 +1,455 @@
+//! From a key to its flight, in this process: hit, join, or lead.
+
+use std::any::Any;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use tokio::runtime::{self, Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::evict::{Queues, Resident};
+use crate::flight::{Ending, Node, Rare, View};
+use crate::key::{Key, Look};
+use crate::nest::{self, Edge};
+use crate::policy::Policy;
+use crate::registry;
+use crate::share::Share;
+use crate::stats::{Counters, Stats, count};
+use crate::table::{Locked, Table};
+
+/// Everything that one function (one instantiation of it) shares between its calls.
+pub(crate) struct Coalescing<K, S: Share> {
+    /// So that a hit, which needs none, does not have to count references.
+    me: Weak<Self>,
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    table: Flights<K, S>,
+    hasher: RandomState,
+    pub(crate) counters: Counters,
+    pub(crate) permits: Option<Arc<Semaphore>>,
+}
+
+type Flights<K, S> = Table<Node<K, S>, Queues<Node<K, S>>>;
+type Shard<'a, K, S> = Locked<'a, Node<K, S>, Queues<Node<K, S>>>;
+
+/// Why somebody boards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An ordinary call.
+    Call,
+    /// A value newer than any that is kept or under way.
+    Refresh,
+    /// The flight this caller was on has been abandoned. Counted already.
+    Again,
+}
+
+/// What a caller finds.
+pub(crate) enum Boarded<K: Key, S: Share> {
+    /// A kept value.
+    Hit(S::Output),
+    /// A flight in the air.
+    Joined(Seat<K, S>),
+    /// Nothing: this caller's body is to run, on this runtime.
+    First(Seat<K, S>, Handle),
+    /// To wait would be to wait for oneself.
+    Circle(Arc<Coalescing<K, S>>),
+}
+
+/// A shard for about so many values: fewer would make the queues' tenth too small to tell one-time values apart.
+const VALUES_PER_SHARD: usize = 4096;
+
+impl<K: Key, S: Share> Coalescing<K, S> {
+    pub(crate) fn new(name: Arc<str>, policy: Policy) -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = (policy.capacity / VALUES_PER_SHARD).clamp(1, 4 * cores).next_power_of_two();
+        let capacity = policy.capacity.div_ceil(shards);
+        Arc::new_cyclic(|me| Coalescing {
+            me: me.clone(),
+            name,
+            table: Table::new(shards, || Queues::new(capacity)),
+            hasher: RandomState::default(),
+            counters: Counters::default(),
+            permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
+            policy,
+        })
+    }
+
+    pub(crate) fn me(&self) -> Arc<Self> {
+        self.me.upgrade().expect("whoever calls a method holds a reference")
+    }
+
+    #[inline]
+    fn hash(&self, look: &impl Look) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        look.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Boards a call. A hit takes no lock, allocates nothing and counts no reference.
+    #[inline]
+    pub(crate) fn board<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
+        let hash = self.hash(look);
+        let mut in_the_air = None;
+        let hit = self.table.find(hash, |node| {
+            if look.is(&node.key) {
+                match node.view() {
+                    View::Fresh(value) => {
+                        node.residence().warm();
+                        return Some(S::value(value));
+                    }
+                    View::InTheAir => in_the_air = Some(Arc::clone(node)),
+                    View::Over => (),
+                }
+            }
+            None
+        });
+        if let Some(output) = hit {
+            self.counters.cache_hits.add_one();
+            return Boarded::Hit(output);
+        }
+        self.board_miss(hash, look, Purpose::Call, in_the_air)
+    }
+
+    /// Boards for a value that must begin after this moment.
+    pub(crate) fn board_refresh<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
+        self.board_miss(self.hash(look), look, Purpose::Refresh, None)
+    }
+
+    /// Boards for a caller whose flight was abandoned.
+    pub(crate) fn board_again(&self, node: &Node<K, S>) -> Boarded<K, S> {
+        self.board_miss(node.hash(), &Again(&node.key), Purpose::Again, None)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn board_miss<L: Look<Own = K>>(
+        &self,
+        hash: u64,
+        look: &L,
+        purpose: Purpose,
+        in_the_air: Option<Arc<Node<K, S>>>,
+    ) -> Boarded<K, S> {
+        let (runtime, home) = here();
+        if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {
+            return self.joined(node, purpose);
+        }
+        // Made before the lock is taken: owning a key runs the user's code.
+        let is_refresh = purpose == Purpose::Refresh;
+        let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
+        let found = self.table.with(hash, |shard| {
+            let mut hit = None;
+            let mut join = None;
+            let mut over = Vec::new();
+            shard.find(hash, |node| {
+                if look.is(&node.key) {
+                    match node.view() {
+                        View::Fresh(_) if !is_refresh => hit = Some(Arc::clone(node)),
+                        View::Fresh(_) => (),
+                        // What began before the refresh was asked for is not what it asked for.
+                        View::InTheAir if is_refresh && !node.is_refresh => over.push(Arc::clone(node)),
+                        View::InTheAir if join.is_some() || !node.moves_for(home) => (),
+                        View::InTheAir if node.take_seat() => join = Some(Arc::clone(node)),
+                        View::InTheAir | View::Over => over.push(Arc::clone(node)),
+                    }
+                }
+                None::<()>
+            });
+            for node in over {
+                remove(shard, &node);
+                shard.discard(node);
+            }
+            if hit.is_none() && join.is_none() && runtime.is_some() {
+                shard.insert(hash, Arc::clone(&fresh));
+            }
+            (hit, join)
+        });
+        match (found, runtime) {
+            ((Some(node), join), _) => {
+                // A seat taken on the way to a kept value is given back like any other.
+                drop(join.map(|node| self.seat(node, Due::Nothing)));
+                match node.ending() {
+                    Some(Ending::Value { value, .. }) => {
+                        if purpose == Purpose::Call {
+                            self.counters.cache_hits.add_one();
+                        }
+                        Boarded::Hit(S::value(value))
+                    }
+                    _ => unreachable!("a fresh node holds a value, and an ending never changes"),
+                }
+            }
+            ((None, Some(node)), _) => self.joined(node, purpose),
+            ((None, None), Some(runtime)) => {
+                self.counters.in_flight.fetch_add(1, Relaxed);
+                let due = if purpose == Purpose::Call { Due::Leader } else { Due::Nothing };
+                let mut seat = self.seat(fresh, due);
+                // A flight that nobody else has seen waits for nobody, so it closes no circle.
+                seat.edge = nest::wait_for(seat.node.id()).ok().flatten();
+                Boarded::First(seat, runtime)
+            }
+            ((None, None), None) => panic!(
+                "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` \
+                 or `#[tokio::test]`",
+                self.name
+            ),
+        }
+    }
+
+    fn joined(&self, node: Arc<Node<K, S>>, purpose: Purpose) -> Boarded<K, S> {
+        match nest::wait_for(node.id()) {
+            Ok(edge) => {
+                let due = match purpose {
+                    Purpose::Call if self.permits.is_some() => Due::Joiner,
+                    Purpose::Call => {
+                        self.counters.coalesce_hits.add_one();
+                        Due::Nothing
+                    }
+                    Purpose::Refresh | Purpose::Again => Due::Nothing,
+                };
+                let mut seat = self.seat(node, due);
+                seat.edge = edge;
+                Boarded::Joined(seat)
+            }
+            Err(nest::Circle) => {
+                drop(self.seat(node, Due::Nothing));
+                if purpose == Purpose::Call {
+                    count(&self.counters.bypassed);
+                }
+                Boarded::Circle(self.me())
+            }
+        }
+    }
+
+    fn seat(&self, node: Arc<Node<K, S>>, due: Due) -> Seat<K, S> {
+        Seat { coalescing: self.me(), node, place: None, edge: None, due }
+    }
+
+    /// Ends a flight, unless it has ended: keeps its value or frees its key, then wakes everyone. `stop`: the body may
+    /// still be running.
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<S>, stop: bool) -> bool {
+        let kept = matches!(ending, Ending::Value { expires, .. } if expires > Moment::PAST);
+        if !node.end(ending) {
+            return false;
+        }
+        self.table.with(node.hash(), |shard| if kept { self.keep(shard, node) } else { remove(shard, node) });
+        self.counters.in_flight.fetch_sub(1, Relaxed);
+        node.disembark(stop);
+        registry::a_flight_ended();
+        true
+    }
+
+    /// Makes a landed node a kept value, if it is still in the table.
+    fn keep(&self, shard: &mut Shard<'_, K, S>, node: &Arc<Node<K, S>>) {
+        let hash = node.hash();
+        let mut is_there = false;
+        let mut older = Vec::new();
+        shard.find(hash, |other| {
+            if Arc::ptr_eq(other, node) {
+                is_there = true;
+            } else if other.key == node.key && !matches!(other.view(), View::InTheAir) {
+                older.push(Arc::clone(other));
+            }
+            None::<()>
+        });
+        if !is_there {
+            return;
+        }
+        for node in older {
+            remove(shard, &node);
+            shard.discard(node);
+        }
+        shard.extra().admit(node);
+        let mut passed = Vec::new();
+        while let Some(victim) = shard.extra().victim(|node| passed.push(node)) {
+            remove(shard, &victim);
+            shard.discard(victim);
+            count(&self.counters.evictions);
+        }
+        for node in passed {
+            shard.discard(node);
+        }
+    }
+
+    /// The value that a call would be answered with from memory.
+    pub(crate) fn peek<L: Look<Own = K>>(&self, look: &L) -> Option<S::Output> {
+        self.table.find(self.hash(look), |node| match node.view() {
+            View::Fresh(value) if look.is(&node.key) => Some(S::value(value)),
+            _ => None,
+        })
+    }
+
+    /// Keeps a value as though a body had just returned it. Flights of the key that are in the air will not be kept.
+    pub(crate) fn insert<L: Look<Own = K>>(&self, look: &L, value: S::Value, expires: Moment) {
+        let hash = self.hash(look);
+        let node = Arc::new(Node::landed(look.own(), hash, Ending::Value { value, expires }));
+        self.table.with(hash, |shard| {
+            remove_all(shard, hash, |key| *key == node.key);
+            shard.insert(hash, Arc::clone(&node));
+            self.keep(shard, &node);
+        });
+    }
+
+    /// Takes a key out: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
+    /// anything.
+    pub(crate) fn invalidate<L: Look<Own = K>>(&self, look: &L) -> bool {
+        let hash = self.hash(look);
+        self.table.with(hash, |shard| remove_all(shard, hash, |key| look.is(key)))
+    }
+}
+
+/// What is the same for every key and result.
+pub(crate) trait Function: Any + Send + Sync {
+    fn stats(&self) -> Stats;
+    fn reset_stats(&self);
+    /// Takes out everything, as an invalidation of every key. Returns how many keys there were.
+    fn clear(&self) -> usize;
+    fn in_flight(&self) -> usize;
+}
+
+impl<K: Key, S: Share> Function for Coalescing<K, S> {
+    fn stats(&self) -> Stats {
+        let mut kept = 0;
+        self.table.with_each(|shard| kept += shard.extra().kept());
+        self.counters.snapshot(kept)
+    }
+
+    fn reset_stats(&self) {
+        self.counters.reset();
+    }
+
+    fn clear(&self) -> usize {
+        let mut cleared = 0;
+        self.table.with_each(|shard| {
+            let mut nodes = Vec::new();
+            shard.drain(|node| nodes.push(Arc::clone(node)));
+            cleared += nodes.len();
+            for node in nodes {
+                shard.extra().dismiss(&node);
+                shard.discard(node);
+            }
+        });
+        cleared
+    }
+
+    fn in_flight(&self) -> usize {
+        self.counters.in_flight.load(Relaxed)
+    }
+}
+
+fn remove<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, node: &Arc<Node<K, S>>) {
+    if shard.remove(node.hash(), node) {
+        shard.extra().dismiss(node);
+    }
+}
+
+fn remove_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: impl Fn(&K) -> bool) -> bool {
+    let mut nodes = Vec::new();
+    shard.find(hash, |node| {
+        if is(&node.key) {
+            nodes.push(Arc::clone(node));
+        }
+        None::<()>
+    });
+    let any = !nodes.is_empty();
+    for node in nodes {
+        remove(shard, &node);
+        shard.discard(node);
+    }
+    any
+}
+
+/// The runtime that would run a body of this caller, and its identity where nobody else can move it.
+fn here() -> (Option<Handle>, Option<runtime::Id>) {
+    let Ok(runtime) = Handle::try_current() else { return (None, None) };
+    let home = (runtime.runtime_flavor() == RuntimeFlavor::CurrentThread).then(|| runtime.id());
+    (Some(runtime), home)
+}
+
+/// A stored key, looked for again. Its hash is known.
+struct Again<'a, K>(&'a K);
+
+impl<K: Key> Look for Again<'_, K> {
+    type Own = K;
+
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        unreachable!("whoever looks again knows the hash");
+    }
+
+    fn is(&self, own: &K) -> bool {
+        self.0 == own
+    }
+
+    fn own(&self) -> K {
+        self.0.clone()
+    }
+}
+
+/// What is still to be counted for a caller when its call ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// Began the flight. Counted with the execution, or as refused if that never begins.
+    Leader,
+    /// Joined a flight of a function with `max_concurrent`.
+    Joiner,
+}
+
+/// A caller's place on a flight. Giving up the last one ends the flight.
+pub(crate) struct Seat<K: Key, S: Share> {
+    pub(crate) coalescing: Arc<Coalescing<K, S>>,
+    pub(crate) node: Arc<Node<K, S>>,
+    place: Option<usize>,
+    edge: Option<Edge>,
+    due: Due,
+}
+
+impl<K: Key, S: Share> Seat<K, S> {
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<&Ending<S>> {
+        self.node.poll_ending(&mut self.place, cx)
+    }
+
+    /// The error for a caller whose patience has run out.
+    pub(crate) fn gave_up(&self, limit: Duration) -> Error {
+        let function = Arc::clone(&self.coalescing.name);
+        match self.coalescing.policy.max_concurrent {
+            Some(limit) if !self.node.queue().has_begun() => Error::Refused { function, limit },
+            _ => Error::WaitTimeout { function, limit },
+        }
+    }
+
+    fn settle(&self) {
+        let counters = &self.coalescing.counters;
+        let queue = self.node.queue();
+        match self.due {
+            Due::Nothing => (),
+            Due::Leader => {
+                if queue.leader_ends() {
+                    count(&counters.refused);
+                }
+            }
+            Due::Joiner if !queue.has_begun() => count(&counters.refused),
+            Due::Joiner if queue.claim_lead() => count(&counters.led),
+            Due::Joiner => counters.coalesce_hits.add_one(),
+        }
+    }
+}
+
+impl<K: Key, S: Share> Drop for Seat<K, S> {
+    fn drop(&mut self) {
+        self.settle();
+        if self.node.ending().is_some() {
+            return;
+        }
+        if let Some(place) = self.place {
+            self.node.stop_waiting(place);
+        }
+        if self.node.leave_seat() && self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true) {
+            count(&self.coalescing.counters.abandoned);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! One execution for one key: its seats, and every way it can end.
+//!
+//! A flight is a node of its function's table from the first call on. When it lands with a value to keep, the same
+//! node stays and *is* the stored value: there is no moment between "in the air" and "stored". Whatever takes the node
+//! out of the table (an invalidation, a clear, room for others) thereby decides that its value is not kept, whether it
+//! has landed or not, and no later landing can bring it back.
+
+use std::any::Any;
+use std::sync::atomic::{
+    AtomicU8, AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::task::AbortHandle;
+
+use crate::clock::Moment;
+use crate::evict::{Residence, Resident};
+use crate::nest::FlightId;
+use crate::share::Share;
+
+/// How a flight ended.
+pub(crate) enum Ending<S: Share> {
+    /// With a value, kept until it expires; `Moment::PAST` is for those who waited only.
+    Value { value: S::Value, expires: Moment },
+    /// With anything else. Boxed, so that values, of which there are many, stay small.
+    Rare(Box<Rare<S>>),
+}
+
+pub(crate) enum Rare<S: Share> {
+    /// The body returned an error.
+    Fault(S::Fault),
+    /// The body panicked.
+    Panicked(Payload),
+    /// The body took longer than this.
+    TimedOut(Duration),
+    /// Its runtime ended, or nobody waited any more.
+    Abandoned,
+}
+
+impl<S: Share> Ending<S> {
+    pub(crate) fn rare(rare: Rare<S>) -> Ending<S> {
+        Ending::Rare(Box::new(rare))
+    }
+}
+
+/// What a panic said.
+#[derive(Clone)]
+pub(crate) enum Payload {
+    Static(&'static str),
+    Text(String),
+}
+
+impl Payload {
+    pub(crate) fn new(payload: &(dyn Any + Send), function: &str) -> Payload {
+        if let Some(text) = payload.downcast_ref::<&'static str>() {
+            Payload::Static(text)
+        } else if let Some(text) = payload.downcast_ref::<String>() {
+            Payload::Text(text.clone())
+        } else {
+            Payload::Text(format!("`{function}` panicked with a payload that is not text"))
+        }
+    }
+
+    /// Panics in the calling task as the body did. The panic hook has already run, in the body.
+    pub(crate) fn resume(&self) -> ! {
+        match self {
+            Payload::Static(text) => std::panic::resume_unwind(Box::new(*text)),
+            Payload::Text(text) => std::panic::resume_unwind(Box::new(text.clone())),
+        }
+    }
+}
+
+/// A flight, and after its landing the value.
+pub(crate) struct Node<K, S: Share> {
+    pub(crate) key: K,
+    hash: u64,
+    residence: Residence,
+    /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
+    home: Option<runtime::Id>,
+    /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
+    seats: AtomicU32,
+    queue: Queue,
+    /// Begun by `refresh`: calls with a kept value do not join it, a refresh does.
+    pub(crate) is_refresh: bool,
+    ending: OnceLock<Ending<S>>,
+    /// Empty until somebody has to wait.
+    air: Mutex<Option<Box<Air>>>,
+}
+
+/// What a flight in the air needs.
+#[derive(Default)]
+struct Air {
+    /// Where to reach those who wait; a seat knows its place.
+    wakers: Vec<Option<Waker>>,
+    free: Vec<usize>,
+    body: Option<AbortHandle>,
+    watch: Option<AbortHandle>,
+}
+
+/// What a node is to a caller.
+pub(crate) enum View<'a, S: Share> {
+    Fresh(&'a S::Value),
+    InTheAir,
+    /// Landed without a value to keep, or expired.
+    Over,
+}
+
+impl<K, S: Share> Node<K, S> {
+    /// A flight with one seat taken.
+    pub(crate) fn new(key: K, hash: u64, home: Option<runtime::Id>, finishes: bool, is_refresh: bool) -> Node<K, S> {
+        Node {
+            key,
+            hash,
+            residence: Residence::default(),
+            home,
+            seats: AtomicU32::new(1 + u32::from(finishes)),
+            queue: Queue::default(),
+            is_refresh,
+            ending: OnceLock::new(),
+            air: Mutex::new(None),
+        }
+    }
+
+    /// A value that was never in the air.
+    pub(crate) fn landed(key: K, hash: u64, ending: Ending<S>) -> Node<K, S> {
+        let node = Node::new(key, hash, None, false, false);
+        // Nobody else has seen the node.
+        let _ = node.ending.set(ending);
+        node
+    }
+
+    pub(crate) fn id(&self) -> FlightId {
+        std::ptr::from_ref(self).addr()
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_, S> {
+        match self.ending.get() {
+            None => View::InTheAir,
+            Some(Ending::Value { value, expires }) if *expires > Moment::now() => View::Fresh(value),
+            Some(_) => View::Over,
+        }
+    }
+
+    pub(crate) fn ending(&self) -> Option<&Ending<S>> {
+        self.ending.get()
+    }
+
+    /// Ends the flight, if nobody has yet.
+    pub(crate) fn end(&self, ending: Ending<S>) -> bool {
+        self.ending.set(ending).is_ok()
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Whether a caller whose current-thread runtime is `here` can count on this flight to move.
+    pub(crate) fn moves_for(&self, here: Option<runtime::Id>) -> bool {
+        self.home.is_none() || self.home == here
+    }
+
+    /// Takes a seat, unless the flight is closed.
+    pub(crate) fn take_seat(&self) -> bool {
+        self.seats.fetch_update(AcqRel, Acquire, |seats| (seats > 0).then(|| seats.saturating_add(1))).is_ok()
+    }
+
+    /// Gives a seat up. Returns whether it was the last.
+    pub(crate) fn leave_seat(&self) -> bool {
+        self.seats.fetch_sub(1, AcqRel) == 1
+    }
+
+    pub(crate) fn seats(&self) -> u32 {
+        self.seats.load(Relaxed)
+    }
+
+    fn air(&self) -> MutexGuard<'_, Option<Box<Air>>> {
+        self.air.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the task that runs the body, to end it with the flight.
+    pub(crate) fn set_body(&self, body: AbortHandle) {
+        self.keep_or_abort(body, |air, body| air.body = Some(body));
+    }
+
+    /// Remembers the task that watches over the body's timeout.
+    pub(crate) fn set_watch(&self, watch: AbortHandle) {
+        self.keep_or_abort(watch, |air, watch| air.watch = Some(watch));
+    }
+
+    fn keep_or_abort(&self, task: AbortHandle, keep: impl FnOnce(&mut Air, AbortHandle)) {
+        let mut air = self.air();
+        // As in `poll_ending`: either `disembark` finds the task or we find the ending.
+        if self.ending.get().is_none() {
+            keep(air.get_or_insert_default(), task);
+        } else {
+            drop(air);
+            task.abort();
+        }
+    }
+
+    /// Waits at `place`, which is given at the first poll.
+    pub(crate) fn poll_ending(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<&Ending<S>> {
+        if let Some(ending) = self.ending.get() {
+            return Poll::Ready(ending);
+        }
+        if let (Some(at), Some(air)) = (*place, self.air().as_ref()) {
+            if air.wakers[at].as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+        }
+        // Cloned and dropped outside of the lock: a waker is the user's code.
+        let mut waker = Some(cx.waker().clone());
+        let mut air = self.air();
+        // `disembark` takes the wakers under this lock after the ending is set, so either it finds ours or we find
+        // the ending.
+        if let Some(ending) = self.ending.get() {
+            return Poll::Ready(ending);
+        }
+        let air = air.get_or_insert_default();
+        let at = *place.get_or_insert_with(|| {
+            air.free.pop().unwrap_or_else(|| {
+                air.wakers.push(None);
+                air.wakers.len() - 1
+            })
+        });
+        std::mem::swap(&mut air.wakers[at], &mut waker);
+        Poll::Pending
+    }
+
+    /// Stops waiting at `place`.
+    pub(crate) fn stop_waiting(&self, place: usize) {
+        let waker = {
+            let mut air = self.air();
+            air.as_mut().and_then(|air| {
+                let waker = air.wakers.get_mut(place)?.take();
+                air.free.push(place);
+                waker
+            })
+        };
+        drop(waker);
+    }
+
+    /// Wakes everyone, once the ending is set. With `stop`, ends the body too.
+    pub(crate) fn disembark(&self, stop: bool) {
+        let air = self.air().take();
+        let Some(air) = air else { return };
+        for waker in air.wakers.into_iter().flatten() {
+            waker.wake();
+        }
+        if let Some(body) = air.body.filter(|_| stop) {
+            body.abort();
+        }
+        if let Some(watch) = air.watch {
+            watch.abort();
+        }
+    }
+}
+
+impl<K, S: Share> Resident for Node<K, S> {
+    fn residence(&self) -> &Residence {
+        &self.residence
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// Whether a flight of a function with `max_concurrent` has begun, and who is to be counted as its leader.
+///
+/// Calls of such functions are counted when they end: only then is it known whether they were refused.
+#[derive(Default)]
+pub(crate) struct Queue(AtomicU8);
+
+const BEGUN: u8 = 0;
+const QUEUED: u8 = 1;
+/// Queued, and its first caller has given up.
+const LEADERLESS: u8 = 2;
+/// Begun without its first caller: the first of the others to end counts as the leader.
+const LEADER_OWED: u8 = 3;
+
+impl Queue {
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, AcqRel, Acquire).is_ok()
+    }
+
+    pub(crate) fn enter(&self) {
+        self.0.store(QUEUED, Relaxed);
+    }
+
+    /// The body begins. Returns whether the first caller is still there to be counted as its leader.
+    pub(crate) fn begin(&self) -> bool {
+        // In this order: a queued flight may lose its leader in between, but not find one.
+        self.step(QUEUED, BEGUN) || !self.step(LEADERLESS, LEADER_OWED)
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        matches!(self.0.load(Acquire), BEGUN | LEADER_OWED)
+    }
+
+    /// The first caller ends. Returns whether it has to be counted as refused.
+    pub(crate) fn leader_ends(&self) -> bool {
+        self.step(QUEUED, LEADERLESS)
+    }
+
+    /// Takes over the leader's place in the statistics, if it is owed.
+    pub(crate) fn claim_lead(&self) -> bool {
+        self.step(LEADER_OWED, BEGUN)
+    }
+}

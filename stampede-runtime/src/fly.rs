@@ -1,0 +1,213 @@
+//! A call: what a caller awaits, from boarding to its own copy of the result.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+use crate::coalescer::{Boarded, Coalescing, Purpose, Seat};
+use crate::error::Error;
+use crate::flight::{Ending, Rare};
+use crate::key::Key;
+use crate::nest;
+use crate::run::{Execution, Hooks};
+use crate::share::Share;
+use crate::stats::count;
+
+/// A call that has boarded and not yet begun to wait.
+#[must_use]
+pub struct Boarding<K: Key, S: Share> {
+    boarded: Way<K, S>,
+    purpose: Purpose,
+}
+
+enum Way<K: Key, S: Share> {
+    Shared(Boarded<K, S>),
+    /// `STAMPEDE_OFF`: every call runs its own body.
+    Off(Arc<Coalescing<K, S>>),
+}
+
+impl<K: Key, S: Share> Boarding<K, S> {
+    #[inline]
+    pub(crate) fn call(boarded: Boarded<K, S>) -> Self {
+        Boarding { boarded: Way::Shared(boarded), purpose: Purpose::Call }
+    }
+
+    pub(crate) fn refresh(boarded: Boarded<K, S>) -> Self {
+        Boarding { boarded: Way::Shared(boarded), purpose: Purpose::Refresh }
+    }
+
+    pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>) -> Self {
+        Boarding { boarded: Way::Off(coalescing), purpose: Purpose::Call }
+    }
+
+    /// The rest of the call. `body` is called only if this caller's body is the one to run.
+    #[inline]
+    pub fn fly<B, F>(self, hooks: Hooks<S>, body: B) -> Call<K, S, B, F>
+    where
+        B: FnOnce() -> F,
+        F: Future<Output = S::Output> + Send + 'static,
+    {
+        let stage = match self.boarded {
+            Way::Shared(Boarded::Hit(output)) => Stage::Done(output),
+            Way::Shared(Boarded::Joined(seat)) => Stage::Waiting(seat),
+            Way::Shared(Boarded::First(seat, runtime)) => Stage::First(seat, runtime),
+            Way::Shared(Boarded::Circle(coalescing)) => Stage::Circle(coalescing),
+            Way::Off(coalescing) => {
+                count(&coalescing.counters.bypassed);
+                Stage::Alone(None)
+            }
+        };
+        Call { stage, hooks, body: Some(body), purpose: self.purpose, patience: None, returns: PhantomData }
+    }
+}
+
+/// A call under way. Dropping it gives up its seat and nothing else.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Call<K: Key, S: Share, B, F> {
+    stage: Stage<K, S, F>,
+    hooks: Hooks<S>,
+    body: Option<B>,
+    purpose: Purpose,
+    /// Runs while this caller waits, where `wait` is set.
+    patience: Option<Pin<Box<Sleep>>>,
+    returns: PhantomData<fn() -> F>,
+}
+
+enum Stage<K: Key, S: Share, F> {
+    Done(S::Output),
+    First(Seat<K, S>, Handle),
+    Waiting(Seat<K, S>),
+    /// Inside its own flight.
+    Circle(Arc<Coalescing<K, S>>),
+    /// Runs its own body, unshared, at its own pace.
+    Alone(Option<Pin<Box<F>>>),
+    /// The same, from inside its own flight.
+    Inside(Pin<Box<F>>),
+    Over,
+}
+
+// Nothing in here is pinned by our being pinned: bodies are boxed.
+impl<K: Key, S: Share, B, F> Unpin for Call<K, S, B, F> {}
+
+impl<K: Key, S: Share, B, F> Future for Call<K, S, B, F>
+where
+    B: FnOnce() -> F,
+    F: Future<Output = S::Output> + Send + 'static,
+{
+    type Output = S::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Output> {
+        if let Stage::Done(_) = self.stage {
+            let Stage::Done(output) = std::mem::replace(&mut self.stage, Stage::Over) else { unreachable!() };
+            return Poll::Ready(output);
+        }
+        self.poll_miss(cx)
+    }
+}
+
+impl<K: Key, S: Share, B, F> Call<K, S, B, F>
+where
+    B: FnOnce() -> F,
+    F: Future<Output = S::Output> + Send + 'static,
+{
+    #[inline(never)]
+    fn poll_miss(&mut self, cx: &mut Context<'_>) -> Poll<S::Output> {
+        loop {
+            match &mut self.stage {
+                Stage::Waiting(_) => match ready!(self.poll_seat(cx)) {
+                    Some(output) => {
+                        self.stage = Stage::Over;
+                        return Poll::Ready(output);
+                    }
+                    // Abandoned: the stage is a new one.
+                    None => continue,
+                },
+                Stage::Alone(Some(body)) => return body.as_mut().poll(cx),
+                Stage::Inside(body) => {
+                    let _deeper = nest::deeper();
+                    return body.as_mut().poll(cx);
+                }
+                _ => (),
+            }
+            self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::First(seat, runtime) => match self.body.take() {
+                    Some(body) => self.take_off(seat, &runtime, body, cx),
+                    None => return Poll::Ready(self.homeless(seat)),
+                },
+                Stage::Circle(coalescing) => {
+                    let depth = nest::depth();
+                    if depth >= nest::DEEPEST {
+                        let function = Arc::clone(&coalescing.name);
+                        return Poll::Ready(self.hooks.refused(Error::TooDeep { function, depth }));
+                    }
+                    Stage::Inside(Box::pin(self.own_body()()))
+                }
+                Stage::Alone(None) => Stage::Alone(Some(Box::pin(self.own_body()()))),
+                Stage::Done(output) => return Poll::Ready(output),
+                Stage::Over => panic!("a call was polled after it had returned"),
+                Stage::Waiting(_) | Stage::Alone(Some(_)) | Stage::Inside(_) => unreachable!("polled above"),
+            };
+        }
+    }
+
+    fn own_body(&mut self) -> B {
+        self.body.take().expect("a body is used up only by the flight that it begins")
+    }
+
+    /// Begins the flight: polls the body once, here, and hands it to the runtime if it is not done.
+    fn take_off(&self, seat: Seat<K, S>, runtime: &Handle, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
+        let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
+        let mut execution = Execution::new(coalescing, node, self.hooks, self.purpose, body);
+        if Pin::new(&mut execution).poll(cx).is_pending() {
+            let task = runtime.spawn(execution.detach());
+            seat.node.set_body(task.abort_handle());
+        }
+        Stage::Waiting(seat)
+    }
+
+    /// Waits for the flight's end. `None`: it was abandoned, and this call has boarded again.
+    fn poll_seat(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Output>> {
+        let Stage::Waiting(seat) = &mut self.stage else { unreachable!("only a call that waits comes here") };
+        let hooks = self.hooks;
+        if seat.poll(cx).is_pending() {
+            let Some(limit) = seat.coalescing.policy.wait.filter(|_| hooks.can_refuse()) else { return Poll::Pending };
+            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+            ready!(patience.as_mut().poll(cx));
+            return Poll::Ready(Some(hooks.refused(seat.gave_up(limit))));
+        }
+        let function = || Arc::clone(&seat.coalescing.name);
+        let rare = match seat.node.ending() {
+            Some(Ending::Value { value, .. }) => return Poll::Ready(Some(S::value(value))),
+            Some(Ending::Rare(rare)) => rare,
+            None => unreachable!("a seat is ready when the flight has ended"),
+        };
+        Poll::Ready(Some(match &**rare {
+            Rare::Fault(fault) => S::fault(fault),
+            Rare::Panicked(payload) => payload.resume(),
+            Rare::TimedOut(limit) => hooks.refused(Error::Timeout { function: function(), limit: *limit }),
+            Rare::Abandoned => {
+                self.purpose = Purpose::Again;
+                self.stage = match seat.coalescing.board_again(&seat.node) {
+                    Boarded::Hit(output) => Stage::Done(output),
+                    Boarded::Joined(seat) => Stage::Waiting(seat),
+                    Boarded::First(seat, runtime) => Stage::First(seat, runtime),
+                    Boarded::Circle(coalescing) => Stage::Circle(coalescing),
+                };
+                return Poll::Ready(None);
+            }
+        }))
+    }
+
+    /// The end of a call whose body was lost with the runtime that ran it.
+    fn homeless(&self, seat: Seat<K, S>) -> S::Output {
+        let function = Arc::clone(&seat.coalescing.name);
+        drop(seat);
+        self.hooks.refused(Error::Abandoned { function })
+    }
+}

@@ -1,0 +1,261 @@
+//! Keys inside the process: the arguments themselves, typed, looked up by reference and owned only on a miss.
+//!
+//! A key is a list of parts. Each part knows how to hash itself, how to compare itself with what was stored, and how
+//! to become what is stored. A reference and the owned form of the same thing hash alike because only the borrowed
+//! form is ever hashed; the table remembers the hash.
+
+mod canonical;
+mod content;
+mod text;
+
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+
+pub use content::{Content, Digested, Steps};
+pub use text::{Text, text};
+
+/// A key as a caller brings it.
+pub trait Look {
+    /// The key as it is stored.
+    type Own: Key;
+    /// Feeds the key to a hasher.
+    fn hash<H: Hasher>(&self, hasher: &mut H);
+    /// Whether this is the stored key. Compares in full: equal hashes prove nothing.
+    fn is(&self, own: &Self::Own) -> bool;
+    /// The key to store.
+    fn own(&self) -> Self::Own;
+}
+
+/// A stored key.
+pub trait Key: Clone + Eq + Send + Sync + 'static {}
+
+impl<K: Clone + Eq + Send + Sync + 'static> Key for K {}
+
+/// The end of a list of parts, and the key of a function without keyed arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Nil;
+
+/// One part and the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Cons<A, B>(pub A, pub B);
+
+impl Look for Nil {
+    type Own = ();
+
+    #[inline]
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+
+    #[inline]
+    fn is(&self, (): &()) -> bool {
+        true
+    }
+
+    fn own(&self) {}
+}
+
+impl<A: Look, B: Look> Look for Cons<A, B> {
+    type Own = (A::Own, B::Own);
+
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+        self.1.hash(hasher);
+    }
+
+    #[inline]
+    fn is(&self, own: &Self::Own) -> bool {
+        self.0.is(&own.0) && self.1.is(&own.1)
+    }
+
+    fn own(&self) -> Self::Own {
+        (self.0.own(), self.1.own())
+    }
+}
+
+/// What can stand in a key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a key",
+    label = "a key needs `Hash + Eq + ToOwned` (or `Clone`), and `Send + Sync + 'static` once owned",
+    note = "derive them, leave the argument out with `skip(…)`, or say what identifies it with `key(…)`"
+)]
+pub trait Part: Hash + Eq + ToOwned<Owned: Borrow<Self> + Key> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Hash + Eq + ToOwned<Owned: Borrow<T> + Key>> Part for T {}
+
+/// A part looked up by reference.
+#[derive(Debug)]
+pub struct ByRef<'a, T: ?Sized>(pub(crate) &'a T);
+
+impl<T: ?Sized + Part> Look for ByRef<'_, T> {
+    type Own = T::Owned;
+
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+
+    #[inline]
+    fn is(&self, own: &T::Owned) -> bool {
+        Borrow::<T>::borrow(own) == self.0
+    }
+
+    fn own(&self) -> T::Owned {
+        self.0.to_owned()
+    }
+}
+
+/// An optional reference.
+#[derive(Debug)]
+pub struct ByOption<'a, T: ?Sized>(Option<&'a T>);
+
+impl<T: ?Sized + Part> Look for ByOption<'_, T> {
+    type Own = Option<T::Owned>;
+
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+
+    fn is(&self, own: &Self::Own) -> bool {
+        match (self.0, own) {
+            (Some(look), Some(own)) => Borrow::<T>::borrow(own) == look,
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn own(&self) -> Self::Own {
+        self.0.map(ToOwned::to_owned)
+    }
+}
+
+/// A number that is not `Eq`, by its bits: zero has one sign and there is one NaN, so that equal questions meet.
+#[derive(Debug)]
+pub struct ByBits(u64);
+
+impl ByBits {
+    fn new(number: f64) -> ByBits {
+        ByBits(if number.is_nan() { f64::NAN.to_bits() } else { (number + 0.0).to_bits() })
+    }
+}
+
+impl Look for ByBits {
+    type Own = u64;
+
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.0);
+    }
+
+    fn is(&self, own: &u64) -> bool {
+        self.0 == *own
+    }
+
+    fn own(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Asks how a reference becomes a part of a key. Answered by autoref, as for `Probe` in `share`.
+#[derive(Debug)]
+pub struct PartOf<'a, T: ?Sized>(pub &'a T);
+
+/// First choice: types that need a way of their own.
+pub trait ViaOwnWay {
+    /// The answer.
+    type Look;
+    /// Gives it.
+    fn look(&self) -> Self::Look;
+}
+
+impl<'a, T: ?Sized> ViaOwnWay for &PartOf<'_, &'a T> {
+    type Look = ByRef<'a, T>;
+    #[inline]
+    fn look(&self) -> Self::Look {
+        ByRef(self.0)
+    }
+}
+
+impl<'a, T: ?Sized> ViaOwnWay for &PartOf<'_, Option<&'a T>> {
+    type Look = ByOption<'a, T>;
+    fn look(&self) -> Self::Look {
+        ByOption(*self.0)
+    }
+}
+
+impl ViaOwnWay for &PartOf<'_, f64> {
+    type Look = ByBits;
+    fn look(&self) -> ByBits {
+        ByBits::new(*self.0)
+    }
+}
+
+impl ViaOwnWay for &PartOf<'_, f32> {
+    type Look = ByBits;
+    fn look(&self) -> ByBits {
+        ByBits::new(f64::from(*self.0))
+    }
+}
+
+/// Otherwise: by reference.
+pub trait ViaRef<'a> {
+    /// What is referred to.
+    type Target: ?Sized;
+    /// Gives the answer.
+    fn look(&self) -> ByRef<'a, Self::Target>;
+}
+
+impl<'a, T: ?Sized> ViaRef<'a> for PartOf<'a, T> {
+    type Target = T;
+    #[inline]
+    fn look(&self) -> ByRef<'a, T> {
+        ByRef(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::*;
+
+    macro_rules! look {
+        ($($part:expr),*) => { look!(@ $($part,)*) };
+        (@) => { Nil };
+        (@ $part:expr, $($rest:expr,)*) => { Cons((&&PartOf($part)).look(), look!(@ $($rest,)*)) };
+    }
+
+    fn hash(look: &impl Look) -> u64 {
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        look.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn alike<A: Look, B: Look<Own = A::Own>>(a: &A, b: &B) -> bool {
+        let equal = a.is(&b.own());
+        assert_eq!(equal, b.is(&a.own()));
+        assert!(!equal || hash(a) == hash(b));
+        equal
+    }
+
+    #[test]
+    fn parts_compare_in_full_and_by_position() {
+        assert!(alike(&look!("a", "b"), &look!(&String::from("a").as_str(), "b")));
+        assert!(!alike(&look!("a", "b"), &look!("b", "a")));
+        assert!(!alike(&look!("ab", ""), &look!("a", "b")));
+        assert!(alike(&look!(&[1, 2][..], &3_u8), &look!(&[1, 2][..], &3_u8)));
+        assert!(alike(&look!(), &look!()));
+    }
+
+    #[test]
+    fn options_of_references_are_owned() {
+        assert!(alike(&look!(&Some("a")), &look!(&Some("a"))));
+        assert!(!alike(&look!(&Some("a")), &look!(&None::<&str>)));
+    }
+
+    #[test]
+    fn floats_have_one_zero_and_one_nan() {
+        assert!(alike(&look!(&0.0_f64), &look!(&-0.0_f64)));
+        assert!(alike(&look!(&f32::NAN), &look!(&-f32::NAN)));
+        assert!(!alike(&look!(&1.0_f64), &look!(&1.5_f64)));
+    }
+}

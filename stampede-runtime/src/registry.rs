@@ -1,0 +1,261 @@
+//! Every function that has been called: its state, its name, its statistics.
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use tokio::runtime::{self, Handle};
+use tokio::sync::Notify;
+
+use crate::coalescer::{Coalescing, Function};
+use crate::config::{Config, ConfigError};
+use crate::key::Key;
+use crate::policy::Options;
+use crate::share::Share;
+use crate::stats::Stats;
+
+/// The state of functions, by site and instantiation. There is one for the process, and one more for each
+/// [`testing::isolate`](crate::testing::isolate) in force.
+#[derive(Default)]
+pub(crate) struct Registry {
+    config: OnceLock<Config>,
+    states: RwLock<HashMap<StateKey, State>>,
+    functions: Mutex<BTreeMap<String, Vec<Weak<dyn Function>>>>,
+}
+
+/// A site's address and the type that tells its instantiations apart.
+type StateKey = (usize, TypeId);
+
+/// A `Coalescing` of some key and result.
+pub(crate) type State = Arc<dyn Function>;
+
+static GLOBAL: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
+
+impl Registry {
+    fn functions(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Weak<dyn Function>>>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The functions that are alive, by name.
+    fn alive(&self) -> Vec<(String, Arc<dyn Function>)> {
+        let functions = self.functions();
+        let each = |(name, states): (&String, &Vec<Weak<dyn Function>>)| {
+            states.iter().filter_map(|state| Some((name.clone(), state.upgrade()?))).collect::<Vec<_>>()
+        };
+        functions.iter().flat_map(each).collect()
+    }
+
+    /// Creates the state of a function and lists it under `namespace::function`.
+    pub(crate) fn create<K: Key, S: Share>(
+        &self,
+        namespace: &str,
+        function: &str,
+        options: Options,
+    ) -> Arc<Coalescing<K, S>> {
+        let name = format!("{namespace}::{function}");
+        let policy = self.config.get_or_init(Config::default).policy(namespace, options);
+        let state = Coalescing::<K, S>::new(name.as_str().into(), policy);
+        let mut functions = self.functions();
+        let states = functions.entry(name).or_default();
+        states.retain(|state| state.strong_count() > 0);
+        states.push(Arc::downgrade(&state) as Weak<dyn Function>);
+        state
+    }
+
+    /// The state of one instantiation of a site, created at its first call.
+    pub(crate) fn state(&self, key: StateKey, create: impl FnOnce() -> State) -> State {
+        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get(&key) {
+            return Arc::clone(state);
+        }
+        drop(states);
+        // Created outside of the lock, since options run the user's expressions. Who comes second throws its own away.
+        let state = create();
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(states.entry(key).or_insert(state))
+    }
+
+    /// The state of a site if it has been called.
+    pub(crate) fn existing(&self, key: StateKey) -> Option<State> {
+        self.states.read().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone)
+    }
+
+    fn configure(&self, config: Config) -> Result<(), ConfigError> {
+        let called = self.functions().keys().cloned().collect::<Vec<_>>();
+        self.config
+            .set(config)
+            .map_err(|_| if called.is_empty() { ConfigError::Twice } else { ConfigError::TooLate(called) })
+    }
+
+    fn all_stats(&self) -> BTreeMap<String, Stats> {
+        let mut all = BTreeMap::<String, Stats>::new();
+        for (name, function) in self.alive() {
+            all.entry(name).or_default().add(&function.stats());
+        }
+        all
+    }
+
+    pub(crate) fn clear(&self) -> usize {
+        self.alive().iter().map(|(_, function)| function.clear()).sum()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.alive().iter().map(|(_, function)| function.in_flight()).sum()
+    }
+}
+
+/// What a call has to look at before it may use its site's own state: nothing, when this is 0.
+static DETOURS: AtomicUsize = AtomicUsize::new(UNREAD);
+
+/// The environment has not been read yet.
+const UNREAD: usize = 1;
+/// `STAMPEDE_OFF` is set.
+const OFF: usize = 2;
+/// One isolation. There may be many.
+const ISOLATION: usize = 4;
+
+/// Whether every call may use the state that its site keeps at hand.
+#[inline]
+pub(crate) fn is_plain() -> bool {
+    DETOURS.load(Relaxed) == 0
+}
+
+/// Whether `STAMPEDE_OFF` switches all sharing off. Read once.
+pub(crate) fn is_off() -> bool {
+    static IS_OFF: OnceLock<bool> = OnceLock::new();
+    *IS_OFF.get_or_init(|| {
+        let value = std::env::var_os("STAMPEDE_OFF").unwrap_or_default();
+        let off = !(value.is_empty() || value == "0" || value.eq_ignore_ascii_case("false"));
+        if off {
+            tracing::warn!(target: "stampede", "STAMPEDE_OFF is set: every call runs its own body");
+            DETOURS.fetch_add(OFF, Release);
+        }
+        DETOURS.fetch_sub(UNREAD, Release);
+        off
+    })
+}
+
+/// What an isolation holds for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Runtime(runtime::Id),
+    Thread(ThreadId),
+}
+
+impl Scope {
+    /// The tokio runtime the caller is in, else its thread.
+    pub(crate) fn here() -> Scope {
+        Handle::try_current()
+            .map_or_else(|_| Scope::Thread(std::thread::current().id()), |handle| Scope::Runtime(handle.id()))
+    }
+}
+
+static ISOLATED: RwLock<Vec<(Scope, Arc<Registry>)>> = RwLock::new(Vec::new());
+
+/// The registry for the caller: that of an isolation, else the process's.
+pub(crate) fn current() -> Arc<Registry> {
+    if DETOURS.load(Acquire) >= ISOLATION {
+        let here = Scope::here();
+        let isolated = ISOLATED.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, registry)) = isolated.iter().find(|(scope, _)| *scope == here) {
+            return Arc::clone(registry);
+        }
+    }
+    Arc::clone(&GLOBAL)
+}
+
+/// Whether the caller's registry is the process's.
+pub(crate) fn is_global(registry: &Arc<Registry>) -> bool {
+    Arc::ptr_eq(registry, &GLOBAL)
+}
+
+/// Gives a scope a registry of its own. `false`: it has one already.
+pub(crate) fn isolate(scope: Scope, config: Config) -> bool {
+    let registry = Registry::default();
+    // A new registry has no configuration yet.
+    let _ = registry.config.set(config);
+    let mut isolated = ISOLATED.write().unwrap_or_else(PoisonError::into_inner);
+    let free = isolated.iter().all(|(taken, _)| *taken != scope);
+    if free {
+        isolated.push((scope, Arc::new(registry)));
+        DETOURS.fetch_add(ISOLATION, Release);
+    }
+    free
+}
+
+/// Ends a scope's isolation. Its values are dropped.
+pub(crate) fn end_isolation(scope: Scope) {
+    let mut isolated = ISOLATED.write().unwrap_or_else(PoisonError::into_inner);
+    let ended = isolated.iter().position(|(taken, _)| *taken == scope).map(|at| isolated.swap_remove(at));
+    drop(isolated);
+    if let Some((_, registry)) = ended {
+        DETOURS.fetch_sub(ISOLATION, Release);
+        // Also those that a flight or a waiter still holds.
+        registry.clear();
+    }
+}
+
+/// Gives the process its configuration. Call it once, before the first call of a decorated function.
+///
+/// # Errors
+/// [`ConfigError::Twice`], or [`ConfigError::TooLate`] when functions have been called without it.
+pub fn configure(config: Config) -> Result<(), ConfigError> {
+    current().configure(config)
+}
+
+/// The statistics of every function that has been called, by `namespace::function`.
+///
+/// Instantiations of one generic function are added up, and so are functions that have one name.
+#[must_use]
+pub fn all_stats() -> BTreeMap<String, Stats> {
+    current().all_stats()
+}
+
+/// Invalidates everything: kept values are dropped, and what is in the air is neither kept nor joined any more.
+///
+/// Returns how many keys there were.
+pub fn clear_all() -> usize {
+    current().clear()
+}
+
+/// Sets all counters to zero. What is in flight or kept stays.
+pub fn reset_stats() {
+    for (_, function) in current().alive() {
+        function.reset_stats();
+    }
+}
+
+static ENDED: LazyLock<Notify> = LazyLock::new(Notify::new);
+
+/// Called after every landing.
+pub(crate) fn a_flight_ended() {
+    ENDED.notify_waiters();
+}
+
+/// Waits until no execution is under way, for at most `deadline`. Returns how many still are.
+///
+/// Call it when the service stops taking requests: what runs on with `on_abandon = "finish"` gets its time.
+///
+/// **Cancel**: dropping the future stops the waiting and nothing else.
+pub async fn shutdown(deadline: Duration) -> usize {
+    let registry = current();
+    let drained = async {
+        loop {
+            // Listens before it looks, so that no landing in between is missed.
+            let ended = ENDED.notified();
+            if registry.in_flight() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    };
+    // Running out of time is an answer too: the number below.
+    let _ = tokio::time::timeout(deadline, drained).await;
+    registry.in_flight()
+}

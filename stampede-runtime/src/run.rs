@@ -1,0 +1,316 @@
+//! The body of a flight, running: first inside the call that began it, then, if it has to wait for something, as a task
+//! of its own.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tracing::{Dispatch, Span, dispatcher};
+
+use crate::clock::{Moment, Stopwatch};
+use crate::coalescer::{Coalescing, Purpose};
+use crate::error::Error;
+use crate::flight::{Ending, Node, Payload, Rare};
+use crate::key::Key;
+use crate::nest;
+use crate::share::Share;
+use crate::stats::count;
+
+/// What a function says about its results, besides its policy. Function pointers, so that calls stay small.
+pub struct Hooks<S: Share> {
+    cache_if: Option<fn(&S::Value) -> bool>,
+    ttl: Option<fn(&S::Value) -> Duration>,
+    refuse: Option<fn(Error) -> S::Output>,
+}
+
+impl<S: Share> Clone for Hooks<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Share> Copy for Hooks<S> {}
+
+impl<S: Share> Default for Hooks<S> {
+    fn default() -> Self {
+        Hooks::new()
+    }
+}
+
+impl<S: Share> Hooks<S> {
+    /// Nothing is said.
+    #[must_use]
+    pub const fn new() -> Self {
+        Hooks { cache_if: None, ttl: None, refuse: None }
+    }
+
+    /// Keeps only values that pass.
+    #[must_use]
+    pub const fn cache_if(mut self, cache_if: fn(&S::Value) -> bool) -> Self {
+        self.cache_if = Some(cache_if);
+        self
+    }
+
+    /// How long each value is kept. Zero: not at all.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: fn(&S::Value) -> Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How a call that is refused or timed out ends.
+    #[must_use]
+    pub const fn refuse(mut self, refuse: fn(Error) -> S::Output) -> Self {
+        self.refuse = Some(refuse);
+        self
+    }
+
+    /// Whether calls can be refused.
+    pub(crate) fn can_refuse(&self) -> bool {
+        self.refuse.is_some()
+    }
+
+    /// The end of a call that gets no result: an error where the function can return one, else a panic.
+    pub(crate) fn refused(&self, error: Error) -> S::Output {
+        match self.refuse {
+            Some(refuse) => refuse(error),
+            None => panic!("{error}"),
+        }
+    }
+
+    fn keeps_for(&self, value: &S::Value, ttl: Option<Duration>) -> Option<Duration> {
+        let ttl = self.ttl.map_or(ttl, |of| Some(of(value)).filter(|ttl| !ttl.is_zero()))?;
+        self.cache_if.is_none_or(|cache_if| cache_if(value)).then_some(ttl)
+    }
+
+    /// When a value that was just made expires.
+    pub(crate) fn expires(&self, value: &S::Value, ttl: Option<Duration>) -> Moment {
+        self.keeps_for(value, ttl).map_or(Moment::PAST, |ttl| Moment::now().after(ttl))
+    }
+}
+
+/// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
+pub(crate) struct Execution<K: Key, S: Share, F> {
+    coalescing: Arc<Coalescing<K, S>>,
+    node: Arc<Node<K, S>>,
+    hooks: Hooks<S>,
+    /// Boxed before the first poll, so that it can move to a task after it.
+    body: Option<Pin<Box<F>>>,
+    stage: Stage,
+    span: Span,
+    /// The first caller's subscriber, where a task of its own would see another.
+    dispatch: Option<Dispatch>,
+    purpose: Purpose,
+    /// Given back last, when the body is gone.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+enum Stage {
+    New,
+    Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
+    Running(Stopwatch),
+    Ended,
+}
+
+impl<K: Key, S: Share, F> Execution<K, S, F>
+where
+    F: Future<Output = S::Output> + Send + 'static,
+{
+    /// Prepares the body, which may panic: then the flight has ended already.
+    pub(crate) fn new(
+        coalescing: Arc<Coalescing<K, S>>,
+        node: Arc<Node<K, S>>,
+        hooks: Hooks<S>,
+        purpose: Purpose,
+        body: impl FnOnce() -> F,
+    ) -> Self {
+        let span = tracing::info_span!(
+            target: "stampede",
+            "execute",
+            function = &*coalescing.name,
+            waiters = tracing::field::Empty,
+            outcome = tracing::field::Empty,
+        );
+        let mut execution = Execution {
+            coalescing,
+            node,
+            hooks,
+            body: None,
+            stage: Stage::New,
+            span,
+            dispatch: None,
+            purpose,
+            permit: None,
+        };
+        match catch_unwind(AssertUnwindSafe(|| Box::pin(body()))) {
+            Ok(body) => execution.body = Some(body),
+            Err(panic) => {
+                execution.begin();
+                execution.land(execution.panicked(&*panic));
+            }
+        }
+        execution
+    }
+
+    /// Makes the execution ready to move to a task of its own.
+    pub(crate) fn detach(mut self) -> Self {
+        self.dispatch = dispatcher::has_been_set().then(|| dispatcher::get_default(Dispatch::clone));
+        self
+    }
+
+    /// Counts the execution and starts its clock.
+    fn begin(&mut self) {
+        let counters = &self.coalescing.counters;
+        let leader_is_here = self.node.queue().begin();
+        match self.purpose {
+            Purpose::Call if leader_is_here => count(&counters.led),
+            // Whoever ends first of those who joined is counted as the leader.
+            Purpose::Call => (),
+            Purpose::Refresh => count(&counters.refreshes),
+            Purpose::Again => count(&counters.retries),
+        }
+        self.stage = Stage::Running(Stopwatch::start());
+    }
+
+    /// Waits for a permit where `max_concurrent` asks for one.
+    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let (Stage::New, Some(permits)) = (&self.stage, &self.coalescing.permits) {
+            match Arc::clone(permits).try_acquire_owned() {
+                Ok(permit) => self.permit = Some(permit),
+                Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+                    self.node.queue().enter();
+                    self.stage = Stage::Queued(Box::pin(permit(Arc::clone(permits))));
+                }
+            }
+        }
+        if let Stage::Queued(queued) = &mut self.stage {
+            self.permit = ready!(queued.as_mut().poll(cx));
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
+    fn watch(&self) {
+        let Some(limit) = self.coalescing.policy.timeout.filter(|_| self.hooks.can_refuse()) else { return };
+        let sleep = tokio::time::sleep(limit);
+        let (coalescing, node) = (Arc::clone(&self.coalescing), Arc::clone(&self.node));
+        let watch = tokio::spawn(async move {
+            sleep.await;
+            if coalescing.land(&node, Ending::rare(Rare::TimedOut(limit)), true) {
+                count(&coalescing.counters.timeouts);
+            }
+        });
+        self.node.set_watch(watch.abort_handle());
+    }
+
+    /// Polls the body and, when it is done, decides how the flight ends.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Ending<S>> {
+        let first = matches!(self.stage, Stage::New | Stage::Queued(_));
+        let _current = nest::enter(self.node.id());
+        let _span = self.span.clone().entered();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if first {
+                self.begin();
+            }
+            let body = self.body.as_mut().expect("a body is there until the flight has ended");
+            let Poll::Ready(output) = body.as_mut().poll(cx) else {
+                if first {
+                    self.watch();
+                }
+                return Poll::Pending;
+            };
+            // Dropped before anyone hears of the end: what the body held is free by then.
+            self.body = None;
+            if let Stage::Running(since) = &self.stage {
+                self.coalescing.counters.took(since.elapsed());
+            }
+            Poll::Ready(match S::split(output) {
+                Ok(value) => {
+                    let expires = self.hooks.expires(&value, self.coalescing.policy.ttl);
+                    Ending::Value { value, expires }
+                }
+                Err(fault) => {
+                    count(&self.coalescing.counters.errors);
+                    Ending::rare(Rare::Fault(fault))
+                }
+            })
+        }));
+        match polled {
+            Ok(polled) => polled,
+            Err(panic) => Poll::Ready(self.panicked(&*panic)),
+        }
+    }
+
+    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Ending<S> {
+        count(&self.coalescing.counters.panics);
+        Ending::rare(Rare::Panicked(Payload::new(panic, &self.coalescing.name)))
+    }
+}
+
+impl<K: Key, S: Share, F> Execution<K, S, F> {
+    fn land(&mut self, ending: Ending<S>) {
+        self.stage = Stage::Ended;
+        let waiters = self.node.seats();
+        self.coalescing.land(&self.node, ending, false);
+        if !self.span.is_disabled() {
+            // As it ended, which a timeout may have decided.
+            let outcome = match self.node.ending() {
+                None => unreachable!("it has just landed"),
+                Some(Ending::Value { .. }) => "value",
+                Some(Ending::Rare(rare)) => match **rare {
+                    Rare::Fault(_) => "error",
+                    Rare::Panicked(_) => "panic",
+                    Rare::TimedOut(_) => "timeout",
+                    Rare::Abandoned => "abandoned",
+                },
+            };
+            self.span.record("outcome", outcome).record("waiters", waiters);
+        }
+        // Begun without its first caller, and nobody else was there to be counted for it.
+        if waiters <= 1 && self.coalescing.policy.finish_abandoned && self.node.queue().claim_lead() {
+            count(&self.coalescing.counters.retries);
+        }
+    }
+}
+
+async fn permit(permits: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    permits.acquire_owned().await.ok()
+}
+
+impl<K: Key, S: Share, F> Unpin for Execution<K, S, F> {}
+
+impl<K: Key, S: Share, F> Future for Execution<K, S, F>
+where
+    F: Future<Output = S::Output> + Send + 'static,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stage::Ended = self.stage {
+            return Poll::Ready(());
+        }
+        ready!(self.poll_permit(cx));
+        let ending = ready!(match self.dispatch.clone() {
+            Some(dispatch) => dispatcher::with_default(&dispatch, || self.poll_body(cx)),
+            None => self.poll_body(cx),
+        });
+        self.land(ending);
+        Poll::Ready(())
+    }
+}
+
+impl<K: Key, S: Share, F> Drop for Execution<K, S, F> {
+    fn drop(&mut self) {
+        if let Stage::Ended = self.stage {
+            return;
+        }
+        if self.node.ending().is_none() {
+            count(&self.coalescing.counters.abandoned);
+        }
+        self.land(Ending::rare(Rare::Abandoned));
+    }
+}

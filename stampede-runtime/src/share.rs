@@ -1,0 +1,293 @@
+//! How one result is handed to many callers: picked by the type of the result, never by its name.
+//!
+//! The order of preference for `Result<T, E>` is: `E` that can be cloned is cloned; an `E` that is an error made from
+//! ours, or points at one (`anyhow::Error`, a boxed error), becomes a shared view. Any other type must be `Clone`.
+//! The choice is made by autoref: method look-up on `&&&&Probe<R>` finds the first trait that fits
+//! (<https://github.com/dtolnay/case-studies/tree/master/autoref-specialization>).
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::error::{Error, SharedError};
+
+/// How results of type `Output` are kept and given to many.
+#[diagnostic::on_unimplemented(
+    message = "the result of this function cannot be shared between its callers",
+    label = "its error type must be `Clone`, or an error with `From<stampede_runtime::Error>`",
+    note = "return `Result<T, Arc<E>>`, `anyhow::Error`, or an error enum that implements `From<stampede_runtime::Error>`"
+)]
+pub trait Share: Sized + 'static {
+    /// What the body returns and every caller receives.
+    type Output;
+    /// What may be kept: the `T` of `Result<T, E>`, or the whole output.
+    type Value: Send + Sync + 'static;
+    /// What is shared but never kept.
+    type Fault: Send + Sync + 'static;
+
+    /// Takes a body's result apart.
+    fn split(output: Self::Output) -> Result<Self::Value, Self::Fault>;
+    /// One caller's copy of a value.
+    fn value(value: &Self::Value) -> Self::Output;
+    /// One caller's copy of a fault.
+    fn fault(fault: &Self::Fault) -> Self::Output;
+}
+
+/// A value that can be handed to every caller.
+#[diagnostic::on_unimplemented(
+    message = "a coalesced result is handed to every waiter, so it must be `Clone + Send + Sync + 'static`",
+    label = "`{Self}` is not",
+    note = "wrap it in `Arc`"
+)]
+pub trait Shareable: Clone + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> Shareable for T {}
+
+/// A result of any type but `Result`.
+pub struct Whole<R>(PhantomData<fn() -> R>);
+
+impl<R: Shareable> Share for Whole<R> {
+    type Output = R;
+    type Value = R;
+    type Fault = Infallible;
+
+    fn split(output: R) -> Result<R, Infallible> {
+        Ok(output)
+    }
+
+    #[inline]
+    fn value(value: &R) -> R {
+        value.clone()
+    }
+
+    fn fault(fault: &Infallible) -> R {
+        match *fault {}
+    }
+}
+
+/// `Result<T, E>` whose error can be cloned.
+pub struct ByClone<T, E>(PhantomData<fn() -> (T, E)>);
+
+impl<T: Shareable, E: Clone + Send + Sync + 'static> Share for ByClone<T, E> {
+    type Output = Result<T, E>;
+    type Value = T;
+    type Fault = E;
+
+    fn split(output: Result<T, E>) -> Result<T, E> {
+        output
+    }
+
+    #[inline]
+    fn value(value: &T) -> Result<T, E> {
+        Ok(value.clone())
+    }
+
+    fn fault(fault: &E) -> Result<T, E> {
+        Err(fault.clone())
+    }
+}
+
+/// `Result<T, E>` whose error is made from a view of the one that the body returned. A lone caller gets the view too:
+/// code must not behave differently under load.
+pub struct ByView<T, E, K>(PhantomData<fn() -> (T, E, K)>);
+
+/// `E` is an error.
+pub enum IsError {}
+/// `E` points at an error.
+pub enum PointsAtError {}
+
+impl<T, E> Share for ByView<T, E, IsError>
+where
+    T: Shareable,
+    E: StdError + From<Error> + Send + Sync + 'static,
+{
+    type Output = Result<T, E>;
+    type Value = T;
+    type Fault = SharedError;
+
+    fn split(output: Result<T, E>) -> Result<T, SharedError> {
+        output.map_err(SharedError::plain)
+    }
+
+    #[inline]
+    fn value(value: &T) -> Result<T, E> {
+        Ok(value.clone())
+    }
+
+    fn fault(fault: &SharedError) -> Result<T, E> {
+        Err(Error::Shared(fault.clone()).into())
+    }
+}
+
+impl<T, E> Share for ByView<T, E, PointsAtError>
+where
+    T: Shareable,
+    E: Deref<Target = dyn StdError + Send + Sync> + From<Error> + Send + Sync + 'static,
+{
+    type Output = Result<T, E>;
+    type Value = T;
+    type Fault = SharedError;
+
+    fn split(output: Result<T, E>) -> Result<T, SharedError> {
+        output.map_err(SharedError::pointing)
+    }
+
+    #[inline]
+    fn value(value: &T) -> Result<T, E> {
+        Ok(value.clone())
+    }
+
+    fn fault(fault: &SharedError) -> Result<T, E> {
+        Err(Error::Shared(fault.clone()).into())
+    }
+}
+
+/// `Result<T, E>` whose error cannot be shared: names the mistake by not being `Share`.
+pub struct Unshareable<T, E>(PhantomData<fn() -> (T, E)>);
+
+/// Asks how `R` can be shared.
+pub struct Probe<R>(PhantomData<fn() -> R>);
+
+impl<R> Probe<R> {
+    /// The question.
+    pub const NEW: Probe<R> = Probe(PhantomData);
+}
+
+/// First choice: the error is `Clone`.
+pub trait ViaClone {
+    /// The answer.
+    type Share;
+    /// Gives it.
+    fn share(&self) -> Self::Share;
+}
+
+impl<T, E: Clone> ViaClone for &&&Probe<Result<T, E>> {
+    type Share = ByClone<T, E>;
+    fn share(&self) -> Self::Share {
+        ByClone(PhantomData)
+    }
+}
+
+/// Second choice: the error is an error that can be made from ours.
+pub trait ViaError {
+    /// The answer.
+    type Share;
+    /// Gives it.
+    fn share(&self) -> Self::Share;
+}
+
+impl<T, E: StdError + From<Error>> ViaError for &&Probe<Result<T, E>> {
+    type Share = ByView<T, E, IsError>;
+    fn share(&self) -> Self::Share {
+        ByView(PhantomData)
+    }
+}
+
+/// Third choice: the error points at an error and can be made from ours.
+pub trait ViaPointer {
+    /// The answer.
+    type Share;
+    /// Gives it.
+    fn share(&self) -> Self::Share;
+}
+
+impl<T, E: Deref<Target = dyn StdError + Send + Sync> + From<Error>> ViaPointer for &Probe<Result<T, E>> {
+    type Share = ByView<T, E, PointsAtError>;
+    fn share(&self) -> Self::Share {
+        ByView(PhantomData)
+    }
+}
+
+/// Fourth choice: a `Result` all the same, with an error that cannot be shared.
+pub trait ViaNothing {
+    /// The answer.
+    type Share;
+    /// Gives it.
+    fn share(&self) -> Self::Share;
+}
+
+impl<T, E> ViaNothing for Probe<Result<T, E>> {
+    type Share = Unshareable<T, E>;
+    fn share(&self) -> Self::Share {
+        Unshareable(PhantomData)
+    }
+}
+
+/// Last: any other type.
+pub trait ViaWhole: Sized {
+    /// The answer.
+    type Share;
+    /// Gives it.
+    fn share(self) -> Self::Share;
+}
+
+impl<R> ViaWhole for Probe<R> {
+    type Share = Whole<R>;
+    fn share(self) -> Self::Share {
+        Whole(PhantomData)
+    }
+}
+
+/// A return type that can say that a call was refused.
+#[diagnostic::on_unimplemented(
+    message = "`timeout`, `wait` and `max_concurrent` can end a call with an error, which `{Self}` cannot hold",
+    label = "needs a function that returns `Result<_, E>` with `E: From<stampede_runtime::Error>`",
+    note = "return `anyhow::Result`, `Result<_, stampede_runtime::Error>`, or implement `From<stampede_runtime::Error>` for your error"
+)]
+pub trait Refuse {
+    /// The result of a refused call.
+    fn refuse(error: Error) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E: From<Error>> Refuse for Result<T, E> {
+    fn refuse(error: Error) -> Self {
+        Err(error.into())
+    }
+}
+
+/// What `insert` takes: the value, or the whole `Result` that a body would have returned.
+pub trait IntoResult<R> {
+    /// As a body's result.
+    fn into_result(self) -> R;
+}
+
+impl<R> IntoResult<R> for R {
+    fn into_result(self) -> R {
+        self
+    }
+}
+
+impl<T, E> IntoResult<Result<T, E>> for T {
+    fn into_result(self) -> Result<T, E> {
+        Ok(self)
+    }
+}
+
+/// The programmatic [`Coalescer`](crate::Coalescer)'s way: values of one type, errors of any.
+pub(crate) struct AnyFault<V>(PhantomData<fn() -> V>);
+
+pub(crate) type Fault = Arc<dyn Any + Send + Sync>;
+
+impl<V: Shareable> Share for AnyFault<V> {
+    type Output = Result<V, Fault>;
+    type Value = V;
+    type Fault = Fault;
+
+    fn split(output: Result<V, Fault>) -> Result<V, Fault> {
+        output
+    }
+
+    #[inline]
+    fn value(value: &V) -> Result<V, Fault> {
+        Ok(value.clone())
+    }
+
+    fn fault(fault: &Fault) -> Result<V, Fault> {
+        Err(Arc::clone(fault))
+    }
+}

@@ -1,0 +1,312 @@
+//! What each function did: counters that cost a hit next to nothing, and the snapshot people read.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::lanes;
+
+/// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
+///
+/// Every call is counted once, when it is decided what becomes of it, so at any moment
+/// `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused` and
+/// `executions = led + refreshes + retries`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls.
+    pub requests: u64,
+    /// Calls answered from memory with a fresh value.
+    pub cache_hits: u64,
+    /// Calls answered with a value past its `ttl`, on purpose.
+    pub stale_hits: u64,
+    /// Calls that joined an execution under way.
+    pub coalesce_hits: u64,
+    /// Calls that began an execution.
+    pub led: u64,
+    /// Calls that ran their own body, unshared: `STAMPEDE_OFF` is set, or the call came from inside its own execution.
+    pub bypassed: u64,
+    /// Calls that `max_concurrent` kept from beginning for as long as `wait` allows.
+    pub refused: u64,
+    /// Executions begun: by calls, by refreshes, and anew after a runtime shut down. Without `bypassed`.
+    pub executions: u64,
+    /// Executions begun by a refresh.
+    pub refreshes: u64,
+    /// Executions begun anew because the runtime of the first one shut down.
+    pub retries: u64,
+    /// Executions that ended with an error.
+    pub errors: u64,
+    /// Executions that panicked.
+    pub panics: u64,
+    /// Executions ended by `timeout`.
+    pub timeouts: u64,
+    /// Executions ended early: nobody waited any more, or their runtime shut down.
+    pub abandoned: u64,
+    /// Values dropped to make room.
+    pub evictions: u64,
+    /// Executions under way now, those queued by `max_concurrent` included.
+    pub in_flight: usize,
+    /// Values kept now, some perhaps expired but not yet replaced.
+    pub cache_size: usize,
+    /// How long finished executions took.
+    pub execution_time: ExecutionTime,
+    /// `cache_hits / requests`, in `0.0..=1.0`; 0 without requests.
+    pub cache_hit_rate: f64,
+    /// `coalesce_hits / requests`, in `0.0..=1.0`; 0 without requests.
+    pub coalesce_rate: f64,
+    /// `(cache_hits + stale_hits + coalesce_hits) / requests`, in `0.0..=1.0`; 0 without requests.
+    pub savings_rate: f64,
+}
+
+/// How long executions took, those that ended with a value or an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ExecutionTime {
+    /// How many were measured.
+    pub count: u64,
+    /// All of them together.
+    pub total: Duration,
+    /// The average; zero without executions.
+    pub mean: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Stats {
+    /// Adds another instantiation's figures of the same function.
+    pub(crate) fn add(&mut self, other: &Stats) {
+        self.cache_hits += other.cache_hits;
+        self.stale_hits += other.stale_hits;
+        self.coalesce_hits += other.coalesce_hits;
+        self.led += other.led;
+        self.bypassed += other.bypassed;
+        self.refused += other.refused;
+        self.refreshes += other.refreshes;
+        self.retries += other.retries;
+        self.errors += other.errors;
+        self.panics += other.panics;
+        self.timeouts += other.timeouts;
+        self.abandoned += other.abandoned;
+        self.evictions += other.evictions;
+        self.in_flight += other.in_flight;
+        self.cache_size += other.cache_size;
+        let time = &mut self.execution_time;
+        time.count += other.execution_time.count;
+        time.total += other.execution_time.total;
+        time.max = time.max.max(other.execution_time.max);
+        self.derive();
+    }
+
+    /// Fills in what follows from the rest.
+    fn derive(&mut self) {
+        let saved = self.cache_hits + self.stale_hits + self.coalesce_hits;
+        self.requests = saved + self.led + self.bypassed + self.refused;
+        self.executions = self.led + self.refreshes + self.retries;
+        let rate = |part: u64| if self.requests == 0 { 0.0 } else { part as f64 / self.requests as f64 };
+        (self.cache_hit_rate, self.coalesce_rate, self.savings_rate) =
+            (rate(self.cache_hits), rate(self.coalesce_hits), rate(saved));
+        let time = &mut self.execution_time;
+        time.mean = u32::try_from(time.count).ok().and_then(|count| time.total.checked_div(count)).unwrap_or_default();
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests, {} executions, {:.1}% saved ({} cache hits, {} stale, {} coalesced), {} bypassed, \
+             {} refused, {} errors, {} panics, {} timeouts, {} abandoned, {} evictions, {} in flight, {} kept, \
+             mean execution {:.1?}",
+            self.requests,
+            self.executions,
+            self.savings_rate * 100.0,
+            self.cache_hits,
+            self.stale_hits,
+            self.coalesce_hits,
+            self.bypassed,
+            self.refused,
+            self.errors,
+            self.panics,
+            self.timeouts,
+            self.abandoned,
+            self.evictions,
+            self.in_flight,
+            self.cache_size,
+            self.execution_time.mean,
+        )
+    }
+}
+
+/// The live counters of one function.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) cache_hits: Striped,
+    pub(crate) coalesce_hits: Striped,
+    pub(crate) led: AtomicU64,
+    pub(crate) bypassed: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) refreshes: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) timeouts: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
+    pub(crate) evictions: AtomicU64,
+    pub(crate) in_flight: AtomicUsize,
+    times: AtomicU64,
+    total_nanos: AtomicU64,
+    max_nanos: AtomicU64,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn took(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.times.fetch_add(1, Relaxed);
+        self.total_nanos.fetch_add(nanos, Relaxed);
+        self.max_nanos.fetch_max(nanos, Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, cache_size: usize) -> Stats {
+        let mut stats = Stats {
+            cache_hits: self.cache_hits.sum(),
+            coalesce_hits: self.coalesce_hits.sum(),
+            led: self.led.load(Relaxed),
+            bypassed: self.bypassed.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            refreshes: self.refreshes.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+            panics: self.panics.load(Relaxed),
+            timeouts: self.timeouts.load(Relaxed),
+            abandoned: self.abandoned.load(Relaxed),
+            evictions: self.evictions.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+            cache_size,
+            execution_time: ExecutionTime {
+                count: self.times.load(Relaxed),
+                total: Duration::from_nanos(self.total_nanos.load(Relaxed)),
+                max: Duration::from_nanos(self.max_nanos.load(Relaxed)),
+                mean: Duration::ZERO,
+            },
+            ..Stats::default()
+        };
+        stats.derive();
+        stats
+    }
+
+    /// Back to zero, except for what is counted down again.
+    pub(crate) fn reset(&self) {
+        self.cache_hits.reset();
+        self.coalesce_hits.reset();
+        let plain = [
+            &self.led,
+            &self.bypassed,
+            &self.refused,
+            &self.refreshes,
+            &self.retries,
+            &self.errors,
+            &self.panics,
+            &self.timeouts,
+            &self.abandoned,
+            &self.evictions,
+            &self.times,
+            &self.total_nanos,
+            &self.max_nanos,
+        ];
+        for counter in plain {
+            counter.store(0, Relaxed);
+        }
+    }
+}
+
+/// Threads with a lane below this number count in a stripe of their own.
+const STRIPES: usize = 64;
+
+/// A counter with a cell for each thread: one core's hits never move another core's cache line, and since a cell has
+/// one writer, adding is a load and a store.
+pub(crate) struct Striped {
+    stripes: [OnceLock<Box<Stripe>>; STRIPES],
+    /// For threads without a stripe.
+    shared: AtomicU64,
+    /// What had been counted at the last reset. The cells themselves only ever grow: a reset that wrote to them would
+    /// race with their owners.
+    forgotten: AtomicU64,
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Stripe(AtomicU64);
+
+impl Default for Striped {
+    fn default() -> Striped {
+        Striped {
+            stripes: [const { OnceLock::new() }; STRIPES],
+            shared: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Striped {
+    #[inline]
+    pub(crate) fn add_one(&self) {
+        match lanes::mine().and_then(|lane| self.stripes.get(lane)) {
+            Some(stripe) => {
+                let count = &stripe.get_or_init(Box::default).0;
+                count.store(count.load(Relaxed) + 1, Relaxed);
+            }
+            None => count(&self.shared),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        let stripes = self.stripes.iter().filter_map(OnceLock::get).map(|stripe| stripe.0.load(Relaxed)).sum::<u64>();
+        stripes + self.shared.load(Relaxed)
+    }
+
+    fn sum(&self) -> u64 {
+        self.total().saturating_sub(self.forgotten.load(Relaxed))
+    }
+
+    fn reset(&self) {
+        self.forgotten.store(self.total(), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_is_lost_between_threads() {
+        let counter = Striped::default();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..10_000).for_each(|_| counter.add_one()));
+            }
+        });
+        assert_eq!(counter.sum(), 80_000);
+        counter.reset();
+        counter.add_one();
+        assert_eq!(counter.sum(), 1);
+    }
+
+    #[test]
+    fn rates_are_fractions_and_shown_as_per_cent() {
+        let counters = Counters::default();
+        counters.led.store(7, Relaxed);
+        (0..13).for_each(|_| counters.coalesce_hits.add_one());
+        let stats = counters.snapshot(0);
+        assert!((stats.savings_rate - 0.65).abs() < 1e-12);
+        assert!(stats.to_string().contains("65.0% saved"), "{stats}");
+        assert!(Stats::default().to_string().contains("0.0% saved"));
+    }
+}

@@ -1,0 +1,179 @@
+//! `stampede demo`, run as a person or a script would: what it prints, and how it ends.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn stampede(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    stampede(arguments).output().expect("the binary was built for this test")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("the output is UTF-8")
+}
+
+/// Runs `stampede demo --format json` with more arguments; it has to end well.
+fn report(arguments: &[&str]) -> Value {
+    let output = run(&[&["demo", "--format", "json"], arguments].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    serde_json::from_slice(&output.stdout).expect("the output is JSON")
+}
+
+/// One non-empty line that begins with `error: `.
+fn sentence(output: &Output) -> &str {
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    stderr.strip_prefix("error: ").expect("an error begins with its label").trim_end()
+}
+
+/// A file of prompts that is gone when the test ends.
+fn prompts(content: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("the temporary folder can be written to");
+    file.write_all(content).expect("the temporary folder can be written to");
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("temporary files have plain names")
+}
+
+#[test]
+fn one_call_per_city() {
+    let report = report(&[]);
+    assert_eq!(report["verdict"], serde_json::json!({ "one_call_per_key": true, "all_answered": true }));
+
+    let keys = report["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 3);
+    for key in keys {
+        assert_eq!(key["without"]["calls"], 20, "{key}");
+        assert_eq!(key["with"]["calls"], 1, "{key}");
+        assert_eq!(key["with"]["requests"], 20, "{key}");
+    }
+
+    let (without, with) = (&report["without"], &report["with"]);
+    assert_eq!((&without["requests"], &without["calls"], &without["calls_saved"]), (&60.into(), &60.into(), &0.into()));
+    assert_eq!((&with["requests"], &with["calls"], &with["calls_saved"]), (&60.into(), &3.into(), &57.into()));
+    assert_eq!(with["answered"], 60);
+    assert_eq!(with["cost_usd"], 0.03);
+    assert!(without["refused"].as_u64().unwrap() > 0, "the rate limit refuses a stampede");
+}
+
+#[test]
+fn callers_and_stampede_count_the_same() {
+    let report = report(&["-t", "20", "-c", "5"]);
+    let with = &report["with"];
+    let served = ["calls", "waits", "hits"].map(|field| with[field].as_u64().unwrap());
+    assert_eq!(served.iter().sum::<u64>(), 200);
+
+    let stats = report["stats"].as_object().unwrap();
+    let [stats] = stats.values().collect::<Vec<_>>()[..] else { panic!("one function was used: {stats:?}") };
+    assert_eq!(["led", "coalesce_hits", "cache_hits"].map(|field| stats[field].as_u64().unwrap()), served);
+}
+
+#[test]
+fn flush_makes_both_rounds_cold() {
+    let report = report(&["--flush"]);
+    assert_eq!(report["with"]["calls"], 6);
+    assert_eq!(report["with"]["calls_per_key_max"], 2);
+    assert_eq!(report["workload"]["cold_rounds"], 2);
+}
+
+#[test]
+fn prompts_are_shared_by_content() {
+    let file = prompts("Why is the sky blue?\n\nWHY IS  THE SKY BLUE?\nWhat is Rust?\r\n".as_bytes());
+    let report = report(&["--prompts", path(&file), "--requests", "40", "--threads", "10"]);
+    assert_eq!(report["workload"]["keys"], 2);
+    assert_eq!(report["without"]["calls"], 80);
+    assert_eq!(report["with"]["calls"], 2);
+    assert_eq!(report["keys"][0]["key"], "Why is the sky blue?");
+}
+
+#[test]
+fn the_table_in_a_pipe_is_plain_text() {
+    let output = run(&["demo", "--verbose"]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "", "no bars in a pipe");
+    let page = text(&output.stdout);
+    assert!(!page.contains('\u{1b}'), "no escape sequences in a pipe");
+    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+    for words in ["without", "with", "57 (95%)", "Nairobi", "60 requests became 3 calls: one per city"] {
+        assert!(page.contains(words), "{words:?} is missing in\n{page}");
+    }
+}
+
+#[test]
+fn escape_sequences_in_a_prompt_stay_inside_it() {
+    let file = prompts(b"red \x1b[31malert\n");
+    let output = run(&["demo", "--verbose", "--prompts", path(&file), "--requests", "5"]);
+    assert!(output.status.success());
+    assert!(!output.stdout.contains(&0x1b));
+}
+
+#[test]
+fn bad_options_are_refused() {
+    for options in [
+        &["--threads", "0"][..],
+        &["--threads", "51"],
+        &["--cities", "6"],
+        &["--cities", "many"],
+        &["--requests", "5"],
+        &["--prompts", "x", "--cities", "2"],
+        &["--format", "xml"],
+        &["--no-such-option"],
+    ] {
+        let output = run(&[&["demo"], options].concat());
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+        assert!(output.stdout.is_empty(), "{options:?}");
+        assert!(text(&output.stderr).starts_with("error: "), "{options:?}");
+    }
+}
+
+#[test]
+fn nobody_can_press_enter_without_a_terminal() {
+    let output = run(&["demo", "--interactive"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(sentence(&output), "--interactive waits for Enter, but standard input is not a terminal");
+}
+
+#[test]
+fn a_bad_file_of_prompts_is_one_sentence() {
+    let output = run(&["demo", "--prompts", "no-such-file.txt"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(sentence(&output).starts_with("no-such-file.txt cannot be read: "));
+
+    for (content, why) in [
+        (&b""[..], "has no prompts in it: every line is empty"),
+        (b"\n  \n", "has no prompts in it: every line is empty"),
+        (b"one\ntwo \xff\nthree\n\xfe\n", "is not UTF-8 text in lines 2 and 4"),
+    ] {
+        let file = prompts(content);
+        let output = run(&["demo", "--prompts", path(&file)]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(sentence(&output), format!("{} {why}", path(&file)));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let mut child =
+        stampede(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary was built");
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn alone_it_prints_help() {
+    let output = run(&[]);
+    assert!(text(&output.stderr).contains("Usage: stampede <COMMAND>"));
+}
