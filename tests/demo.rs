@@ -97,6 +97,14 @@ fn prompts_are_shared_by_content() {
 }
 
 #[test]
+fn a_bad_verdict_is_a_failure() {
+    let output = stampede(&["demo", "--cities", "1"]).env("STAMPEDE_OFF", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(sentence(&output), "with the attribute, the API was called 20 times instead of 1");
+    assert!(text(&output.stdout).contains("20 requests became 20 calls."));
+}
+
+#[test]
 fn the_table_in_a_pipe_is_plain_text() {
     let output = run(&["demo", "--verbose"]);
     assert!(output.status.success());

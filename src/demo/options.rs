@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) flush: bool,
 
-    /// Show a row for every city or prompt
+    /// Show a row for each city, or for the 20 prompts that most ask for
     #[arg(short, long)]
     pub(crate) verbose: bool,
 

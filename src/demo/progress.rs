@@ -1,5 +1,6 @@
 //! One bar for each half of the demo, while somebody watches.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,8 +39,12 @@ impl Bar {
         self.line.inc(1);
     }
 
-    /// Leaves the bar on the screen as it is.
+    /// Leaves the bar on the screen as it is, and the cursor on the next line.
     pub(crate) fn finish(&self) {
         self.line.finish();
+        if terminal::is_watched() {
+            // indicatif fills the line and stays at its end.
+            let _ = writeln!(io::stderr());
+        }
     }
 }

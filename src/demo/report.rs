@@ -102,14 +102,15 @@ impl Report {
 
     /// A bad verdict is a failure; so is a call that failed in either half, for no comparison can rest on it.
     pub(crate) fn judge(&self) -> Result<(), Failure> {
-        let Self { without, with, verdict, .. } = self;
+        let Self { workload, without, with, verdict, .. } = self;
         let sentence = if let Some(why) = with.first_failure.as_ref().or(without.first_failure.as_ref()) {
-            format!("{} calls failed, the first because {why}", with.failed + without.failed)
+            let failed = with.failed + without.failed;
+            format!("{failed} of {} requests failed, the first because {why}", 2 * workload.requests)
         } else if !verdict.one_call_per_key {
-            let most = with.calls_per_key_max;
-            format!("with the attribute, a {} reached the API {most} times", self.workload.kind.one())
+            let expected = workload.keys as u64 * workload.cold_rounds;
+            format!("with the attribute, the API was called {} times instead of {expected}", with.all.calls)
         } else if !verdict.all_answered {
-            format!("with the attribute, {} callers were refused", with.all.refused)
+            format!("with the attribute, {} requests were refused", with.all.refused)
         } else {
             return Ok(());
         };

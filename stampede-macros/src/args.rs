@@ -71,7 +71,7 @@ impl Args {
             companion: None,
             krate: None,
         };
-        let parser = |input: ParseStream| {
+        let parser = |input: ParseStream<'_>| {
             while !input.is_empty() {
                 let parsed = args.argument(input).and_then(|()| end_of_argument(input));
                 if errors.keep(parsed).is_none() {
@@ -91,7 +91,7 @@ impl Args {
         self.written.iter().find(|word| *word == name)
     }
 
-    fn argument(&mut self, input: ParseStream) -> Result<()> {
+    fn argument(&mut self, input: ParseStream<'_>) -> Result<()> {
         let at = input.call(Ident::parse_any).map_err(|error| {
             Error::new(error.span(), "arguments begin with a word, such as `ttl = 60`")
         })?;
@@ -124,14 +124,14 @@ impl Args {
     }
 }
 
-fn end_of_argument(input: ParseStream) -> Result<()> {
+fn end_of_argument(input: ParseStream<'_>) -> Result<()> {
     if input.is_empty() || input.peek(Token![,]) {
         return Ok(());
     }
     Err(input.error("arguments are separated by `,`"))
 }
 
-fn skip_to_comma(input: ParseStream) {
+fn skip_to_comma(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>().expect("a stream that is not empty holds a token");
     }
@@ -348,7 +348,7 @@ impl Value<'_> {
 struct Name(Ident);
 
 impl Parse for Name {
-    fn parse(input: ParseStream) -> Result<Name> {
+    fn parse(input: ParseStream<'_>) -> Result<Name> {
         if !input.peek(LitStr) {
             return input.call(Ident::parse_any).map(Name).map_err(|error| Error::new(error.span(), "expected a name"));
         }

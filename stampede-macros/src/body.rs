@@ -124,7 +124,7 @@ fn is_label(tokens: &[TokenTree], at: usize) -> bool {
 
 /// Moves the inner attributes of a body (`#![allow(…)]`) to where the function's attributes stand.
 pub(crate) fn split_inner_attributes(body: TokenStream) -> (Vec<Attribute>, TokenStream) {
-    let parser = |input: ParseStream| {
+    let parser = |input: ParseStream<'_>| {
         let mut attributes = Attribute::parse_inner(input)?;
         for attribute in &mut attributes {
             attribute.style = AttrStyle::Outer;

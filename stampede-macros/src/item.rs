@@ -61,7 +61,7 @@ impl Input {
 impl Item {
     /// Reads the function and reports all that is wrong with its signature.
     pub(crate) fn parse(attribute: Attribute, tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
-        let parsed = (|input: ParseStream| parse_function(attribute, input)).parse2(tokens);
+        let parsed = (|input: ParseStream<'_>| parse_function(attribute, input)).parse2(tokens);
         let (mut attributes, visibility, signature, body) = errors.keep(parsed)?;
         check_modifiers(attribute, &attributes, &signature, errors);
         let (inner, tokens) = body::split_inner_attributes(body.stream());
@@ -91,7 +91,7 @@ impl Item {
 
 fn parse_function(
     attribute: Attribute,
-    input: ParseStream,
+    input: ParseStream<'_>,
 ) -> Result<(Vec<syn::Attribute>, Visibility, Signature, Group)> {
     let attributes = input.call(syn::Attribute::parse_outer)?;
     let visibility = input.parse()?;

@@ -231,16 +231,19 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Ends a flight, unless it has ended: keeps its value or frees its key, then wakes everyone. `stop`: the body may
     /// still be running.
-    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<S>, stop: bool) -> bool {
-        let kept = matches!(ending, Ending::Value { expires, .. } if expires > Moment::PAST);
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<S>, stop: bool) {
+        let (kept, counter) = match &ending {
+            Ending::Value { expires, .. } => (*expires > Moment::PAST, None),
+            Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
+        };
         if !node.end(ending) {
-            return false;
+            return;
         }
+        // Before anyone is woken, so that they find it counted.
+        counter.map(count);
+        // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
+        let _landing = Landing { coalescing: self, node, stop };
         self.table.with(node.hash(), |shard| if kept { self.keep(shard, node) } else { remove(shard, node) });
-        self.counters.in_flight.fetch_sub(1, Relaxed);
-        node.disembark(stop);
-        registry::a_flight_ended();
-        true
     }
 
     /// Makes a landed node a kept value, if it is still in the table.
@@ -299,6 +302,21 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn invalidate<L: Look<Own = K>>(&self, look: &L) -> bool {
         let hash = self.hash(look);
         self.table.with(hash, |shard| remove_all(shard, hash, |key| look.is(key)))
+    }
+}
+
+/// Ends a landing.
+struct Landing<'a, K: Key, S: Share> {
+    coalescing: &'a Coalescing<K, S>,
+    node: &'a Node<K, S>,
+    stop: bool,
+}
+
+impl<K: Key, S: Share> Drop for Landing<'_, K, S> {
+    fn drop(&mut self) {
+        self.coalescing.counters.in_flight.fetch_sub(1, Relaxed);
+        self.node.disembark(self.stop);
+        registry::a_flight_ended();
     }
 }
 
@@ -448,8 +466,8 @@ impl<K: Key, S: Share> Drop for Seat<K, S> {
         if let Some(place) = self.place {
             self.node.stop_waiting(place);
         }
-        if self.node.leave_seat() && self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true) {
-            count(&self.coalescing.counters.abandoned);
+        if self.node.leave_seat() {
+            self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! has landed or not, and no later landing can bring it back.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{
     AtomicU8, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -68,8 +69,8 @@ impl Payload {
     /// Panics in the calling task as the body did. The panic hook has already run, in the body.
     pub(crate) fn resume(&self) -> ! {
         match self {
-            Payload::Static(text) => std::panic::resume_unwind(Box::new(*text)),
-            Payload::Text(text) => std::panic::resume_unwind(Box::new(text.clone())),
+            Payload::Static(text) => resume_unwind(Box::new(*text)),
+            Payload::Text(text) => resume_unwind(Box::new(text.clone())),
         }
     }
 }
@@ -208,10 +209,8 @@ impl<K, S: Share> Node<K, S> {
         if let Some(ending) = self.ending.get() {
             return Poll::Ready(ending);
         }
-        if let (Some(at), Some(air)) = (*place, self.air().as_ref()) {
-            if air.wakers[at].as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return Poll::Pending;
-            }
+        if place.is_some_and(|at| self.would_wake(at, cx.waker())) {
+            return Poll::Pending;
         }
         // Cloned and dropped outside of the lock: a waker is the user's code.
         let mut waker = Some(cx.waker().clone());
@@ -232,6 +231,12 @@ impl<K, S: Share> Node<K, S> {
         Poll::Pending
     }
 
+    fn would_wake(&self, place: usize, waker: &Waker) -> bool {
+        let air = self.air();
+        let known = air.as_ref().and_then(|air| air.wakers.get(place)?.as_ref());
+        known.is_some_and(|known| known.will_wake(waker))
+    }
+
     /// Stops waiting at `place`.
     pub(crate) fn stop_waiting(&self, place: usize) {
         let waker = {
@@ -250,7 +255,8 @@ impl<K, S: Share> Node<K, S> {
         let air = self.air().take();
         let Some(air) = air else { return };
         for waker in air.wakers.into_iter().flatten() {
-            waker.wake();
+            // A waker that panics must not keep the others asleep; whoever made it has heard of it by the panic hook.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         if let Some(body) = air.body.filter(|_| stop) {
             body.abort();

@@ -160,11 +160,17 @@ where
         self.body.take().expect("a body is used up only by the flight that it begins")
     }
 
-    /// Begins the flight: polls the body once, here, and hands it to the runtime if it is not done.
+    /// Begins the flight: polls the body once, here, and hands it to the runtime if it is not done. A function whose
+    /// calls must end in time hands it over at once, since a body may block in its first poll as in any other.
     fn take_off(&self, seat: Seat<K, S>, runtime: &Handle, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
         let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
+        let policy = &coalescing.policy;
+        let is_urgent = self.hooks.can_refuse() && (policy.timeout.is_some() || policy.wait.is_some());
+        let inline = if is_urgent { None } else { nest::inline() };
         let mut execution = Execution::new(coalescing, node, self.hooks, self.purpose, body);
-        if Pin::new(&mut execution).poll(cx).is_pending() {
+        let is_done = inline.is_some() && Pin::new(&mut execution).poll(cx).is_ready();
+        drop(inline);
+        if !is_done {
             let task = runtime.spawn(execution.detach());
             seat.node.set_body(task.abort_handle());
         }

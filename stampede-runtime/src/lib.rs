@@ -1,4 +1,82 @@
-//! Runtime.
+//! Many identical calls, one execution.
+//!
+//! Some functions are slow, paid or rate-limited: a language model, a web API, a heavy query. When a popular value is
+//! missing, every request asks for it at once (a *cache stampede*), and each pays. One attribute makes the calls
+//! shared:
+//!
+//! ```
+//! use stampede_runtime::coalesce;
+//!
+//! #[coalesce(ttl = "5m")]
+//! async fn forecast(city: &str) -> Result<String, std::sync::Arc<std::io::Error>> {
+//!     // the slow, paid call
+//!     Ok(format!("sunny in {city}"))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Three callers at once, and one later: the body runs once.
+//! let (one, two, three) = tokio::join!(forecast("Oslo"), forecast("Oslo"), forecast("Oslo"));
+//! let later = forecast("Oslo").await?;
+//! assert_eq!((one?, two?, three?), (later.clone(), later.clone(), later));
+//!
+//! let stats = forecast::stats();
+//! assert_eq!((stats.requests, stats.executions), (4, 1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a call becomes
+//!
+//! A call looks for its key (the arguments). A kept value is returned at once. If an execution for the key is under way
+//! (a *flight*), the call joins it. Otherwise it begins one. The promises of a flight:
+//!
+//! - **One**: any number of concurrent callers of a key make one execution. (Flights begun on a current-thread runtime
+//!   are shared within that runtime, since no other thread can move them.)
+//! - **Nobody owns it**: any caller, the first too, may be dropped, time out, or stop polling; the others get the result
+//!   of the same execution. The work ends early only when nobody waits any more.
+//! - **Everyone gets an ending**: a value, an error, a panic, a timeout reaches every caller, and then the key is free.
+//! - **Errors are shared, not stored**: the next call tries again. The error may be [`Clone`], or anything that
+//!   implements `From<`[`Error`]`>`, such as `anyhow::Error` and `Box<dyn Error + Send + Sync>`: then all callers, a lone
+//!   one too, receive a view ([`SharedError`]) with the same message and causes. `match` on the variants of such an
+//!   error does not see the original; [`Error::downcast_ref`] does.
+//! - **Invalidation wins**: what began before an invalidation is never kept after it.
+//! - **Keys do not touch each other**, and a body that calls its own function with its own key runs through instead of
+//!   waiting for itself.
+//!
+//! # The body runs on its own
+//!
+//! It is polled once inside the call that began it, and if it has to wait for something, it becomes a tokio task. So it
+//! owns its arguments: `&str` and other `ToOwned` references are owned for it and borrowed back inside. It must be
+//! `Send`. It runs in the first caller's [`tracing`] span; that caller's task-locals are visible until the body's first
+//! pending `.await` only. Calls must be made from inside a tokio runtime, except those that are answered from memory.
+//!
+//! # Panics
+//!
+//! A panic in a body reaches every caller with the same message. With `panic = "abort"` it ends the process, as any
+//! panic does then. Outside of tokio, a call that has to begin a flight panics with a sentence that says so.
+//!
+//! # Cancel
+//!
+//! Dropping a call gives up its place on the flight. The last one to do so ends the flight: its body ends at its next
+//! `.await`, unless the function says `on_abandon = "finish"`. A body that never awaits cannot be ended; when its time
+//! is up, its key is freed and its result discarded.
+//!
+//! # Limits
+//!
+//! Kept values: `capacity`, by default 1,000 a function, S3-FIFO. Executions: unbounded unless `max_concurrent` says
+//! otherwise. Time: unbounded unless `timeout` and `wait` say otherwise. Expiry is checked against a coarse clock with a
+//! grain of one to ten milliseconds.
+//!
+//! # Tests of your service
+//!
+//! Decorated functions keep their state in statics. [`testing::isolate`] gives a test a state of its own. With debug
+//! assertions, or the feature `test-util`, expiry follows tokio's paused clock.
+//!
+//! # Features
+//!
+//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too.
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
@@ -34,3 +112,114 @@ pub use policy::Settings;
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
 pub use stats::{ExecutionTime, Stats};
+
+/// Shares concurrent calls with equal arguments, and with `ttl` later calls too.
+///
+/// ```
+/// use std::sync::Arc;
+/// use stampede_runtime::{Error, coalesce};
+///
+/// #[derive(Clone, Debug)]
+/// struct Page {
+///     text: Arc<str>,
+///     complete: bool,
+/// }
+///
+/// #[coalesce(ttl = "10m", capacity = 5_000, cache_if = |page| page.complete, timeout = "30s", skip(trace_id))]
+/// async fn fetch(url: &str, trace_id: u64) -> Result<Page, Error> {
+///     Ok(Page { text: format!("content of {url}").into(), complete: true })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let page = fetch("https://example.com", 1).await?;
+/// assert_eq!(page.text, fetch("https://example.com", 2).await?.text);
+/// assert_eq!(fetch::stats().executions, 1);
+///
+/// fetch::invalidate("https://example.com");
+/// assert!(fetch::peek("https://example.com").is_none());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Options
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `ttl = 60`, `"1h30m"`, `HOUR`, `\|value\| …` | how long a value is kept: whole seconds, text with units, an expression of type `Duration`, or a closure of the value; a computed zero keeps nothing | share in flight only |
+/// | `key(expr, …)` | what identifies a call, instead of all arguments: a tuple of expressions | all arguments |
+/// | `key = "user:{id}"` | the same as readable text; formatted at each call | |
+/// | `skip(argument, …)` | arguments that do not identify a call | none |
+/// | `namespace = "text"` | the group of keys the function belongs to, for its name in the statistics and for configured overrides | the module's path |
+/// | `capacity = 1000` | how many values are kept | 1,000 |
+/// | `cache_if = \|value\| …` | keeps only values that pass (for `Result<T, E>` the value is the `T`; an error is never kept) | all |
+/// | `timeout = "30s"` | ends an execution that takes longer; every caller gets [`Error::Timeout`] | none |
+/// | `wait = "5s"` | how long one caller waits; it gets [`Error::WaitTimeout`], the others go on waiting | none |
+/// | `max_concurrent = 8` | how many executions of the function may run at once; others queue, for as long as `wait` allows, then get [`Error::Refused`] | no limit |
+/// | `on_abandon = "finish"` | an execution that nobody waits for any more goes on, and its value is kept | `"cancel"` |
+/// | `companion = Name`, `none` | renames or omits the item beside the function; on methods, `companion = prefix` asks for sibling functions | the function's name; none on methods |
+/// | `method` | says that a function without receiver stands in an `impl` | |
+/// | `crate = path` | where `stampede_runtime` is to be found | `::stampede_runtime` |
+///
+/// `timeout`, `wait` and `max_concurrent` need a return type `Result<_, E>` with `E: From<stampede_runtime::Error>`.
+///
+/// # The companion
+///
+/// Beside a free function `load` stands a type of the same name, and imports of the function bring both. Its functions
+/// take the arguments that the key mentions:
+///
+/// - `load::invalidate(…)` takes a key out. What is in the air for it goes to those already waiting and is not kept.
+/// - `load::peek(…)` is what a call would be answered with from memory, if anything.
+/// - `load::insert(…, value)` keeps a value as though the body had just returned it.
+/// - `load::refresh(…)` (all arguments) executes anew. Meanwhile other calls get the kept value; an execution already
+///   under way will not be kept. Concurrent refreshes share one execution.
+/// - `load::clear()` takes every key out, `load::stats()` returns the function's [`Stats`].
+///
+/// A companion is a braced struct, which may share a function's name. Where that is impossible, rustc says so: E0574 or
+/// "struct is not supported in `impl`s" for a function in an `impl` (say `method`), E0255 for `mod load; pub use
+/// load::load;` (say `companion = Name`).
+///
+/// # Methods
+///
+/// A method says what of `self` is in the key: `key(self.id, …)`, or `skip(self)`. The body needs a `self` of its own:
+/// `self: Arc<Self>`, or `&self` of a type that is `Clone` (a cheap handle, best).
+///
+/// # Errors
+///
+/// See [Everyone gets an ending](crate#what-a-call-becomes).
+#[cfg(feature = "macros")]
+pub use stampede_macros::coalesce;
+
+/// Like [`coalesce`](macro@coalesce), keyed by the normalised *content* of the arguments.
+///
+/// Every text in the chosen arguments (also inside structs, lists and maps) is brought to Unicode normal form KC, its
+/// case folded, its ends trimmed and each run of white space made one space; then everything is digested with BLAKE3.
+/// The arguments must implement `serde::Serialize`.
+///
+/// ```
+/// use stampede_runtime::coalesce_by_content;
+///
+/// #[coalesce_by_content(fields = [topic, context], ttl = "1h")]
+/// async fn explain(topic: &str, context: &str, user: u64) -> String {
+///     format!("{topic} in the context of {context}")
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// explain("Ownership", "Rust", 1).await;
+/// explain("  ownership ", "RUST", 2).await;
+/// explain("Rust", "ownership", 3).await;
+/// assert_eq!(explain::stats().executions, 2);
+/// # }
+/// ```
+///
+/// # Options
+///
+/// Those of [`coalesce`](macro@coalesce) but `key` and `skip`, and:
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `fields = [a, b]`, `["a", "b"]`, `fields(a, b)` | the arguments that identify a call | all |
+/// | `normalize(nfkc, case, trim, spaces)`, `normalize = none` | the steps to take | all four |
+#[cfg(feature = "macros")]
+pub use stampede_macros::coalesce_by_content;

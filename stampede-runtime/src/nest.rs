@@ -21,6 +21,7 @@ pub(crate) const DEEPEST: usize = 16;
 thread_local! {
     static CURRENT: Cell<FlightId> = const { Cell::new(NOBODY) };
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static INLINE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// For each flight, those that its body waits for, and by how many calls.
@@ -55,6 +56,19 @@ pub(crate) fn deeper() -> Restore<usize> {
 /// How many runs of own calls are under way on this thread, one inside the other.
 pub(crate) fn depth() -> usize {
     DEPTH.get()
+}
+
+/// How many first polls may run inside one another before bodies begin as tasks, on a stack of their own: a recursion
+/// over a thousand keys must not end at the end of the stack.
+const MOST_INLINE: usize = 8;
+
+/// Notes one more first poll inside a caller's poll while the result lives. `None`: there are enough.
+pub(crate) fn inline() -> Option<Restore<usize>> {
+    let before = INLINE.get();
+    (before < MOST_INLINE).then(|| {
+        INLINE.set(before + 1);
+        Restore { cell: &INLINE, before }
+    })
 }
 
 /// Says that the current flight waits for another, until dropped.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,8 @@ impl<K: Key, V: Shareable> fmt::Debug for Coalescer<K, V> {
 impl<K: Key, V: Shareable> Coalescer<K, V> {
     /// Begins a coalescer that shares executions and keeps nothing.
     #[must_use]
-    pub fn builder() -> CoalescerBuilder<V> {
-        CoalescerBuilder { name: None, options: Options::new(), cache_if: None }
+    pub fn builder() -> CoalescerBuilder<K, V> {
+        CoalescerBuilder { name: None, options: Options::new(), cache_if: None, keys: PhantomData }
     }
 
     /// Returns the value of `key`: a kept one, that of an execution under way, or that of `work`.
@@ -147,19 +148,20 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
 
 /// A [`Coalescer`] in the making.
 #[must_use = "a coalescer is made by `build`"]
-pub struct CoalescerBuilder<V> {
+pub struct CoalescerBuilder<K, V> {
     name: Option<&'static str>,
     options: Options,
     cache_if: Option<fn(&V) -> bool>,
+    keys: PhantomData<fn(K)>,
 }
 
-impl<V> fmt::Debug for CoalescerBuilder<V> {
+impl<K, V> fmt::Debug for CoalescerBuilder<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CoalescerBuilder").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<V: Shareable> CoalescerBuilder<V> {
+impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     /// Lists it in [`all_stats`](crate::all_stats) as `coalescer::name`, and lets the configuration override the
     /// namespace `coalescer`. Without a name it is not listed and not configured.
     pub fn name(mut self, name: &'static str) -> Self {
@@ -193,7 +195,7 @@ impl<V: Shareable> CoalescerBuilder<V> {
 
     /// Makes the coalescer.
     #[must_use]
-    pub fn build<K: Key>(self) -> Coalescer<K, V> {
+    pub fn build(self) -> Coalescer<K, V> {
         let coalescing = match self.name {
             Some(name) => registry::current().create("coalescer", name, self.options),
             None => {

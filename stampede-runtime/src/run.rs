@@ -200,9 +200,7 @@ where
         let (coalescing, node) = (Arc::clone(&self.coalescing), Arc::clone(&self.node));
         let watch = tokio::spawn(async move {
             sleep.await;
-            if coalescing.land(&node, Ending::rare(Rare::TimedOut(limit)), true) {
-                count(&coalescing.counters.timeouts);
-            }
+            coalescing.land(&node, Ending::rare(Rare::TimedOut(limit)), true);
         });
         self.node.set_watch(watch.abort_handle());
     }
@@ -215,14 +213,10 @@ where
         let polled = catch_unwind(AssertUnwindSafe(|| {
             if first {
                 self.begin();
+                self.watch();
             }
             let body = self.body.as_mut().expect("a body is there until the flight has ended");
-            let Poll::Ready(output) = body.as_mut().poll(cx) else {
-                if first {
-                    self.watch();
-                }
-                return Poll::Pending;
-            };
+            let output = ready!(body.as_mut().poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
             self.body = None;
             if let Stage::Running(since) = &self.stage {
@@ -233,10 +227,7 @@ where
                     let expires = self.hooks.expires(&value, self.coalescing.policy.ttl);
                     Ending::Value { value, expires }
                 }
-                Err(fault) => {
-                    count(&self.coalescing.counters.errors);
-                    Ending::rare(Rare::Fault(fault))
-                }
+                Err(fault) => Ending::rare(Rare::Fault(fault)),
             })
         }));
         match polled {
@@ -246,7 +237,6 @@ where
     }
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Ending<S> {
-        count(&self.coalescing.counters.panics);
         Ending::rare(Rare::Panicked(Payload::new(panic, &self.coalescing.name)))
     }
 }
@@ -307,9 +297,6 @@ impl<K: Key, S: Share, F> Drop for Execution<K, S, F> {
     fn drop(&mut self) {
         if let Stage::Ended = self.stage {
             return;
-        }
-        if self.node.ending().is_none() {
-            count(&self.coalescing.counters.abandoned);
         }
         self.land(Ending::rare(Rare::Abandoned));
     }

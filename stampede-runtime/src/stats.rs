@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::flight::Rare;
 use crate::lanes;
+use crate::share::Share;
 
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
 ///
@@ -167,6 +169,16 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
+    /// The counter of executions that end like this.
+    pub(crate) fn of<S: Share>(&self, ending: &Rare<S>) -> &AtomicU64 {
+        match ending {
+            Rare::Fault(_) => &self.errors,
+            Rare::Panicked(_) => &self.panics,
+            Rare::TimedOut(_) => &self.timeouts,
+            Rare::Abandoned => &self.abandoned,
+        }
+    }
+
     pub(crate) fn took(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.times.fetch_add(1, Relaxed);

@@ -1,7 +1,7 @@
+use stampede_runtime::__private as p;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-use stampede_runtime::__private as p;
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
@@ -19,8 +19,12 @@ fn load<'a>(topic: &'a str, n: u32) -> impl Future<Output = Result<String, Strin
                     let topic: &str = p::Borrow::borrow(&owned.0);
                     RUNS.fetch_add(1, SeqCst);
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    if topic == "panic" { panic!("oh no"); }
-                    if topic == "err" { return Err("bad".to_owned()); }
+                    if topic == "panic" {
+                        panic!("oh no");
+                    }
+                    if topic == "err" {
+                        return Err("bad".to_owned());
+                    }
                     Ok(format!("{topic}{n}"))
                 }
             })
@@ -32,14 +36,20 @@ fn load<'a>(topic: &'a str, n: u32) -> impl Future<Output = Result<String, Strin
 async fn smoke() {
     let _iso = stampede_runtime::testing::isolate();
     let all: Vec<_> = (0..100).map(|_| tokio::spawn(async { load("a", 1).await })).collect();
-    for t in all { assert_eq!(t.await.unwrap().unwrap(), "a1"); }
+    for t in all {
+        assert_eq!(t.await.unwrap().unwrap(), "a1");
+    }
     assert_eq!(RUNS.swap(0, SeqCst), 1);
     assert_eq!(load("a", 1).await.unwrap(), "a1");
     let all: Vec<_> = (0..100).map(|_| tokio::spawn(async { load("err", 1).await })).collect();
-    for t in all { assert_eq!(t.await.unwrap().unwrap_err(), "bad"); }
+    for t in all {
+        assert_eq!(t.await.unwrap().unwrap_err(), "bad");
+    }
     assert_eq!(RUNS.swap(0, SeqCst), 1);
     let all: Vec<_> = (0..100).map(|_| tokio::spawn(async { load("panic", 1).await })).collect();
-    for t in all { assert!(t.await.unwrap_err().is_panic()); }
+    for t in all {
+        assert!(t.await.unwrap_err().is_panic());
+    }
     assert_eq!(RUNS.swap(0, SeqCst), 1);
     // leader aborted
     let leader = tokio::spawn(async { load("b", 1).await });

@@ -1,0 +1,238 @@
+//! What the attributes say about mistakes, and what they expand to.
+
+use std::path::Path;
+use std::{env, fs};
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::Item;
+
+use crate::decorate;
+use crate::words::Attribute::{self, Coalesce, CoalesceByContent};
+
+fn tokens(source: &str) -> TokenStream {
+    source.parse().expect("the test's tokens are Rust")
+}
+
+/// The sentences that a use is answered with.
+fn mistakes(attribute: Attribute, args: &str, function: &str) -> Vec<String> {
+    let expansion: Vec<TokenTree> = decorate(attribute, tokens(args), tokens(function)).into_iter().collect();
+    let sentence = |window: &[TokenTree]| match window {
+        [TokenTree::Ident(name), _, TokenTree::Group(message)] if name == "compile_error" => {
+            Some(syn::parse2::<syn::LitStr>(message.stream()).expect("an error is a text").value())
+        }
+        _ => None,
+    };
+    expansion.windows(3).filter_map(sentence).collect()
+}
+
+#[track_caller]
+fn mistake(args: &str, function: &str) -> String {
+    only(mistakes(Coalesce, args, function))
+}
+
+#[track_caller]
+fn only(mistakes: Vec<String>) -> String {
+    match <[String; 1]>::try_from(mistakes) {
+        Ok([mistake]) => mistake,
+        Err(mistakes) => panic!("expected one mistake, found {mistakes:#?}"),
+    }
+}
+
+const LOAD: &str = "async fn load(id: u64, name: &str) -> String { String::new() }";
+const METHOD: &str = "async fn load(&self, id: u64) -> String { String::new() }";
+
+#[test]
+fn all_mistakes_are_reported_at_once_and_the_item_is_given_back() {
+    let function = "fn load(id: &mut u64) -> &str { half. }";
+    let expansion = decorate(Coalesce, tokens("ttl = \"3x\", keys = id, capacity = 0"), tokens(function));
+    assert!(expansion.to_string().ends_with(&tokens(function).to_string()));
+    assert_eq!(mistakes(Coalesce, "ttl = \"3x\", keys = id, capacity = 0", function).len(), 6);
+}
+
+#[test]
+fn a_half_typed_attribute_gives_the_item_back() {
+    for args in ["ttl = ", "tt", "ttl", ",", "key(", "key(self.)", "ttl = |", "= 3", "fields = [", "crate = ", "\"ttl\""] {
+        let Ok(args) = args.parse::<TokenStream>() else { continue };
+        let expansion = decorate(Coalesce, args.clone(), tokens(LOAD)).to_string();
+        assert!(expansion.contains("compile_error"), "`{args}` is reported");
+        assert!(expansion.ends_with(&tokens(LOAD).to_string()), "`{args}` gives the item back");
+    }
+}
+
+#[test]
+fn a_half_typed_body_still_expands() {
+    assert_eq!(mistakes(Coalesce, "", "async fn load(id: u64) -> u64 { let x = id.; self.; if }"), [""; 0]);
+}
+
+#[test]
+fn words_that_are_not_ours_are_answered_with_ours() {
+    for (args, says) in [
+        ("keys = id", "did you mean `key`?"),
+        ("tll = 60", "did you mean `ttl`?"),
+        ("maxsize = 3", "`capacity`"),
+        ("ttl_secs = 3", "`ttl`"),
+        ("sync_writes = true", "always on"),
+        ("key_fn = f", "`key(user.id)`"),
+        ("ns = \"a\"", "`namespace`"),
+        ("stale = 60", "`#[coalesce]` takes `ttl`, `namespace`, `key`"),
+        ("fields(id)", "an argument of `#[coalesce_by_content]`, not of `#[coalesce]`"),
+    ] {
+        let sentence = mistake(args, LOAD);
+        assert!(sentence.contains(says), "{sentence}");
+    }
+    let sentence = only(mistakes(CoalesceByContent, "content_fields = [\"id\"]", LOAD));
+    assert_eq!(sentence, "unknown argument `content_fields`; here it is `fields`");
+}
+
+#[test]
+fn times_are_seconds_text_or_expressions() {
+    for good in ["60", "\"1h30m\"", "LIMIT", "ttl::HOUR", "2 * MINUTE", "|v| v.ttl", "(60)", "Duration::from_secs(3)"] {
+        assert_eq!(mistakes(Coalesce, &format!("ttl = {good}"), LOAD), [""; 0], "ttl = {good}");
+    }
+    for bad in ["\"3x\"", "\"60\"", "-60", "1.5", "5m", "true", "99999999999999999999", "\"\""] {
+        let sentence = mistake(&format!("ttl = {bad}"), LOAD);
+        assert!(sentence.contains("whole seconds or a duration with a unit"), "ttl = {bad}: {sentence}");
+    }
+    for zero in ["0", "\"0s\"", "(0)"] {
+        assert!(mistake(&format!("ttl = {zero}"), LOAD).contains("keeps nothing"));
+        assert!(mistake(&format!("wait = {zero}"), LOAD).contains("ends every call"));
+    }
+    assert!(mistake("timeout = |v| v.t", LOAD).contains("only `ttl` takes a closure"));
+}
+
+#[test]
+fn lists_are_written_in_three_ways() {
+    let expansion = |args| decorate(CoalesceByContent, tokens(args), tokens(LOAD)).to_string();
+    let expected = expansion("fields = [name]");
+    assert!(!expected.contains("compile_error"));
+    assert_eq!(expansion("fields = [\"name\"]"), expected);
+    assert_eq!(expansion("fields(name)"), expected);
+    assert_eq!(expansion("skip(id)"), expected);
+}
+
+#[test]
+fn placeholders_name_arguments_and_their_fields() {
+    let expansion = decorate(Coalesce, tokens(r#"key = "{{u}}:{id:>8}:{name.0.len}""#), tokens(LOAD)).to_string();
+    assert!(expansion.contains(r#"format_args ! ("{{u}}:{:>8}:{}" , id , name . 0 . len)"#), "{expansion}");
+    for (text, says) in [
+        ("{}", "is not an argument"),
+        ("{0}", "is not an argument"),
+        ("{id()}", "write `key(…)`"),
+        ("{idd}", "did you mean `id`?"),
+        ("{zebra}", "it has `id`, `name`"),
+        ("{id", "without its other half"),
+        ("id}", "without its other half"),
+        ("{self.id}", "no argument `self`"),
+    ] {
+        let sentence = mistake(&format!("key = \"{text}\""), LOAD);
+        assert!(sentence.contains(says), "{text}: {sentence}");
+    }
+}
+
+#[test]
+fn companions_take_what_the_key_mentions() {
+    let invalidate = |args, function| {
+        let expansion = decorate(Coalesce, tokens(args), tokens(function)).to_string();
+        let (_, rest) = expansion.split_once("invalidate").expect("there is a companion");
+        let (inputs, _) = rest.split_once("->").expect("it returns something");
+        inputs.trim().to_owned()
+    };
+    assert_eq!(invalidate("", LOAD), "(id : u64 , name : & str)");
+    assert_eq!(invalidate("skip(name)", LOAD), "(id : u64)");
+    assert_eq!(invalidate("key(name.trim())", LOAD), "(name : & str)");
+    assert_eq!(invalidate("key(format!(\"{name}-\"))", LOAD), "(name : & str)");
+    assert_eq!(invalidate("key(user.name, 0..id)", "async fn load(id: u64, name: u8, user: &User) {}"), "(id : u64 , user : & User)");
+    assert_eq!(invalidate("key(id), companion = load", METHOD), "(id : u64)");
+    assert_eq!(invalidate("key(self.id), companion = load", METHOD), "(& self)");
+}
+
+#[test]
+fn self_is_renamed_only_where_it_is_the_methods() {
+    let body = r"
+        use self::inner::{self, Thing};
+        struct Local;
+        impl Local { fn own(&self) -> u8 { self.x } }
+        self::inner::call(self);
+        log!(self.id, |x| self.run(x));
+        self.id
+    ";
+    let to = syn::parse_str("this").expect("a name");
+    let renamed = crate::body::rename_self(tokens(body), &to).expect("self is there").to_string();
+    assert_eq!(renamed.matches("this").count(), 4);
+    assert!(renamed.contains("use self :: inner :: { self , Thing }"), "{renamed}");
+    assert!(renamed.contains("fn own (& self) -> u8 { self . x }"), "{renamed}");
+    assert!(crate::body::rename_self(tokens("{ impl A { fn f(self) {} } }"), &to).is_none());
+}
+
+#[test]
+fn lifetimes_are_told_from_labels() {
+    let found = |body| crate::body::first_lifetime(tokens(body), &[syn::parse_str("'a").expect("a lifetime")]).is_some();
+    assert!(found("{ let x: &'a str = y; }"));
+    assert!(found("f::<'a>()"));
+    assert!(!found("'a: loop { break 'a; continue 'a }"));
+    assert!(!found("let x: &'b str = 'a';"));
+}
+
+/// Compares `tests/expand/<attribute>/<shape>.rs` with the expansion beside it; `UPDATE_GOLDENS=1` writes it anew.
+#[test]
+fn expansions_are_as_reviewed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/expand");
+    let mut seen = 0;
+    for attribute in Attribute::ALL {
+        let entries = fs::read_dir(folder.join(attribute.name())).expect("every attribute has shapes");
+        for entry in entries {
+            let path = entry.expect("a readable folder").path();
+            if path.to_string_lossy().ends_with(".expanded.rs") {
+                continue;
+            }
+            seen += 1;
+            let source = fs::read_to_string(&path).expect("a readable file");
+            let expansion = expand_file(*attribute, &source);
+            let golden = path.with_extension("expanded.rs");
+            if env::var_os("UPDATE_GOLDENS").is_some() {
+                fs::write(&golden, &expansion).expect("a writable file");
+            }
+            let known = fs::read_to_string(&golden).unwrap_or_default();
+            assert!(expansion == known, "{} expands to\n{expansion}", path.display());
+        }
+    }
+    assert!(seen > 0);
+}
+
+/// Expands every use of `attribute` in a file, at the top and in `impl` blocks.
+fn expand_file(attribute: Attribute, source: &str) -> String {
+    let file = syn::parse_file(source).expect("a shape is Rust");
+    let mut expanded = TokenStream::new();
+    for item in file.items {
+        match item {
+            Item::Fn(function) => expanded.extend(expand_item(attribute, function.attrs.clone(), function)),
+            Item::Impl(block) => {
+                let functions = block.items.iter().map(|item| match item {
+                    syn::ImplItem::Fn(function) => expand_item(attribute, function.attrs.clone(), function.clone()),
+                    other => other.to_token_stream(),
+                });
+                let (generics, _, bounds) = block.generics.split_for_impl();
+                let target = &block.self_ty;
+                expanded.extend(quote::quote!(impl #generics #target #bounds { #(#functions)* }));
+            }
+            other => other.to_tokens(&mut expanded),
+        }
+    }
+    let expanded: syn::File = syn::parse2(expanded).expect("an expansion is Rust");
+    prettyplease::unparse(&expanded)
+}
+
+fn expand_item(attribute: Attribute, attributes: Vec<syn::Attribute>, item: impl ToTokens) -> TokenStream {
+    let Some(ours) = attributes.iter().find(|ours| ours.path().is_ident(attribute.name())) else {
+        return item.to_token_stream();
+    };
+    let args = match &ours.meta {
+        syn::Meta::List(list) => list.tokens.clone(),
+        _ => TokenStream::new(),
+    };
+    // The compiler takes the attribute away before it calls the macro.
+    let written = ours.to_token_stream().to_string();
+    let item = item.to_token_stream().to_string().replacen(&written, "", 1);
+    decorate(attribute, args, tokens(&item))
+}
