@@ -41,8 +41,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("the async runtime cannot start: {error}")))?;
     runtime.block_on(async {
         tokio::select! {
-            ending = show(options, &plan) => ending,
+            biased; // Nothing is shown before Ctrl-C is heard.
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            ending = show(options, &plan) => ending,
         }
     })
 }

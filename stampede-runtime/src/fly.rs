@@ -21,8 +21,9 @@ use crate::stats::count;
 /// A call that has boarded and not yet begun to wait.
 #[must_use]
 pub struct Boarding<K: Key, S: Share> {
-    boarded: Way<K, S>,
+    way: Way<K, S>,
     purpose: Purpose,
+    hooks: Hooks<S>,
 }
 
 enum Way<K: Key, S: Share> {
@@ -33,26 +34,27 @@ enum Way<K: Key, S: Share> {
 
 impl<K: Key, S: Share> Boarding<K, S> {
     #[inline]
-    pub(crate) fn call(boarded: Boarded<K, S>) -> Self {
-        Boarding { boarded: Way::Shared(boarded), purpose: Purpose::Call }
+    pub(crate) fn call(boarded: Boarded<K, S>, hooks: Hooks<S>) -> Self {
+        Boarding { way: Way::Shared(boarded), purpose: Purpose::Call, hooks }
     }
 
-    pub(crate) fn refresh(boarded: Boarded<K, S>) -> Self {
-        Boarding { boarded: Way::Shared(boarded), purpose: Purpose::Refresh }
+    pub(crate) fn refresh(boarded: Boarded<K, S>, hooks: Hooks<S>) -> Self {
+        Boarding { way: Way::Shared(boarded), purpose: Purpose::Refresh, hooks }
     }
 
-    pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>) -> Self {
-        Boarding { boarded: Way::Off(coalescing), purpose: Purpose::Call }
+    pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>, hooks: Hooks<S>) -> Self {
+        Boarding { way: Way::Off(coalescing), purpose: Purpose::Call, hooks }
     }
 
     /// The rest of the call. `body` is called only if this caller's body is the one to run.
     #[inline]
-    pub fn fly<B, F>(self, hooks: Hooks<S>, body: B) -> Call<K, S, B, F>
+    pub fn fly<B, F>(self, body: B) -> Call<K, S, B, F>
     where
         B: FnOnce() -> F,
         F: Future<Output = S::Output> + Send + 'static,
     {
-        let stage = match self.boarded {
+        let Boarding { way, purpose, hooks } = self;
+        let stage = match way {
             Way::Shared(Boarded::Hit(output)) => Stage::Done(output),
             Way::Shared(Boarded::Joined(seat)) => Stage::Waiting(seat),
             Way::Shared(Boarded::First(seat, runtime)) => Stage::First(seat, runtime),
@@ -62,7 +64,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Stage::Alone(None)
             }
         };
-        Call { stage, hooks, body: Some(body), purpose: self.purpose, patience: None, returns: PhantomData }
+        Call { stage, hooks, body: Some(body), purpose, patience: None, returns: PhantomData }
     }
 }
 

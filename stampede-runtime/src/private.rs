@@ -1,10 +1,6 @@
 //! What expanded attributes call, and nothing else. Not covered by any promise of stability: the attributes and this
 //! crate are of one version.
 
-#![allow(clippy::missing_docs_in_private_items)]
-
-use std::sync::Arc;
-
 pub use std::borrow::{Borrow, ToOwned};
 pub use std::time::Duration;
 
@@ -15,12 +11,9 @@ pub use crate::key::{
     ByRef, Cons, Content, Digested, Key, Look, Nil, Part, PartOf, Steps, Text, ViaOwnWay, ViaRef, text,
 };
 pub use crate::policy::Options;
-pub use crate::run::Hooks;
 pub use crate::share::{IntoResult, Probe, Refuse, Share, ViaClone, ViaError, ViaNothing, ViaPointer, ViaWhole};
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
-
-use crate::registry;
 
 /// How results of a type are shared: a value of a type that is `Share`.
 #[doc(hidden)]
@@ -46,60 +39,6 @@ macro_rules! __key {
 }
 
 pub use crate::{__key as key, __share as share};
-
-/// Boards a call.
-#[inline]
-pub fn board<S: Share, L: Look>(here: Here, _share: S, key: L) -> Boarding<L::Own, S> {
-    here.with(|state| {
-        if !registry::is_plain() && registry::is_off() {
-            return Boarding::off(state.me());
-        }
-        Boarding::call(state.board(&key))
-    })
-}
-
-/// Boards for a value that must be newer than this moment.
-pub fn refresh<S: Share, L: Look>(here: Here, _share: S, key: L) -> Boarding<L::Own, S> {
-    here.with(
-        |state| {
-            if registry::is_off() { Boarding::off(state.me()) } else { Boarding::refresh(state.board_refresh(&key)) }
-        },
-    )
-}
-
-/// What a call would be answered with from memory.
-pub fn peek<S: Share, L: Look>(here: Here, _share: S, key: L) -> Option<S::Output> {
-    here.with::<L::Own, S, _>(|state| state.peek(&key))
-}
-
-/// Keeps a result as though a body had returned it, under the same conditions.
-pub fn insert<S: Share, L: Look>(here: Here, _share: S, key: L, hooks: Hooks<S>, result: impl IntoResult<S::Output>) {
-    // An error is never kept.
-    let Ok(value) = S::split(result.into_result()) else { return };
-    here.with::<L::Own, S, _>(|state| {
-        let expires = hooks.expires(&value, state.policy.ttl);
-        if expires > crate::clock::Moment::PAST && !registry::is_off() {
-            state.insert(&key, value, expires);
-        }
-    });
-}
-
-/// Takes a key out.
-pub fn invalidate<S: Share, L: Look>(here: Here, _share: S, key: L) -> Invalidation {
-    Invalidation::of(here.with::<L::Own, S, _>(|state| usize::from(state.invalidate(&key))))
-}
-
-/// Takes every key out.
-#[must_use]
-pub fn clear(here: Here) -> Invalidation {
-    Invalidation::of(here.existing().map_or(0, |state| state.clear()))
-}
-
-/// The function's statistics.
-#[must_use]
-pub fn stats(here: Here) -> Stats {
-    here.existing().map(|state| state.stats()).unwrap_or_default()
-}
 
 /// How a refused call ends, for functions whose error can say so.
 pub fn refuse<R: Refuse>(error: Error) -> R {
@@ -149,9 +88,6 @@ pub fn own_option<T: ?Sized + OwnArg>(argument: Option<&T>) -> Option<T::Owned> 
 }
 
 /// Borrows an optional argument back.
-pub fn borrow_option<T: ?Sized + OwnArg>(argument: &Option<T::Owned>) -> Option<&T> {
+pub fn borrow_option<T: ?Sized, O: Borrow<T>>(argument: &Option<O>) -> Option<&T> {
     argument.as_ref().map(Borrow::borrow)
 }
-
-#[doc(hidden)]
-pub type Shared<T> = Arc<T>;

@@ -98,8 +98,7 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             async { work.await.map_err(|error| Arc::new(error) as Fault) }
         });
         loop {
-            let mut call =
-                self.board(key).fly(self.hooks, || (work.take().expect("taken once, by the flight it begins"))());
+            let mut call = self.board(key).fly(|| (work.take().expect("taken once, by the flight it begins"))());
             match (&mut call).await {
                 Ok(value) => return Ok(value),
                 Err(fault) => {
@@ -118,9 +117,9 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         if registry::is_off() {
-            Boarding::off(self.coalescing.me())
+            Boarding::off(self.coalescing.me(), self.hooks)
         } else {
-            Boarding::call(self.coalescing.board(&ByRef(key)))
+            Boarding::call(self.coalescing.board(&ByRef(key)), self.hooks)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{
-    AtomicUsize,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
@@ -33,7 +33,7 @@ pub(crate) struct Registry {
 type StateKey = (usize, TypeId);
 
 /// A `Coalescing` of some key and result.
-pub(crate) type State = Arc<dyn Function>;
+type State = Arc<dyn Function>;
 
 static GLOBAL: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
 
@@ -69,7 +69,11 @@ impl Registry {
     }
 
     /// The state of one instantiation of a site, created at its first call.
-    pub(crate) fn state(&self, key: StateKey, create: impl FnOnce() -> State) -> State {
+    pub(crate) fn state<K: Key, S: Share>(
+        &self,
+        key: StateKey,
+        create: impl FnOnce() -> Arc<Coalescing<K, S>>,
+    ) -> State {
         let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = states.get(&key) {
             return Arc::clone(state);
@@ -111,14 +115,16 @@ impl Registry {
 }
 
 /// What a call has to look at before it may use its site's own state: nothing, when this is 0.
-static DETOURS: AtomicUsize = AtomicUsize::new(UNREAD);
+static DETOURS: AtomicU64 = AtomicU64::new(UNREAD);
 
 /// The environment has not been read yet.
-const UNREAD: usize = 1;
+const UNREAD: u64 = 1;
 /// `STAMPEDE_OFF` is set.
-const OFF: usize = 2;
+const OFF: u64 = 2;
+/// One refresh that is about to board. There may be many.
+const REFRESH: u64 = 4;
 /// One isolation. There may be many.
-const ISOLATION: usize = 4;
+const ISOLATION: u64 = 1 << 32;
 
 /// Whether every call may use the state that its site keeps at hand.
 #[inline]
@@ -139,6 +145,16 @@ pub(crate) fn is_off() -> bool {
         DETOURS.fetch_sub(UNREAD, Release);
         off
     })
+}
+
+/// Has every call look whether it is the refresh.
+pub(crate) fn begin_refresh() {
+    DETOURS.fetch_add(REFRESH, Release);
+}
+
+/// Ends [`begin_refresh`].
+pub(crate) fn end_refresh() {
+    DETOURS.fetch_sub(REFRESH, Release);
 }
 
 /// What an isolation holds for.

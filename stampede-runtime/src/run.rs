@@ -21,7 +21,7 @@ use crate::share::Share;
 use crate::stats::count;
 
 /// What a function says about its results, besides its policy. Function pointers, so that calls stay small.
-pub struct Hooks<S: Share> {
+pub(crate) struct Hooks<S: Share> {
     cache_if: Option<fn(&S::Value) -> bool>,
     ttl: Option<fn(&S::Value) -> Duration>,
     refuse: Option<fn(Error) -> S::Output>,
@@ -44,27 +44,27 @@ impl<S: Share> Default for Hooks<S> {
 impl<S: Share> Hooks<S> {
     /// Nothing is said.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Hooks { cache_if: None, ttl: None, refuse: None }
     }
 
     /// Keeps only values that pass.
     #[must_use]
-    pub const fn cache_if(mut self, cache_if: fn(&S::Value) -> bool) -> Self {
+    pub(crate) const fn cache_if(mut self, cache_if: fn(&S::Value) -> bool) -> Self {
         self.cache_if = Some(cache_if);
         self
     }
 
     /// How long each value is kept. Zero: not at all.
     #[must_use]
-    pub const fn ttl(mut self, ttl: fn(&S::Value) -> Duration) -> Self {
+    pub(crate) const fn ttl(mut self, ttl: fn(&S::Value) -> Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
     /// How a call that is refused or timed out ends.
     #[must_use]
-    pub const fn refuse(mut self, refuse: fn(Error) -> S::Output) -> Self {
+    pub(crate) const fn refuse(mut self, refuse: fn(Error) -> S::Output) -> Self {
         self.refuse = Some(refuse);
         self
     }

@@ -20,7 +20,7 @@ use crate::error::{Error, SharedError};
     label = "its error type must be `Clone`, or an error with `From<stampede_runtime::Error>`",
     note = "return `Result<T, Arc<E>>`, `anyhow::Error`, or an error enum that implements `From<stampede_runtime::Error>`"
 )]
-pub trait Share: Sized + 'static {
+pub trait Share: Copy + Send + Sync + 'static {
     /// What the body returns and every caller receives.
     type Output;
     /// What may be kept: the `T` of `Result<T, E>`, or the whole output.
@@ -267,6 +267,21 @@ impl<T, E> IntoResult<Result<T, E>> for T {
         Ok(self)
     }
 }
+
+macro_rules! copy {
+    ($($type:ident<$($parameter:ident),*>),*) => {$(
+        impl<$($parameter),*> Clone for $type<$($parameter),*> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<$($parameter),*> Copy for $type<$($parameter),*> {}
+    )*};
+}
+
+// By hand, since a derive would ask it of the parameters too.
+copy!(Whole<R>, ByClone<T, E>, ByView<T, E, K>, AnyFault<V>);
 
 /// The programmatic [`Coalescer`](crate::Coalescer)'s way: values of one type, errors of any.
 pub(crate) struct AnyFault<V>(PhantomData<fn() -> V>);

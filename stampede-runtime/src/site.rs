@@ -1,65 +1,171 @@
-//! A decorated function.
+//! A decorated function: its static, and what its expansion says about it.
 
 use std::any::{Any, TypeId};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Function};
-use crate::key::Key;
+use crate::error::Error;
+use crate::fly::Boarding;
+use crate::invalidation::Invalidation;
+use crate::key::{Key, Look};
 use crate::policy::Options;
-use crate::registry::{self, Registry, State};
-use crate::share::Share;
+use crate::registry;
+use crate::run::Hooks;
+use crate::share::{IntoResult, Share};
+use crate::stats::Stats;
 
 /// The static of one decorated function. It has no type parameters, because a static in a generic function is one for
-/// all instantiations; what tells those apart is the type of a closure written in the function, its *marker*.
+/// all instantiations; what tells those apart is the type of the options' closure, the *marker*.
 pub struct Site {
     module: &'static str,
     function: &'static str,
-    options: fn() -> Options,
     /// The state of the instantiation that was called first, which in most functions is the only one.
-    first: OnceLock<(TypeId, State)>,
+    first: OnceLock<(TypeId, Arc<dyn Function>)>,
 }
 
 impl Site {
-    /// `options` is called once for each instantiation, at its first call.
+    /// A function that has not been called.
     #[must_use]
-    pub const fn new(module: &'static str, function: &'static str, options: fn() -> Options) -> Site {
-        Site { module, function, options, first: OnceLock::new() }
+    pub const fn new(module: &'static str, function: &'static str) -> Site {
+        Site { module, function, first: OnceLock::new() }
     }
 
-    fn key(&'static self, marker: TypeId) -> (usize, TypeId) {
-        (std::ptr::from_ref(self).addr(), marker)
-    }
-
-    fn state<K: Key, S: Share>(&'static self, registry: &Registry, marker: TypeId) -> State {
-        registry.state(self.key(marker), || {
-            let options = (self.options)();
-            let namespace = options.namespace.unwrap_or(self.module);
-            registry.create::<K, S>(namespace, self.function, options)
-        })
+    fn id(&'static self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 
-/// A site, and which instantiation of it.
+/// One instantiation of a decorated function, as its expansion describes it.
+///
+/// `M`: the closure that gives the options, called once. `S`: how results are shared.
 #[derive(Clone, Copy)]
-pub struct Here {
+pub struct Here<M, S: Share> {
     site: &'static Site,
-    marker: TypeId,
+    options: M,
+    hooks: Hooks<S>,
 }
 
-impl Here {
-    /// `marker`: a closure written in the function.
+impl<M, S> Here<M, S>
+where
+    M: Fn() -> Options + Copy + Send + Sync + 'static,
+    S: Share,
+{
+    /// `options` must be a closure written in the function.
     #[inline]
     #[must_use]
-    pub fn new<M: 'static>(site: &'static Site, _marker: &M) -> Here {
-        Here { site, marker: TypeId::of::<M>() }
+    pub fn new(site: &'static Site, options: M, _share: S) -> Self {
+        Here { site, options, hooks: Hooks::new() }
+    }
+
+    /// Keeps only values that pass.
+    #[inline]
+    #[must_use]
+    pub fn cache_if(mut self, cache_if: fn(&S::Value) -> bool) -> Self {
+        self.hooks = self.hooks.cache_if(cache_if);
+        self
+    }
+
+    /// How long each value is kept.
+    #[inline]
+    #[must_use]
+    pub fn ttl(mut self, ttl: fn(&S::Value) -> Duration) -> Self {
+        self.hooks = self.hooks.ttl(ttl);
+        self
+    }
+
+    /// How a refused call ends.
+    #[inline]
+    #[must_use]
+    pub fn refuse(mut self, refuse: fn(Error) -> S::Output) -> Self {
+        self.hooks = self.hooks.refuse(refuse);
+        self
+    }
+
+    /// Boards a call.
+    #[inline]
+    pub fn board<L: Look>(self, key: L) -> Boarding<L::Own, S> {
+        self.with(|state| {
+            let boarded = if registry::is_plain() { state.board(&key) } else { return self.detour(state, &key) };
+            Boarding::call(boarded, self.hooks)
+        })
+    }
+
+    /// Boards a call while something out of the ordinary is the case somewhere.
+    #[cold]
+    fn detour<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L) -> Boarding<L::Own, S> {
+        if registry::is_off() {
+            Boarding::off(state.me(), self.hooks)
+        } else if REFRESHING.get() == Some(self.site.id()) {
+            REFRESHING.set(None);
+            Boarding::refresh(state.board_refresh(key), self.hooks)
+        } else {
+            Boarding::call(state.board(key), self.hooks)
+        }
+    }
+
+    /// Makes a call of this function a refresh.
+    pub async fn refreshing<F: Future<Output = S::Output>>(self, call: F) -> S::Output {
+        let mut call = pin!(call);
+        let mut first = true;
+        poll_fn(|cx| {
+            let _refreshing = std::mem::take(&mut first).then(|| Refreshing::begin(self.site.id()));
+            call.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// What a call would be answered with from memory.
+    pub fn peek<L: Look>(self, key: L) -> Option<S::Output> {
+        self.with(|state: &Coalescing<L::Own, S>| state.peek(&key))
+    }
+
+    /// Keeps a result as though a body had returned it, under the same conditions.
+    pub fn insert<L: Look>(self, key: L, result: impl IntoResult<S::Output>) {
+        // An error is never kept.
+        let Ok(value) = S::split(result.into_result()) else { return };
+        self.with(|state| {
+            let expires = self.hooks.expires(&value, state.policy.ttl);
+            if expires > Moment::PAST && !registry::is_off() {
+                state.insert(&key, value, expires);
+            }
+        });
+    }
+
+    /// Takes a key out.
+    pub fn invalidate<L: Look>(self, key: L) -> Invalidation {
+        Invalidation::of(self.with(|state: &Coalescing<L::Own, S>| usize::from(state.invalidate(&key))))
+    }
+
+    /// Takes every key out.
+    pub fn clear(self) -> Invalidation {
+        Invalidation::of(self.existing().map_or(0, |state| state.clear()))
+    }
+
+    /// The function's statistics.
+    pub fn stats(self) -> Stats {
+        self.existing().map(|state| state.stats()).unwrap_or_default()
+    }
+
+    fn key(self) -> (usize, TypeId) {
+        (self.site.id(), TypeId::of::<M>())
+    }
+
+    /// The state, if the instantiation has been called.
+    fn existing(self) -> Option<Arc<dyn Function>> {
+        registry::current().existing(self.key())
     }
 
     /// Calls `act` with the instantiation's state.
     #[inline]
-    pub(crate) fn with<K: Key, S: Share, R>(self, act: impl FnOnce(&Coalescing<K, S>) -> R) -> R {
+    fn with<K: Key, R>(self, act: impl FnOnce(&Coalescing<K, S>) -> R) -> R {
         if registry::is_plain() {
             if let Some((marker, state)) = self.site.first.get() {
-                if *marker == self.marker {
+                if *marker == TypeId::of::<M>() {
                     let state: &dyn Any = &**state;
                     if let Some(state) = state.downcast_ref() {
                         return act(state);
@@ -72,12 +178,16 @@ impl Here {
 
     #[cold]
     #[inline(never)]
-    fn find<K: Key, S: Share>(self) -> Arc<Coalescing<K, S>> {
+    fn find<K: Key>(self) -> Arc<Coalescing<K, S>> {
         registry::is_off();
         let registry = registry::current();
-        let state = self.site.state::<K, S>(&registry, self.marker);
+        let state = registry.state(self.key(), || {
+            let options = (self.options)();
+            let namespace = options.namespace.unwrap_or(self.site.module);
+            registry.create::<K, S>(namespace, self.site.function, options)
+        });
         if registry::is_global(&registry) {
-            self.site.first.get_or_init(|| (self.marker, Arc::clone(&state)));
+            self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));
         }
         let Ok(state) = (state as Arc<dyn Any + Send + Sync>).downcast() else {
             // A marker is one place in the source, which has one key and one result.
@@ -87,9 +197,25 @@ impl Here {
     }
 }
 
-impl Here {
-    /// The state, if the instantiation has been called.
-    pub(crate) fn existing(self) -> Option<Arc<dyn Function>> {
-        registry::current().existing(self.site.key(self.marker))
+thread_local! {
+    /// The site whose next call on this thread is to be a refresh: set around that call's first poll.
+    static REFRESHING: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+struct Refreshing {
+    before: Option<usize>,
+}
+
+impl Refreshing {
+    fn begin(site: usize) -> Refreshing {
+        registry::begin_refresh();
+        Refreshing { before: REFRESHING.replace(Some(site)) }
+    }
+}
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        REFRESHING.set(self.before);
+        registry::end_refresh();
     }
 }

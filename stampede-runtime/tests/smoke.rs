@@ -5,15 +5,17 @@ use std::time::Duration;
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
-fn here() -> p::Here {
-    static SITE: p::Site = p::Site::new(module_path!(), "load", || p::Options::new().ttl(Duration::from_secs(60)));
-    p::Here::new(&SITE, &|| ())
+fn here()
+-> p::Here<impl Fn() -> p::Options + Copy + Send + Sync + 'static, impl p::Share<Output = Result<String, String>>> {
+    static SITE: p::Site = p::Site::new(module_path!(), "load");
+    p::Here::new(&SITE, || p::Options::new().ttl(Duration::from_secs(60)), p::share!(Result<String, String>))
 }
 
 fn load<'a>(topic: &'a str, n: u32) -> impl Future<Output = Result<String, String>> + Send + p::Captures<'a> {
     async move {
-        p::board(here(), p::share!(Result<String, String>), p::key!(topic, &n))
-            .fly(p::Hooks::new(), move || {
+        here()
+            .board(p::key!(topic, &n))
+            .fly(move || {
                 let owned = (p::own(topic), n);
                 async move {
                     let topic: &str = p::Borrow::borrow(&owned.0);
@@ -64,9 +66,9 @@ async fn smoke() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     leader.abort();
     let _ = leader.await;
-    println!("{}", p::stats(here()));
-    assert_eq!(p::stats(here()).abandoned, 1);
-    assert_eq!(p::stats(here()).in_flight, 0);
+    println!("{}", here().stats());
+    assert_eq!(here().stats().abandoned, 1);
+    assert_eq!(here().stats().in_flight, 0);
     println!("{:?}", stampede_runtime::all_stats());
 }
 

@@ -1,0 +1,49 @@
+//! moka's async cache, looked up with a borrowed key first.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use moka::Equivalent;
+use moka::future::Cache;
+
+use super::{CAPACITY, Key, KeyRef, Peer, TTL};
+use crate::body;
+
+type Store = Cache<Key, Arc<str>, RandomState>;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Moka {
+    ready: &'static Store,
+    slow: &'static Store,
+}
+
+impl Moka {
+    pub(crate) fn new() -> Moka {
+        let store = || {
+            let builder = Cache::builder().max_capacity(CAPACITY as u64).time_to_live(TTL);
+            &*Box::leak(Box::new(builder.build_with_hasher(RandomState::default())))
+        };
+        Moka { ready: store(), slow: store() }
+    }
+}
+
+impl Peer for Moka {
+    const NAME: &'static str = "moka future, borrowed key";
+
+    async fn ready(self, topic: &str, number: u32) -> Arc<str> {
+        match self.ready.get(&KeyRef(topic, number)).await {
+            Some(value) => value,
+            None => {
+                let key = KeyRef(topic, number).to_key();
+                self.ready.get_with(key, async { body::ready(topic, number) }).await
+            }
+        }
+    }
+
+    async fn slow(self, topic: &'static str, number: u32) -> Arc<str> {
+        match self.slow.get(&KeyRef(topic, number)).await {
+            Some(value) => value,
+            None => self.slow.get_with(KeyRef(topic, number).to_key(), body::slow(topic, number)).await,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+/// Loads a page.
+#[allow(clippy::manual_async_fn, refining_impl_trait)]
+pub fn load(
+    topic: &str,
+    n: u32,
+) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
+    async move {
+        let boarding = load::__site()
+            .board(::stampede_runtime::__private::key!(topic, & n));
+        boarding
+            .fly(move || {
+                let topic = ::stampede_runtime::__private::own(topic);
+                async move {
+                    let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
+                        &topic,
+                    );
+                    let mut n = n;
+                    let output: Result<Page, Error> = {
+                        if false {
+                            let anchor: Result<Page, Error> = loop {};
+                            return anchor;
+                        }
+                        n += 1;
+                        fetch(topic, n).await
+                    };
+                    output
+                }
+            })
+            .await
+    }
+}
+///What can be done about the calls of `load`.
+#[allow(non_camel_case_types)]
+pub struct load {}
+#[allow(dead_code)]
+impl load {
+    fn __site() -> ::stampede_runtime::__private::Here<
+        impl ::core::ops::Fn(
+        ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
+        impl ::stampede_runtime::__private::Share<Output = Result<Page, Error>>,
+    > {
+        {
+            static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                ::core::module_path!(),
+                "load",
+            );
+            ::stampede_runtime::__private::Here::new(
+                    &__SITE,
+                    || {
+                        ::stampede_runtime::__private::Options::new()
+                            .ttl(::stampede_runtime::__private::Duration::new(60, 0))
+                            .timeout(::stampede_runtime::__private::Duration::new(10, 0))
+                    },
+                    ::stampede_runtime::__private::share!(Result < Page, Error >),
+                )
+                .cache_if(|page| page.complete)
+                .refuse(::stampede_runtime::__private::refuse)
+        }
+    }
+    ///Forgets the result of this key: in this process before the function returns.
+    pub fn invalidate(
+        topic: &str,
+        n: u32,
+    ) -> ::stampede_runtime::__private::Invalidation {
+        load::__site().invalidate(::stampede_runtime::__private::key!(topic, & n))
+    }
+    ///What a call would be answered with from memory now.
+    pub fn peek(topic: &str, n: u32) -> ::core::option::Option<Result<Page, Error>> {
+        load::__site().peek(::stampede_runtime::__private::key!(topic, & n))
+    }
+    ///Keeps a value, or a whole result, as if a call had returned it.
+    pub fn insert(
+        topic: &str,
+        n: u32,
+        value: impl ::stampede_runtime::__private::IntoResult<Result<Page, Error>>,
+    ) {
+        load::__site().insert(::stampede_runtime::__private::key!(topic, & n), value)
+    }
+    ///Runs the function anew, whatever is kept, and keeps its result.
+    pub fn refresh(
+        topic: &str,
+        n: u32,
+    ) -> impl ::core::future::Future<
+        Output = Result<Page, Error>,
+    > + ::core::marker::Send {
+        load::__site().refreshing(load(topic, n))
+    }
+    ///Forgets every result.
+    pub fn clear() -> ::stampede_runtime::__private::Invalidation {
+        load::__site().clear()
+    }
+    ///What became of the calls so far.
+    pub fn stats() -> ::stampede_runtime::__private::Stats {
+        load::__site().stats()
+    }
+}

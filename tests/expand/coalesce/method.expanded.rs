@@ -1,0 +1,146 @@
+impl<T: Clone> Repository<T> {
+    #[allow(clippy::manual_async_fn, refining_impl_trait)]
+    pub(crate) fn user<S>(
+        &self,
+        name: S,
+    ) -> impl ::core::future::Future<Output = User> + ::core::marker::Send
+    where
+        S: Clone,
+    {
+        async move {
+            let boarding = Self::__user_site::<S>()
+                .board(::stampede_runtime::__private::key!(& self.id, & name));
+            boarding
+                .fly(move || {
+                    let this = ::stampede_runtime::__private::own_self(self);
+                    async move {
+                        let this = &this;
+                        let output: User = {
+                            if false {
+                                let anchor: User = loop {};
+                                return anchor;
+                            }
+                            this.query(name).await
+                        };
+                        output
+                    }
+                })
+                .await
+        }
+    }
+    fn __user_site<S>() -> ::stampede_runtime::__private::Here<
+        impl ::core::ops::Fn(
+        ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
+        impl ::stampede_runtime::__private::Share<Output = User>,
+    >
+    where
+        S: Clone,
+    {
+        {
+            static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                ::core::module_path!(),
+                "user",
+            );
+            ::stampede_runtime::__private::Here::new(
+                &__SITE,
+                || ::stampede_runtime::__private::Options::new(),
+                ::stampede_runtime::__private::share!(User),
+            )
+        }
+    }
+    ///Forgets the result of this key: in this process before the function returns.
+    #[allow(dead_code)]
+    pub(crate) fn user_invalidate<S>(
+        &self,
+        name: S,
+    ) -> ::stampede_runtime::__private::Invalidation
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>()
+            .invalidate(::stampede_runtime::__private::key!(& self.id, & name))
+    }
+    ///What a call would be answered with from memory now.
+    #[allow(dead_code)]
+    pub(crate) fn user_peek<S>(&self, name: S) -> ::core::option::Option<User>
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>()
+            .peek(::stampede_runtime::__private::key!(& self.id, & name))
+    }
+    ///Keeps a value, or a whole result, as if a call had returned it.
+    #[allow(dead_code)]
+    pub(crate) fn user_insert<S>(
+        &self,
+        name: S,
+        value: impl ::stampede_runtime::__private::IntoResult<User>,
+    )
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>()
+            .insert(::stampede_runtime::__private::key!(& self.id, & name), value)
+    }
+    ///Runs the function anew, whatever is kept, and keeps its result.
+    #[allow(dead_code)]
+    pub(crate) fn user_refresh<S>(
+        &self,
+        name: S,
+    ) -> impl ::core::future::Future<Output = User> + ::core::marker::Send
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>().refreshing(Self::user::<S>(self, name))
+    }
+    ///Forgets every result.
+    #[allow(dead_code)]
+    pub(crate) fn user_clear<S>() -> ::stampede_runtime::__private::Invalidation
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>().clear()
+    }
+    ///What became of the calls so far.
+    #[allow(dead_code)]
+    pub(crate) fn user_stats<S>() -> ::stampede_runtime::__private::Stats
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>().stats()
+    }
+    #[allow(clippy::manual_async_fn, refining_impl_trait)]
+    fn count(
+        self: Arc<Self>,
+    ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send {
+        async move {
+            let boarding = {
+                static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                    ::core::module_path!(),
+                    "count",
+                );
+                ::stampede_runtime::__private::Here::new(
+                    &__SITE,
+                    || ::stampede_runtime::__private::Options::new(),
+                    ::stampede_runtime::__private::share!(u64),
+                )
+            }
+                .board(::stampede_runtime::__private::key!());
+            boarding
+                .fly(move || {
+                    async move {
+                        let this = self;
+                        let output: u64 = {
+                            if false {
+                                let anchor: u64 = loop {};
+                                return anchor;
+                            }
+                            this.count
+                        };
+                        output
+                    }
+                })
+                .await
+        }
+    }
+}

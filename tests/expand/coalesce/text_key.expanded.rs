@@ -1,0 +1,44 @@
+#[allow(clippy::manual_async_fn, refining_impl_trait)]
+fn profile(
+    user: &User,
+    arg1: (u8, u8),
+    note: Option<&str>,
+) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
+    async move {
+        let boarding = {
+            static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
+                ::core::module_path!(),
+                "profile",
+            );
+            crate::renamed::__private::Here::new(
+                &__SITE,
+                || crate::renamed::__private::Options::new(),
+                crate::renamed::__private::share!(()),
+            )
+        }
+            .board(
+                crate::renamed::__private::text(::core::format_args!("user:{}", user.id)),
+            );
+        boarding
+            .fly(move || {
+                let user = crate::renamed::__private::own(user);
+                let note = crate::renamed::__private::own_option(note);
+                async move {
+                    let user: &User = crate::renamed::__private::Borrow::borrow(&user);
+                    let (a, b) = arg1;
+                    let note: Option<&str> = crate::renamed::__private::borrow_option(
+                        &note,
+                    );
+                    let output: () = {
+                        if false {
+                            let anchor: () = loop {};
+                            return anchor;
+                        }
+                        render(user, a, b, note).await;
+                    };
+                    output
+                }
+            })
+            .await
+    }
+}
