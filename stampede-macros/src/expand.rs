@@ -134,14 +134,10 @@ fn companion_functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'
 fn site_function(model: &Model, name: &Ident) -> TokenStream {
     let private = private(model);
     let result = &model.item.output;
-    let options = quote!(::core::ops::Fn() -> #private::Options + ::core::marker::Copy + ::core::marker::Send);
     let declaration = Declaration {
         inputs: Vec::new(),
         output: quote! {
-            -> #private::Here<
-                impl #options + ::core::marker::Sync + 'static,
-                impl #private::Share<Output = #result>,
-            >
+            -> #private::Here<impl #private::Share<Output = #result>>
         },
         body: site(model),
     };
@@ -158,7 +154,7 @@ fn site(model: &Model) -> TokenStream {
     quote! {
         {
             static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);
-            #private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks
+            #private::Here::new(&__SITE, &|| #private::Options::new() #options, #share) #hooks
         }
     }
 }

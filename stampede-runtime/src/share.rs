@@ -281,7 +281,7 @@ macro_rules! copy {
 }
 
 // By hand, since a derive would ask it of the parameters too.
-copy!(Whole<R>, ByClone<T, E>, ByView<T, E, K>, AnyFault<V>);
+copy!(Whole<R>, ByClone<T, E>, ByView<T, E, K>, AnyFault<V>, Probe<R>);
 
 /// The programmatic [`Coalescer`](crate::Coalescer)'s way: values of one type, errors of any.
 pub(crate) struct AnyFault<V>(PhantomData<fn() -> V>);

@@ -1,0 +1,63 @@
+//! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
+//!
+//! `cargo bench -p stampede-benches -- [--quick] [--format json] [SECTION…]`, where a section is one of `warm`, `miss`,
+//! `fan-out`, `dropped`. What counts are the ratios of one run; nanoseconds differ between machines, and on
+//! a shared one between minutes.
+
+mod alloc;
+mod body;
+mod dropped;
+mod fan_out;
+mod measure;
+mod miss;
+mod peers;
+mod report;
+mod warm;
+
+use std::process::ExitCode;
+
+use measure::Effort;
+use report::Section;
+
+const MEASUREMENTS: [(&str, fn(&Effort) -> Vec<Section>); 4] =
+    [("warm", warm::measure), ("miss", miss::measure), ("fan-out", fan_out::measure), ("dropped", dropped::measure)];
+
+fn main() -> ExitCode {
+    let mut quick = false;
+    let mut json = false;
+    let mut wanted = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => quick = true,
+            "--format" => match arguments.next().as_deref() {
+                Some("json") => json = true,
+                Some("table") => json = false,
+                _ => return refuse("`--format` takes `table` or `json`"),
+            },
+            // Cargo says so to every benchmark.
+            "--bench" => (),
+            flag if flag.starts_with('-') => return refuse(&format!("unknown option `{flag}`")),
+            _ => wanted.push(argument),
+        }
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    let measurements: Vec<_> = MEASUREMENTS.iter().filter(|(name, _)| is_wanted(name)).collect();
+    if measurements.is_empty() {
+        let names: Vec<&str> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
+        return refuse(&format!("nothing to measure; there are `{}`", names.join("`, `")));
+    }
+    let effort = Effort { quick };
+    let sections: Vec<Section> = measurements.iter().flat_map(|(_, measure)| measure(&effort)).collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&sections).expect("plain data"));
+    } else {
+        println!("{}", report::table(&sections));
+    }
+    ExitCode::SUCCESS
+}
+
+fn refuse(what: &str) -> ExitCode {
+    eprintln!("error: {what}");
+    ExitCode::from(2)
+}
