@@ -137,7 +137,11 @@ fn site_function(model: &Model, name: &Ident) -> TokenStream {
     let declaration = Declaration {
         inputs: Vec::new(),
         output: quote! {
-            -> #private::Here<impl #private::Share<Output = #result>>
+            -> #private::Here<
+                impl ::core::ops::Fn() -> #private::Options
+                    + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
+                impl #private::Share<Output = #result>,
+            >
         },
         body: site(model),
     };
@@ -154,7 +158,7 @@ fn site(model: &Model) -> TokenStream {
     quote! {
         {
             static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);
-            #private::Here::new(&__SITE, &|| #private::Options::new() #options, #share) #hooks
+            #private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use moka::Equivalent;
 use moka::future::Cache;
 
 use super::{CAPACITY, Key, KeyRef, Peer, TTL};

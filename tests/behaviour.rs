@@ -1,0 +1,29 @@
+//! What every decorated function promises: one file for each promise, one test for each claim.
+//!
+//! Time is paused or unused: tests wait for each other by barriers and gates, and a test that hangs is ended by
+//! `help::alone`. Bodies and tests meet in a `help::World`.
+
+mod behaviour {
+    mod help;
+
+    mod bounded;
+    mod companion;
+    mod configuration;
+    mod endings;
+    mod errors_shared_not_stored;
+    mod hostile;
+    mod invalidation_wins;
+    mod keys;
+    mod keys_apart;
+    mod memory;
+    mod methods;
+    mod no_self_deadlock;
+    mod nobody_owns_it;
+    mod off;
+    mod one;
+    mod panics;
+    mod programmatic;
+    mod runtimes;
+    mod stats;
+    mod tracing;
+}

@@ -1,0 +1,249 @@
+//! What the tests share.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use stampede_runtime::testing;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Far more than any test needs, since the machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs a test that has its runtime to itself: isolated, and ended when it hangs.
+pub(super) async fn alone<T>(test: impl Future<Output = T>) -> T {
+    let _isolated = testing::isolate();
+    in_time(test).await
+}
+
+/// Ends a test that hangs. Measures real time, whatever tokio's clock does.
+pub(super) async fn in_time<T>(test: impl Future<Output = T>) -> T {
+    let (done, is_done) = channel::<()>();
+    let (ring, alarm) = oneshot::channel();
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        if is_done.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            let _ = ring.send(());
+            // A test that blocks its thread cannot hear the alarm.
+            if is_done.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{name} blocks for ever");
+                std::process::abort();
+            }
+        }
+    });
+    let result = tokio::select! {
+        biased;
+        result = test => result,
+        Ok(()) = alarm => panic!("hangs"),
+    };
+    drop(done);
+    result
+}
+
+/// [`in_time`] for a test without a runtime.
+pub(super) fn in_time_blocking<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = channel();
+    let test = thread::spawn(move || {
+        let result = test();
+        let _ = done.send(());
+        result
+    });
+    assert_ne!(is_done.recv_timeout(DEADLINE), Err(RecvTimeoutError::Timeout), "hangs");
+    test.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What the bodies of one test share with it: how often they ran, and a gate where each of them waits.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    begun: watch::Sender<usize>,
+    open: watch::Sender<usize>,
+    ended: watch::Sender<usize>,
+    dropped: watch::Sender<usize>,
+}
+
+impl World {
+    pub(super) fn new() -> Arc<World> {
+        Arc::default()
+    }
+
+    /// A world whose gate is open.
+    pub(super) fn at_ease() -> Arc<World> {
+        let world = World::new();
+        world.open_all();
+        world
+    }
+
+    /// The body of a test: says that it has begun, waits at the gate and returns its number, from 1.
+    pub(super) async fn body(&self) -> usize {
+        let leave = Leave(self);
+        let number = self.begin();
+        self.gate(number).await;
+        self.ended.send_modify(|ended| *ended += 1);
+        drop(leave);
+        number
+    }
+
+    /// Counts a run and returns its number, from 1.
+    pub(super) fn begin(&self) -> usize {
+        let mut number = 0;
+        self.begun.send_modify(|begun| {
+            *begun += 1;
+            number = *begun;
+        });
+        number
+    }
+
+    /// Waits until the gate is open for this run.
+    pub(super) async fn gate(&self, number: usize) {
+        at_least(&self.open, number).await;
+    }
+
+    /// How many runs have begun.
+    pub(super) fn runs(&self) -> usize {
+        *self.begun.borrow()
+    }
+
+    /// How many runs have passed the gate.
+    pub(super) fn ended(&self) -> usize {
+        *self.ended.borrow()
+    }
+
+    /// Opens the gate for all runs up to this one.
+    pub(super) fn open(&self, number: usize) {
+        self.open.send_replace(number);
+    }
+
+    pub(super) fn open_all(&self) {
+        self.open(usize::MAX);
+    }
+
+    /// Waits until so many runs have begun.
+    pub(super) async fn begun(&self, runs: usize) {
+        at_least(&self.begun, runs).await;
+    }
+
+    /// Waits until so many bodies are gone, at their end or before.
+    pub(super) async fn gone(&self, runs: usize) {
+        at_least(&self.dropped, runs).await;
+    }
+}
+
+struct Leave<'a>(&'a World);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.dropped.send_modify(|dropped| *dropped += 1);
+    }
+}
+
+async fn at_least(counter: &watch::Sender<usize>, number: usize) {
+    counter.subscribe().wait_for(|count| *count >= number).await.expect("the sender is borrowed");
+}
+
+/// Lets everything that can move without time do so, on a current-thread runtime.
+pub(super) async fn settle() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Spawns the same call so many times, and lets each board.
+pub(super) async fn crowd<F>(size: usize, call: impl Fn() -> F) -> Vec<JoinHandle<F::Output>>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let mut crowd = Vec::new();
+    for _ in 0..size {
+        crowd.push(boarded(call()).await);
+    }
+    crowd
+}
+
+/// Spawns a call that is pending after its first poll, hence on a flight.
+pub(super) async fn boarded<F>(call: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let mut call = Box::pin(call);
+    let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    tokio::spawn(async move {
+        match first {
+            Poll::Ready(result) => result,
+            Poll::Pending => call.await,
+        }
+    })
+}
+
+/// The results of tasks that end well.
+pub(super) async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.expect("the task ends well"));
+    }
+    results
+}
+
+/// The message of a panic.
+pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).expect("panics carry text")
+}
+
+/// The message of a task that panicked.
+pub(super) async fn panic_of<T>(task: JoinHandle<T>) -> String {
+    match task.await {
+        Ok(_) => panic!("the task was expected to panic"),
+        Err(error) => message(&*error.into_panic()).to_owned(),
+    }
+}
+
+/// A waker that counts.
+#[derive(Debug, Default)]
+pub(super) struct Bell(AtomicUsize);
+
+impl Bell {
+    pub(super) fn new() -> Arc<Bell> {
+        Arc::default()
+    }
+
+    pub(super) fn rings(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+
+    pub(super) fn poll<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(self))))
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// Says what becomes of a value: how many copies of it there are.
+pub(super) type Token = Arc<()>;
+
+/// Whether only the test's own copy of a token is left.
+pub(super) fn is_last(token: &Token) -> bool {
+    Arc::strong_count(token) == 1
+}
+
+/// Runs one ignored test of this file in a process of its own. Returns what it printed.
+pub(super) fn in_a_process_of_its_own(test: &str, environment: &[(&str, &str)]) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("this test has an executable"));
+    command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
+    command.env_remove("STAMPEDE_OFF").envs(environment.iter().copied());
+    let output = command.output().expect("this executable can be run");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+    text
+}

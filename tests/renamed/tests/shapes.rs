@@ -1,0 +1,3 @@
+//! The shared functions do what they say.
+
+fn main() {}
