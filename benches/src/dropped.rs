@@ -41,13 +41,14 @@ fn runner<P: Peer>(peer: P, keys: &'static [String]) -> Runner<Sample> {
 
 pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
     let keys = keys(1);
-    let mut runners = vec![
+    let runners = vec![
         runner(Stampede, keys),
         runner(FuturesShared::new(), keys),
         runner(QuickCache::new(), keys),
         runner(CachedByKey, keys),
         runner(Moka::new(), keys),
     ];
+    let mut runners = effort.choose(runners, 0);
     let samples = interleave(&mut runners, effort.of(31, 7));
     let rows = runners.iter().zip(&samples).map(|(runner, samples)| {
         let most = |figure: fn(&Sample) -> u64| quantile(samples, |sample| figure(sample) as f64, 1.0);

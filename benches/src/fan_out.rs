@@ -87,7 +87,7 @@ pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
 }
 
 fn fan_out(tasks: usize, keys: &'static [String], effort: &Effort) -> Section {
-    let mut runners = vec![
+    let runners = vec![
         bare(tasks),
         runner(WakerList::new(), keys, tasks),
         runner(Stampede, keys, tasks),
@@ -96,6 +96,7 @@ fn fan_out(tasks: usize, keys: &'static [String], effort: &Effort) -> Section {
         runner(CachedByKey, keys, tasks),
         runner(Moka::new(), keys, tasks),
     ];
+    let mut runners = effort.choose(runners, 2);
     let samples = interleave(&mut runners, effort.of(31, 7));
     let tasks = tasks as f64;
     let net = |at: usize, figure: fn(&Sample) -> f64| (median(&samples[at], figure) - median(&samples[0], figure)) / tasks;

@@ -1,7 +1,7 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
-//! `cargo bench -p stampede-benches -- [--quick] [--format json] [SECTION…]`, where a section is one of `warm`, `miss`,
-//! `fan-out`, `dropped`. What counts are the ratios of one run; nanoseconds differ between machines, and on
+//! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
+//! `warm`, `miss`, `fan-out`, `dropped`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on
 //! a shared one between minutes.
 
 mod alloc;
@@ -25,6 +25,7 @@ const MEASUREMENTS: [(&str, fn(&Effort) -> Vec<Section>); 4] =
 fn main() -> ExitCode {
     let mut quick = false;
     let mut json = false;
+    let mut peers = Vec::new();
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
                 Some("json") => json = true,
                 Some("table") => json = false,
                 _ => return refuse("`--format` takes `table` or `json`"),
+            },
+            "--peer" => match arguments.next() {
+                Some(peer) => peers.push(peer),
+                None => return refuse("`--peer` takes a part of a name"),
             },
             // Cargo says so to every benchmark.
             "--bench" => (),
@@ -47,7 +52,7 @@ fn main() -> ExitCode {
         let names: Vec<&str> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
         return refuse(&format!("nothing to measure; there are `{}`", names.join("`, `")));
     }
-    let effort = Effort { quick };
+    let effort = Effort { quick, peers };
     let sections: Vec<Section> = measurements.iter().flat_map(|(_, measure)| measure(&effort)).collect();
     if json {
         println!("{}", serde_json::to_string_pretty(&sections).expect("plain data"));

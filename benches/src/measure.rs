@@ -6,12 +6,27 @@ use std::future::Future;
 pub(crate) struct Effort {
     /// Fewer rounds and shorter ones.
     pub(crate) quick: bool,
+    /// Parts of the names of the peers that take part; all when empty.
+    pub(crate) peers: Vec<String>,
 }
 
 impl Effort {
     /// `usual`, or less when in a hurry.
     pub(crate) fn of(&self, usual: usize, quick: usize) -> usize {
         if self.quick { quick } else { usual }
+    }
+}
+
+impl Effort {
+    /// Whether a peer takes part.
+    fn wants(&self, peer: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|part| peer.contains(part))
+    }
+
+    /// Leaves out the runners that nobody asked for, but never the first few, which ratios are made with.
+    pub(crate) fn choose<S>(&self, runners: Vec<Runner<S>>, bases: usize) -> Vec<Runner<S>> {
+        let wanted = |(at, runner): &(usize, Runner<S>)| *at < bases || self.wants(runner.name);
+        runners.into_iter().enumerate().filter(wanted).map(|(_, runner)| runner).collect()
     }
 }
 

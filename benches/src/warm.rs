@@ -133,7 +133,7 @@ pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
     let trace = trace(keys, effort.of(200_000, 50_000));
     let rounds = effort.of(41, 9);
     let run = |measure| {
-        let mut runners = runners(measure, keys, trace);
+        let mut runners = effort.choose(runners(measure, keys, trace), 1);
         let samples = interleave(&mut runners, rounds);
         runners.iter().map(|runner| runner.name).zip(samples).collect::<Vec<_>>()
     };

@@ -118,10 +118,10 @@ fn verdict(report: &Report) -> String {
     if report.judge().is_err() {
         return format!("{} {became}.", console::style("✘").red().bold());
     }
-    let each = if workload.cold_rounds == 1 { "one per" } else { "one in each round per" };
+    let each_time = if workload.cold_rounds == 1 { "" } else { " and round" };
     let mark = console::style("✔").green().bold();
     let line = console::style(workload.kind.attribute()).cyan();
-    format!("{mark} {became}: {each} {one}. The difference is one line:\n\n      {line}")
+    format!("{mark} {became}: one per {one}{each_time}. The difference is one line:\n\n      {line}")
 }
 
 /// An empty table in our style: the first column for words, the others for figures.

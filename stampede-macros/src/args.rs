@@ -92,9 +92,9 @@ impl Args {
     }
 
     fn argument(&mut self, input: ParseStream<'_>) -> Result<()> {
-        let at = input.call(Ident::parse_any).map_err(|error| {
-            Error::new(error.span(), "arguments begin with a word, such as `ttl = 60`")
-        })?;
+        let at = input
+            .call(Ident::parse_any)
+            .map_err(|error| Error::new(error.span(), "arguments begin with a word, such as `ttl = 60`"))?;
         let name = at.to_string();
         let word = Word::find(self.attribute, &name).map_err(|message| Error::new(at.span(), message))?;
         if self.word(&name).is_some() {
@@ -160,7 +160,8 @@ impl Value<'_> {
         let expression = self.expression()?;
         match bare(&expression) {
             Expr::Closure(closure) => {
-                let message = format!("`{}` is known before there is a value; only `ttl` takes a closure", self.word.name);
+                let message =
+                    format!("`{}` is known before there is a value; only `ttl` takes a closure", self.word.name);
                 Err(Error::new_spanned(closure, message))
             }
             _ => self.time_of(expression),
@@ -184,9 +185,10 @@ impl Value<'_> {
                 expression,
                 "a `ttl` of zero keeps nothing; leave `ttl` out to share only what is in flight",
             )),
-            Some(Duration::ZERO) => {
-                Err(Error::new_spanned(expression, format!("a `{}` of zero ends every call; leave it out", self.word.name)))
-            }
+            Some(Duration::ZERO) => Err(Error::new_spanned(
+                expression,
+                format!("a `{}` of zero ends every call; leave it out", self.word.name),
+            )),
             Some(time) => Ok(Time::Fixed(time)),
             None => Err(Error::new_spanned(
                 expression,
@@ -198,7 +200,9 @@ impl Value<'_> {
     fn count(&self) -> Result<Expr> {
         let expression = self.expression()?;
         let whole = match bare(&expression) {
-            Expr::Lit(literal) => matches!(&literal.lit, Lit::Int(count) if count.base10_parse().is_ok_and(|n: u64| n > 0)),
+            Expr::Lit(literal) => {
+                matches!(&literal.lit, Lit::Int(count) if count.base10_parse().is_ok_and(|n: u64| n > 0))
+            }
             Expr::Unary(unary) => !matches!(unary.op, UnOp::Neg(_)),
             Expr::Closure(_) => false,
             _ => true,
@@ -213,7 +217,9 @@ impl Value<'_> {
         let expression = self.expression()?;
         match literal_text(&expression) {
             Some(text) if !text.value().is_empty() => Ok(text),
-            Some(_) => Err(Error::new_spanned(expression, format!("`{}` is empty", self.word.name))),
+            Some(_) => {
+                Err(Error::new_spanned(expression, format!("`{}` is empty; {}", self.word.name, self.example())))
+            }
             None => Err(self.wrong(expression, "text")),
         }
     }
@@ -221,8 +227,10 @@ impl Value<'_> {
     fn key(&self) -> Result<KeyArg> {
         if !self.input.peek(token::Paren) {
             let expression = self.expression()?;
-            let text = literal_text(&expression).ok_or_else(|| self.wrong(expression, "expressions or text"))?;
-            return Ok(KeyArg::Text(text));
+            return match literal_text(&expression) {
+                Some(text) => Ok(KeyArg::Text(text)),
+                None => Err(self.wrong(expression, "expressions or text")),
+            };
         }
         let content;
         parenthesized!(content in self.input);
@@ -239,7 +247,10 @@ impl Value<'_> {
     fn names(&self) -> Result<Vec<Ident>> {
         let names = self.list()?;
         if names.is_empty() {
-            return Err(Error::new(self.at.span(), format!("`{}` names no argument; {}", self.word.name, self.example())));
+            return Err(Error::new(
+                self.at.span(),
+                format!("`{}` names no argument; {}", self.word.name, self.example()),
+            ));
         }
         Ok(names)
     }

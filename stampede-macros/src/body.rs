@@ -57,11 +57,13 @@ enum Context {
 impl Context {
     fn before(self, token: &TokenTree) -> Context {
         match token {
-            TokenTree::Ident(word) if matches!(self, Context::Plain | Context::Visibility) => match word.to_string().as_str() {
-                "impl" | "trait" => Context::Nested,
-                "use" => Context::Import,
-                _ => self,
-            },
+            TokenTree::Ident(word) if matches!(self, Context::Plain | Context::Visibility) => {
+                match word.to_string().as_str() {
+                    "impl" | "trait" => Context::Nested,
+                    "use" => Context::Import,
+                    _ => self,
+                }
+            }
             _ => self,
         }
     }
@@ -70,9 +72,7 @@ impl Context {
         match (self, token) {
             (Context::Plain, TokenTree::Ident(word)) if word == "pub" => Context::Visibility,
             (Context::Visibility, _) => Context::Plain,
-            (Context::Nested, TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                Context::Plain
-            }
+            (Context::Nested, TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => Context::Plain,
             (Context::Nested | Context::Import, TokenTree::Punct(end)) if end.as_char() == ';' => Context::Plain,
             _ => self,
         }

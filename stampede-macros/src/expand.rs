@@ -10,12 +10,13 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{GenericParam, Receiver};
 
 use crate::args::STEPS;
 use crate::body::rename_self;
 use crate::item::{Input, SelfPassing};
-use crate::key::Shape;
+use crate::key::{Mentions, Shape};
 use crate::model::{Companion, Model, Setting};
 use crate::types::{Passing, without_lifetimes};
 
@@ -33,14 +34,16 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 fn function(model: &Model) -> TokenStream {
     let attributes = &model.item.attributes;
     let (here, key, body) = (here(model), key(model), body(model));
-    let boarding = local("boarding");
+    let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
+    let fly = quote_spanned!(boarding.span()=> #boarding.fly(#body).await);
     let declaration = Declaration {
         inputs: all_inputs(model),
         output: future(model),
         body: quote! {
             async move {
+                #[allow(clippy::used_underscore_binding)]
                 let #boarding = #here.board(#key);
-                #boarding.fly(#body).await
+                #fly
             }
         },
     };
@@ -55,8 +58,8 @@ fn function(model: &Model) -> TokenStream {
 /// A struct beside a free function: it may have the function's name, so that one import brings both.
 fn companion_struct(model: &Model, name: &Ident) -> TokenStream {
     let (visibility, attributes) = (&model.item.visibility, shared_attributes(model));
-    let doc = format!("What can be done about the calls of `{}`.", model.item.signature.ident.unraw());
-    let site = site_function(model, &local("__site"));
+    let doc = format!(" What can be done about the calls of `{}`.", model.item.signature.ident.unraw());
+    let (site, lints) = (site_function(model, &local("__site")), companion_lints());
     let functions = companion_functions(model, &TokenStream::new()).map(|(verb, doc, declaration)| {
         let function = declaration.named(&local(verb), model);
         quote!(#[doc = #doc] #function)
@@ -64,11 +67,11 @@ fn companion_struct(model: &Model, name: &Ident) -> TokenStream {
     quote! {
         #[doc = #doc]
         #attributes
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
         #visibility struct #name {}
 
         #attributes
-        #[allow(dead_code)]
+        #lints
         impl #name {
             #site
             #(#functions)*
@@ -79,15 +82,25 @@ fn companion_struct(model: &Model, name: &Ident) -> TokenStream {
 /// The same functions beside a method, where no struct can stand.
 fn companion_siblings(model: &Model, prefix: &Ident) -> TokenStream {
     let attributes = shared_attributes(model);
-    let site = site_function(model, &sibling_site(prefix));
+    let (site, lints) = (site_function(model, &sibling_site(prefix)), companion_lints());
     let functions = companion_functions(model, &quote!(Self::)).map(|(verb, doc, declaration)| {
         let function = declaration.named(&format_ident!("{prefix}_{verb}", span = prefix.span()), model);
-        quote!(#[doc = #doc] #attributes #[allow(dead_code)] #function)
+        quote!(#[doc = #doc] #attributes #lints #function)
     });
     quote! {
         #attributes
         #site
         #(#functions)*
+    }
+}
+
+/// What the author's signature may break when it is repeated by us.
+fn companion_lints() -> TokenStream {
+    quote! {
+        #[allow(
+            dead_code, single_use_lifetimes, unused_lifetimes,
+            clippy::too_many_arguments, clippy::used_underscore_binding
+        )]
     }
 }
 
@@ -98,35 +111,44 @@ fn companion_functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'
     let (function, turbofish, arguments) = (&model.item.signature.ident, turbofish(model), arguments(model));
     let value = local("value");
 
-    let with_value = key_inputs(model).into_iter().chain([quote!(#value: impl #private::IntoResult<#result>)]).collect();
+    let with_value =
+        key_inputs(model).into_iter().chain([quote!(#value: impl #private::IntoResult<#result>)]).collect();
     let declare = |inputs, output, body| Declaration { inputs, output, body };
     [
         (
             "invalidate",
-            "Forgets the result of this key: in this process before the function returns.",
+            " Forgets the result of this key: in this process before the function returns.",
             declare(key_inputs(model), quote!(-> #private::Invalidation), quote!(#here.invalidate(#key))),
         ),
         (
             "peek",
-            "What a call would be answered with from memory now.",
+            " What a call would be answered with from memory now.",
             declare(key_inputs(model), quote!(-> ::core::option::Option<#result>), quote!(#here.peek(#key))),
         ),
         (
             "insert",
-            "Keeps a value, or a whole result, as if a call had returned it.",
+            " Keeps a value, or a whole result, as if a call had returned it.",
             declare(with_value, TokenStream::new(), quote!(#here.insert(#key, #value))),
         ),
         (
             "refresh",
-            "Runs the function anew, whatever is kept, and keeps its result.",
+            " Runs the function anew, whatever is kept, and keeps its result.",
             declare(
                 all_inputs(model),
                 future(model),
                 quote!(#here.refreshing(#owner #function #turbofish(#arguments))),
             ),
         ),
-        ("clear", "Forgets every result.", declare(Vec::new(), quote!(-> #private::Invalidation), quote!(#here.clear()))),
-        ("stats", "What became of the calls so far.", declare(Vec::new(), quote!(-> #private::Stats), quote!(#here.stats()))),
+        (
+            "clear",
+            " Forgets every result.",
+            declare(Vec::new(), quote!(-> #private::Invalidation), quote!(#here.clear())),
+        ),
+        (
+            "stats",
+            " What became of the calls so far.",
+            declare(Vec::new(), quote!(-> #private::Stats), quote!(#here.stats())),
+        ),
     ]
 }
 
@@ -154,12 +176,10 @@ fn site(model: &Model) -> TokenStream {
     let function = model.item.signature.ident.unraw().to_string();
     let options = settings(&model.options);
     let hooks = settings(&model.hooks);
-    let share = share(model);
+    let share = located_macro(model, "share", model.item.output.to_token_stream());
     quote! {
-        {
-            static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);
-            #private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks
-        }
+        static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);
+        #private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks
     }
 }
 
@@ -167,22 +187,25 @@ fn settings(settings: &[Setting]) -> TokenStream {
     settings.iter().map(|Setting { method, value }| quote!(.#method(#value))).collect()
 }
 
-/// Asks how results are shared, at the place of the return type: a type that cannot be is reported there.
-fn share(model: &Model) -> TokenStream {
-    let result = model.item.output.to_token_stream();
-    let mut spans = result.clone().into_iter().map(|token| token.span());
+/// `name!(…)` at the place of the tokens in its parentheses: what it finds wrong is reported there.
+fn located_macro(model: &Model, name: &str, tokens: TokenStream) -> TokenStream {
+    let ours = |at: Span| Span::mixed_site().located_at(at);
+    let mut spans = tokens.clone().into_iter().map(|token| ours(token.span()));
     let first = spans.next().unwrap_or_else(Span::mixed_site);
-    let private = model.runtime.private(first);
-    let mut parentheses = Group::new(Delimiter::Parenthesis, result);
-    parentheses.set_span(Span::mixed_site().located_at(spans.last().unwrap_or(first)));
-    quote_spanned!(Span::mixed_site().located_at(first)=> #private::share! #parentheses)
+    let (private, name) = (model.runtime.private(first), Ident::new(name, first));
+    let mut parentheses = Group::new(Delimiter::Parenthesis, tokens);
+    parentheses.set_span(spans.last().unwrap_or(first));
+    quote_spanned!(first=> #private::#name! #parentheses)
 }
 
 /// An expression for the site.
 fn here(model: &Model) -> TokenStream {
     let turbofish = turbofish(model);
     match &model.companion {
-        Companion::None => site(model),
+        Companion::None => {
+            let site = site(model);
+            quote!({ #site })
+        }
         Companion::Struct(name) => quote!(#name::__site #turbofish()),
         Companion::Siblings(prefix) => {
             let site = sibling_site(prefix);
@@ -198,7 +221,10 @@ fn sibling_site(prefix: &Ident) -> Ident {
 fn key(model: &Model) -> TokenStream {
     let private = private(model);
     match &model.key.shape {
-        Shape::Parts(parts) => quote!(#private::key!(#(#parts),*)),
+        Shape::Parts(parts) => parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
+            let part = located_macro(model, "part", part.clone());
+            quote!(#private::Cons(#part, #rest))
+        }),
         Shape::Text(format, values) => quote!(#private::text(::core::format_args!(#format #(, #values)*))),
         Shape::Content(steps, fields) => {
             let steps = STEPS.iter().zip(steps).map(|(step, taken)| {
@@ -211,7 +237,7 @@ fn key(model: &Model) -> TokenStream {
     }
 }
 
-/// A closure that makes the author's body own its arguments. It runs only if this caller is the first.
+/// A closure that makes the author's body own what it mentions. It runs only if this caller is the first.
 fn body(model: &Model) -> TokenStream {
     let private = private(model);
     let result = &model.item.output;
@@ -234,20 +260,28 @@ fn body(model: &Model) -> TokenStream {
             }
         }
     }
-    for input in &model.item.inputs {
-        let (owned, bound) = own_input(input, &private);
+    let mentioned = Mentions::of(braces.stream(), &model.item).inputs;
+    for (position, input) in model.item.inputs.iter().enumerate() {
+        if input.pattern.is_none() && !mentioned.contains(&position) {
+            continue;
+        }
+        let (owned, bound) = own_input(input, &model.runtime.private(input.name.span()));
         own.extend(owned);
         bind.extend(bound);
     }
 
     // Ties the types of `return` and `?` to the signature, so that a mismatch is reported where the author made it.
-    let (anchor, output) = (local("anchor"), local("output"));
-    let mut tokens = quote!(if false { let #anchor: #result = loop {}; return #anchor; });
+    let at_result = Span::mixed_site().located_at(result.span());
+    let (anchor, output) = (Ident::new("anchor", at_result), local("output"));
+    let mut tokens = quote_spanned! {at_result=>
+        #[allow(unreachable_code)]
+        if false { let #anchor: #result = loop {}; return #anchor; }
+    };
     tokens.extend(renamed.unwrap_or_else(|| braces.stream()));
     let mut body = Group::new(Delimiter::Brace, tokens);
     body.set_span(braces.span());
     // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
-    quote! {
+    quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
         move || {
             #own
             async move {
@@ -262,12 +296,13 @@ fn body(model: &Model) -> TokenStream {
 /// What an argument needs outside the flight, to be owned, and inside, to look to the body as it was declared.
 fn own_input(input: &Input, private: &TokenStream) -> (TokenStream, TokenStream) {
     let Input { name, pattern, attributes, ty, passing } = input;
+    let at = Span::mixed_site().located_at(name.span());
     let declared = pattern.as_ref().map_or_else(|| name.to_token_stream(), ToTokens::to_token_stream);
     let (own, borrow) = match passing {
         Passing::Value if pattern.is_none() => return (TokenStream::new(), TokenStream::new()),
         Passing::Value => return (TokenStream::new(), quote!(#(#attributes)* let #declared = #name;)),
-        Passing::Reference => (quote!(own), quote!(Borrow::borrow)),
-        Passing::OptionalReference => (quote!(own_option), quote!(borrow_option)),
+        Passing::Reference => (Ident::new("own", at), quote!(Borrow::borrow)),
+        Passing::OptionalReference => (Ident::new("own_option", at), quote!(borrow_option)),
     };
     let ty = without_lifetimes(ty);
     (
@@ -322,11 +357,14 @@ fn declared(input: &Input) -> TokenStream {
 /// `-> impl Future<…> + Send`, in the place of the word `async`.
 fn future(model: &Model) -> TokenStream {
     let result = &model.item.output;
-    let signature = &model.item.signature;
-    let at = signature.asyncness.map_or(signature.fn_token.span, |asyncness| asyncness.span);
-    quote_spanned! {Span::mixed_site().located_at(at)=>
+    quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
         -> impl ::core::future::Future<Output = #result> + ::core::marker::Send
     }
+}
+
+fn place_of_async(model: &Model) -> Span {
+    let signature = &model.item.signature;
+    signature.asyncness.map_or(signature.fn_token.span, |asyncness| asyncness.span)
 }
 
 /// The attributes that a companion shares with its function: where it exists, and whether it is shown.
@@ -355,10 +393,17 @@ fn arguments(model: &Model) -> TokenStream {
 
 /// `::<T, N>`
 fn turbofish(model: &Model) -> TokenStream {
-    let names: Vec<&Ident> = model.item.signature.generics.params.iter().filter_map(|param| match param {
-        GenericParam::Lifetime(_) => None,
-        GenericParam::Type(param) => Some(&param.ident),
-        GenericParam::Const(param) => Some(&param.ident),
-    }).collect();
+    let names: Vec<&Ident> = model
+        .item
+        .signature
+        .generics
+        .params
+        .iter()
+        .filter_map(|param| match param {
+            GenericParam::Lifetime(_) => None,
+            GenericParam::Type(param) => Some(&param.ident),
+            GenericParam::Const(param) => Some(&param.ident),
+        })
+        .collect();
     if names.is_empty() { TokenStream::new() } else { quote!(::<#(#names),*>) }
 }

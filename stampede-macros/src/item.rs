@@ -4,8 +4,10 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Token, Type, Visibility};
 use syn::parse_quote;
+use syn::{
+    FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Token, Type, Visibility,
+};
 
 use crate::body;
 use crate::errors::Errors;
@@ -71,7 +73,10 @@ impl Item {
 
         let lifetimes: Vec<Lifetime> = signature.generics.lifetimes().map(|param| param.lifetime.clone()).collect();
         if let Some(named) = body::first_lifetime(body.stream(), &lifetimes) {
-            errors.at(&named, format!("`{named}` ends with the call, and the body outlives it; leave the lifetime out here"));
+            errors.at(
+                &named,
+                format!("`{named}` ends with the call, and the body outlives it; leave the lifetime out here"),
+            );
         }
         let output = check_output(&signature, errors);
         let receiver = signature.receiver().map(|receiver| SelfInput::new(receiver, errors));
@@ -85,7 +90,7 @@ impl Item {
     }
 
     pub(crate) fn input(&self, name: &Ident) -> Option<&Input> {
-        self.inputs.iter().find(|input| input.plain_name() == name.unraw().to_string())
+        self.inputs.iter().find(|input| name.unraw() == input.plain_name())
     }
 }
 
@@ -107,9 +112,7 @@ fn parse_function(
     }
     let signature: Signature = input.parse()?;
     match input.parse()? {
-        TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => {
-            Ok((attributes, visibility, signature, body))
-        }
+        TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => Ok((attributes, visibility, signature, body)),
         other => Err(syn::Error::new(
             other.span(),
             format!("{attribute} goes on a function with a body; in a trait, on its implementations"),
@@ -128,7 +131,10 @@ fn check_modifiers(attribute: Attribute, attributes: &[syn::Attribute], signatur
         errors.at(constness, "a `const fn` cannot wait for others; leave `const` out");
     }
     if let Safety::Unsafe(unsafety) = &signature.safety {
-        errors.at(unsafety, "callers that share one execution cannot each uphold the promises of an `unsafe fn`; wrap it in a safe one");
+        errors.at(
+            unsafety,
+            "callers that share one execution cannot each uphold the promises of an `unsafe fn`; wrap it in a safe one",
+        );
     }
     if let Some(abi) = &signature.abi {
         errors.at(abi, "callers from other languages cannot await; leave `extern` out");
@@ -136,7 +142,7 @@ fn check_modifiers(attribute: Attribute, attributes: &[syn::Attribute], signatur
     if let Some(variadic) = &signature.variadic {
         errors.at(variadic, "variable arguments have no key; name them");
     }
-    if signature.asyncness.is_none() {
+    if signature.asyncness.is_none() && signature.constness.is_none() {
         let output = signature.output.to_token_stream().to_string();
         if output.contains("Future") {
             errors.at(
@@ -156,13 +162,16 @@ fn check_output(signature: &Signature, errors: &mut Errors) -> Type {
     let ReturnType::Type(_, output) = &signature.output else {
         return parse_quote!(());
     };
-    if types::borrows(output) {
+    // What is not async is refused already, and often for what it returns.
+    if signature.asyncness.is_none() {
+    } else if types::borrows(output) {
         errors.at(
             output,
             "a shared result outlives the call that it would borrow from; return an owned type, such as `String` or `Arc<_>`",
         );
-    } else if signature.asyncness.is_some() && types::has_impl_trait(output) {
-        errors.at(output, "a shared result is kept under its type, so the type needs a name; write it instead of `impl`");
+    } else if types::has_impl_trait(output) {
+        errors
+            .at(output, "a shared result is kept under its type, so the type needs a name; write it instead of `impl`");
     }
     (**output).clone()
 }
@@ -195,7 +204,10 @@ fn typed_receiver(ty: &Type, written: &Receiver, errors: &mut Errors) -> SelfPas
         },
         _ => {
             if types::borrows(ty) {
-                errors.at(written, "the flight outlives this borrow and cannot own it; take `&self` or `self: Arc<Self>`");
+                errors.at(
+                    written,
+                    "the flight outlives this borrow and cannot own it; take `&self` or `self: Arc<Self>`",
+                );
             }
             SelfPassing::Value
         }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprReference, LitStr, Result, Token};
 
 use crate::args::{Args, KeyArg, STEPS};
@@ -31,7 +32,7 @@ pub(crate) enum Shape {
 /// Which of [`STEPS`] are taken, in that order.
 pub(crate) type Steps = [bool; STEPS.len()];
 
-/// The companion's functions take what the key mentions and no more.
+/// The arguments that tokens mention. A companion's functions take those of the key; a flight owns those of the body.
 #[derive(Default)]
 pub(crate) struct Mentions {
     pub(crate) receiver: bool,
@@ -49,19 +50,13 @@ impl Key {
     }
 
     fn of_parts(parts: &[Expr], item: &Item) -> Key {
-        let mut mentions = Mentions::default();
-        for part in parts {
-            mentions.scan(part.to_token_stream(), item);
-        }
+        let mentions = Mentions::of(quote!(#(#parts)*), item);
         Key { shape: Shape::Parts(parts.iter().map(|part| part_reference(part, item)).collect()), mentions }
     }
 
     fn of_text(text: &LitStr, item: &Item, errors: &mut Errors) -> Key {
         let (format, values) = errors.keep(placeholders(text, item)).unwrap_or_default();
-        let mut mentions = Mentions::default();
-        for value in &values {
-            mentions.scan(value.clone(), item);
-        }
+        let mentions = Mentions::of(quote!(#(#values)*), item);
         Key { shape: Shape::Text(LitStr::new(&format, text.span()), values), mentions }
     }
 
@@ -102,8 +97,12 @@ impl Key {
 /// `self` is never silently in or out of a key.
 fn how_to_say_self(attribute: Attribute) -> &'static str {
     match attribute {
-        Attribute::Coalesce => "say what of `self` tells calls apart, as in `key(self.id, …)`, or that nothing does: `skip(self)`",
-        Attribute::CoalesceByContent => "say whether `self` counts: name it in `fields(self, …)`, or leave it out with `skip(self)`",
+        Attribute::Coalesce => {
+            "say what of `self` tells calls apart, as in `key(self.id, …)`, or that nothing does: `skip(self)`"
+        }
+        Attribute::CoalesceByContent => {
+            "say whether `self` counts: name it in `fields(self, …)`, or leave it out with `skip(self)`"
+        }
     }
 }
 
@@ -116,7 +115,7 @@ fn self_reference(item: &Item) -> TokenStream {
     let word = receiver.written.self_token;
     match receiver.passing {
         SelfPassing::Reference | SelfPassing::Pointer => quote!(#word),
-        SelfPassing::Value => quote!(&#word),
+        SelfPassing::Value => refer(word, word.span),
     }
 }
 
@@ -124,8 +123,13 @@ fn input_reference(input: &Input) -> TokenStream {
     let name = &input.name;
     match input.passing {
         Passing::Reference => quote!(#name),
-        Passing::Value | Passing::OptionalReference => quote!(&#name),
+        Passing::Value | Passing::OptionalReference => refer(name, name.span()),
     }
+}
+
+/// A reference to an expression at its own place, where the compiler then reports what it cannot do in a key.
+fn refer(expression: impl ToTokens, at: Span) -> TokenStream {
+    quote_spanned!(Span::mixed_site().located_at(at)=> &#expression)
 }
 
 /// A part of `key(…)`; what is a reference already needs no second `&`.
@@ -139,15 +143,21 @@ fn part_reference(part: &Expr, item: &Item) -> TokenStream {
             _ => {}
         }
     }
-    let (and_token, expr) = (Token![&](Span::mixed_site()), Box::new(part.clone()));
+    let (and_token, expr) = (Token![&](Span::mixed_site().located_at(part.span())), Box::new(part.clone()));
     ExprReference { attrs: Vec::new(), and_token, mutability: None, expr }.into_token_stream()
 }
 
 impl Mentions {
-    /// Adds the arguments that an expression names: as words, or inside a text such as `"{id}"`.
-    fn scan(&mut self, expression: TokenStream, item: &Item) {
+    pub(crate) fn of(tokens: TokenStream, item: &Item) -> Mentions {
+        let mut mentions = Mentions::default();
+        mentions.scan(tokens, item);
+        mentions
+    }
+
+    /// Adds what is named: by a word, or inside a text such as `"{id}"`. To find too much costs little.
+    fn scan(&mut self, tokens: TokenStream, item: &Item) {
         let mut dots = 0;
-        for token in expression {
+        for token in tokens {
             let is_field = dots == 1;
             dots = 0;
             match token {
@@ -207,7 +217,9 @@ fn placeholders(text: &LitStr, item: &Item) -> Result<(String, Vec<TokenStream>)
         }
         let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
         let Some((inside, after)) = inside else {
-            return Err(error("a brace without its other half; write `{{` or `}}` for the character itself".to_owned()));
+            return Err(error(
+                "a brace without its other half; write `{{` or `}}` for the character itself".to_owned(),
+            ));
         };
         let (name, spec) = inside.split_once(':').map_or((inside, ""), |(name, _)| (name, &inside[name.len()..]));
         values.push(place(name.trim(), text, item).map_err(error)?);
@@ -224,7 +236,8 @@ fn placeholders(text: &LitStr, item: &Item) -> Result<(String, Vec<TokenStream>)
 fn place(path: &str, text: &LitStr, item: &Item) -> std::result::Result<TokenStream, String> {
     let mut names = path.split('.');
     let first = names.next().unwrap_or_default();
-    let is_name = |name: &str| syn::parse_str::<TokenTree>(name).is_ok_and(|token| matches!(token, TokenTree::Ident(_)));
+    let is_name =
+        |name: &str| syn::parse_str::<TokenTree>(name).is_ok_and(|token| matches!(token, TokenTree::Ident(_)));
     let is_index = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if !is_name(first) || !names.clone().all(|name| is_name(name) || is_index(name)) {
         return Err(format!(

@@ -11,7 +11,7 @@ use crate::body;
 use crate::errors::Errors;
 use crate::item::Item;
 use crate::key::Key;
-use crate::types;
+use crate::types::{self, Passing};
 
 /// One shared function, complete and legal.
 pub(crate) struct Model {
@@ -42,28 +42,35 @@ pub(crate) enum Companion {
 }
 
 /// The path of the runtime as this crate knows it.
-pub(crate) struct Runtime(Path);
+pub(crate) struct Runtime(TokenStream);
 
 impl Runtime {
-    /// Its one door, as if written at `span`.
-    pub(crate) fn private(&self, span: Span) -> TokenStream {
+    fn new(path: Option<&Path>) -> Runtime {
+        Runtime(path.map_or_else(|| quote_spanned!(Span::mixed_site()=> ::stampede_runtime), ToTokens::to_token_stream))
+    }
+
+    /// Its one door, as if written at `at`.
+    pub(crate) fn private(&self, at: Span) -> TokenStream {
         let Runtime(path) = self;
-        let located = path.to_token_stream().into_iter().map(|mut token| {
-            token.set_span(token.span().located_at(span));
-            token
-        });
-        let located: TokenStream = located.collect();
-        quote_spanned!(span=> #located::__private)
+        let located: TokenStream = path
+            .clone()
+            .into_iter()
+            .map(|mut token| {
+                token.set_span(token.span().located_at(at));
+                token
+            })
+            .collect();
+        quote_spanned!(Span::mixed_site().located_at(at)=> #located::__private)
     }
 }
 
 impl Model {
-    pub(crate) fn new(args: Args, item: Item, errors: &mut Errors) -> Model {
-        check(&args, errors);
-        let key = Key::new(&args, &item, errors);
-        let companion = companion(&args, &item, errors);
-        let runtime = Runtime(args.krate.clone().unwrap_or_else(|| syn::parse_quote!(::stampede_runtime)));
-        Model { options: options(&args, &runtime), hooks: hooks(&args, &runtime), runtime, item, key, companion }
+    pub(crate) fn new(args: &Args, item: Item, errors: &mut Errors) -> Model {
+        check(args, errors);
+        let key = Key::new(args, &item, errors);
+        let companion = companion(args, &item, errors);
+        let runtime = Runtime::new(args.krate.as_ref());
+        Model { options: options(args, &runtime), hooks: hooks(args, &runtime), runtime, item, key, companion }
     }
 }
 
@@ -72,7 +79,12 @@ fn check(args: &Args, errors: &mut Errors) {
     if args.word("ttl").is_none() {
         for (word, does) in [("capacity", "bounds"), ("cache_if", "chooses")] {
             if let Some(at) = args.word(word) {
-                errors.at(at, format!("`{word}` {does} what is kept, and without `ttl` nothing is; add `ttl = \"5m\"`, or remove it"));
+                errors.at(
+                    at,
+                    format!(
+                        "`{word}` {does} what is kept, and without `ttl` nothing is; add `ttl = \"5m\"`, or remove it"
+                    ),
+                );
             }
         }
     }
@@ -107,11 +119,15 @@ fn companion(args: &Args, item: &Item, errors: &mut Errors) -> Companion {
         let mut tokens = item.signature.to_token_stream();
         item.body.to_tokens(&mut tokens);
         if let Some(found) = body::first_self_type(tokens) {
-            errors.at(found, format!("`Self` says that `{name}` stands in an `impl`, where no companion fits; say so: `method`"));
+            errors.at(
+                found,
+                format!("`Self` says that `{name}` stands in an `impl`, where no companion fits; say so: `method`"),
+            );
         }
     }
     if !matches!(companion, Companion::None)
-        && let Some(input) = item.inputs.iter().find(|input| types::has_impl_trait(&input.ty))
+        && let Some(input) =
+            item.inputs.iter().find(|input| input.passing == Passing::Value && types::has_impl_trait(&input.ty))
     {
         errors.at(
             &input.ty,
@@ -163,7 +179,8 @@ fn hooks(args: &Args, runtime: &Runtime) -> Vec<Setting> {
     let refusing = ["timeout", "wait", "max_concurrent"].into_iter().find_map(|word| args.word(word));
     if let Some(word) = refusing {
         let private = runtime.private(word.span());
-        set("refuse", word.span(), quote_spanned!(word.span()=> #private::refuse));
+        let at = Span::mixed_site().located_at(word.span());
+        set("refuse", word.span(), quote_spanned!(at=> #private::refuse));
     }
     hooks
 }

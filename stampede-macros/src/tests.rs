@@ -52,7 +52,9 @@ fn all_mistakes_are_reported_at_once_and_the_item_is_given_back() {
 
 #[test]
 fn a_half_typed_attribute_gives_the_item_back() {
-    for args in ["ttl = ", "tt", "ttl", ",", "key(", "key(self.)", "ttl = |", "= 3", "fields = [", "crate = ", "\"ttl\""] {
+    for args in
+        ["ttl = ", "tt", "ttl", ",", "key(", "key(self.)", "ttl = |", "= 3", "fields = [", "crate = ", "\"ttl\""]
+    {
         let Ok(args) = args.parse::<TokenStream>() else { continue };
         let expansion = decorate(Coalesce, args.clone(), tokens(LOAD)).to_string();
         assert!(expansion.contains("compile_error"), "`{args}` is reported");
@@ -142,7 +144,10 @@ fn companions_take_what_the_key_mentions() {
     assert_eq!(invalidate("skip(name)", LOAD), "(id : u64)");
     assert_eq!(invalidate("key(name.trim())", LOAD), "(name : & str)");
     assert_eq!(invalidate("key(format!(\"{name}-\"))", LOAD), "(name : & str)");
-    assert_eq!(invalidate("key(user.name, 0..id)", "async fn load(id: u64, name: u8, user: &User) {}"), "(id : u64 , user : & User)");
+    assert_eq!(
+        invalidate("key(user.name, 0..id)", "async fn load(id: u64, name: u8, user: &User) {}"),
+        "(id : u64 , user : & User)"
+    );
     assert_eq!(invalidate("key(id), companion = load", METHOD), "(id : u64)");
     assert_eq!(invalidate("key(self.id), companion = load", METHOD), "(& self)");
 }
@@ -167,7 +172,8 @@ fn self_is_renamed_only_where_it_is_the_methods() {
 
 #[test]
 fn lifetimes_are_told_from_labels() {
-    let found = |body| crate::body::first_lifetime(tokens(body), &[syn::parse_str("'a").expect("a lifetime")]).is_some();
+    let found =
+        |body| crate::body::first_lifetime(tokens(body), &[syn::parse_str("'a").expect("a lifetime")]).is_some();
     assert!(found("{ let x: &'a str = y; }"));
     assert!(found("f::<'a>()"));
     assert!(!found("'a: loop { break 'a; continue 'a }"));
@@ -206,10 +212,10 @@ fn expand_file(attribute: Attribute, source: &str) -> String {
     let mut expanded = TokenStream::new();
     for item in file.items {
         match item {
-            Item::Fn(function) => expanded.extend(expand_item(attribute, function.attrs.clone(), function)),
+            Item::Fn(function) => expanded.extend(expand_item(attribute, &function.attrs.clone(), function)),
             Item::Impl(block) => {
                 let functions = block.items.iter().map(|item| match item {
-                    syn::ImplItem::Fn(function) => expand_item(attribute, function.attrs.clone(), function.clone()),
+                    syn::ImplItem::Fn(function) => expand_item(attribute, &function.attrs, function.clone()),
                     other => other.to_token_stream(),
                 });
                 let (generics, _, bounds) = block.generics.split_for_impl();
@@ -223,7 +229,7 @@ fn expand_file(attribute: Attribute, source: &str) -> String {
     prettyplease::unparse(&expanded)
 }
 
-fn expand_item(attribute: Attribute, attributes: Vec<syn::Attribute>, item: impl ToTokens) -> TokenStream {
+fn expand_item(attribute: Attribute, attributes: &[syn::Attribute], item: impl ToTokens) -> TokenStream {
     let Some(ours) = attributes.iter().find(|ours| ours.path().is_ident(attribute.name())) else {
         return item.to_token_stream();
     };

@@ -37,25 +37,33 @@ impl Passing {
     }
 }
 
-const BORROWED: &str = "the flight outlives this borrow and cannot own it; take an owned type, such as `String` or `Arc<_>`";
+const BORROWED: &str =
+    "the flight outlives this borrow and cannot own it; take an owned type, such as `String` or `Arc<_>`";
 
 fn check_reference(ty: &Type, reference: &TypeReference, errors: &mut Errors) {
     if reference.mutability.is_some() {
-        errors.at(ty, "callers that share one execution cannot lend it `&mut`; take the value, and return what changed");
+        errors
+            .at(ty, "callers that share one execution cannot lend it `&mut`; take the value, and return what changed");
         return;
     }
     match bare(&reference.elem) {
         Type::TraitObject(object) => {
-            let bounds = object.bounds.to_token_stream();
-            errors.at(ty, format!("the flight cannot own a `dyn` reference; take `Arc<dyn {bounds}>`"));
+            errors.at(ty, format!("the flight cannot own a `dyn` reference; take `Arc<{}>`", source(object)));
         }
-        Type::ImplTrait(object) => {
-            let bounds = object.bounds.to_token_stream();
-            errors.at(ty, format!("the flight must name what it owns; write a generic `T: {bounds}` and take `&T`"));
+        Type::ImplTrait(_) => {
+            errors.at(ty, "the flight must name what it owns; write a generic `T` instead of `impl`, and take `&T`")
         }
         target if borrows(target) => errors.at(ty, BORROWED),
         _ => {}
     }
+}
+
+/// A type as people write it.
+fn source(ty: impl ToTokens) -> String {
+    let tokens = ty.to_token_stream().to_string();
+    [(" < ", "<"), (" >", ">"), (" :: ", "::"), (" ,", ",")]
+        .iter()
+        .fold(tokens, |text, (from, to)| text.replace(from, to))
 }
 
 /// The type without parentheses, and without the invisible ones around what `macro_rules` passed on.

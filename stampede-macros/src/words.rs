@@ -63,7 +63,10 @@ static WORDS: &[Word] = &[
 /// Words that people bring from other systems, and what to write here.
 static FOREIGN: &[(&[&str], &str)] = &[
     (&["maxsize", "max_size", "size", "limit"], "here it is `capacity`"),
-    (&["ttl_secs", "ttl_seconds", "ttl_millis", "time", "expire", "expiry"], "here it is `ttl`, such as `ttl = \"1m30s\"`"),
+    (
+        &["ttl_secs", "ttl_seconds", "ttl_millis", "time", "expire", "expiry"],
+        "here it is `ttl`, such as `ttl = \"1m30s\"`",
+    ),
     (&["content_fields"], "here it is `fields`"),
     (&["key_fn", "key_func", "key_builder", "convert"], "write the expressions of the key: `key(user.id)`"),
     (&["ignore", "exclude"], "here it is `skip`"),
@@ -73,8 +76,14 @@ static FOREIGN: &[(&[&str], &str)] = &[
     (&["condition"], "here it is `cache_if`"),
     (&["sync_writes", "sync_lock"], "one execution per key is always on; remove it"),
     (&["result", "cache_err", "cache_error", "skip_cache_on_error"], "an `Err` is shared and never kept; remove it"),
-    (&["option", "cache_none", "none_ttl"], "`None` is a value; to keep `Some` only write `cache_if = |value| value.is_some()`"),
-    (&["redis_client", "embed_fn", "backend_url"], "what a whole program shares is not an argument of the attribute; remove it"),
+    (
+        &["option", "cache_none", "none_ttl"],
+        "`None` is a value; to keep `Some` only write `cache_if = |value| value.is_some()`",
+    ),
+    (
+        &["redis_client", "embed_fn", "backend_url"],
+        "what a whole program shares is not an argument of the attribute; remove it",
+    ),
 ];
 
 impl Word {

@@ -22,33 +22,38 @@ macro_rules! __share {
     ($result:ty) => {{
         #[allow(unused_imports)]
         use $crate::__private::{ViaClone as _, ViaError as _, ViaNothing as _, ViaPointer as _, ViaWhole as _};
-        (&&&&$crate::__private::Probe::<$result>::NEW).share()
+        $crate::__private::shared((&&&&$crate::__private::Probe::<$result>::NEW).share())
     }};
 }
 
-/// A key of references.
+/// A reference as a part of a key.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __key {
-    () => { $crate::__private::Nil };
-    ($part:expr $(, $rest:expr)* $(,)?) => {{
+macro_rules! __part {
+    ($part:expr) => {{
         #[allow(unused_imports)]
         use $crate::__private::{ViaOwnWay as _, ViaRef as _};
-        $crate::__private::Cons((&&$crate::__private::PartOf($part)).look(), $crate::__key!($($rest),*))
+        $crate::__private::part((&&$crate::__private::PartOf($part)).look())
     }};
 }
 
-pub use crate::{__key as key, __share as share};
+pub use crate::{__part as part, __share as share};
+
+/// Passes on how results are shared. The opaque type makes a result that cannot be a mistake here and nowhere else.
+pub fn shared<S: Share>(share: S) -> impl Share<Output = S::Output, Value = S::Value> {
+    share
+}
+
+/// Passes on a part of a key, likewise.
+#[inline]
+pub fn part<L: Look>(look: L) -> impl Look<Own = L::Own> {
+    look
+}
 
 /// How a refused call ends, for functions whose error can say so.
 pub fn refuse<R: Refuse>(error: Error) -> R {
     R::refuse(error)
 }
-
-/// Lets `impl Future` name the lifetimes it captures, in every edition.
-pub trait Captures<'a> {}
-
-impl<T: ?Sized> Captures<'_> for T {}
 
 /// An argument that a body can own.
 #[diagnostic::on_unimplemented(
@@ -56,14 +61,25 @@ impl<T: ?Sized> Captures<'_> for T {}
     label = "`{Self}` is neither `ToOwned` nor `Clone`",
     note = "take it by value or as `Arc<{Self}>`"
 )]
-pub trait OwnArg: ToOwned {}
+pub trait OwnArg {
+    /// The owned form. Named here and not through `ToOwned`, so that the sentence above is the one error.
+    type Owned: Borrow<Self>;
+    /// Owns the argument.
+    fn own_arg(&self) -> Self::Owned;
+}
 
 #[diagnostic::do_not_recommend]
-impl<T: ?Sized + ToOwned> OwnArg for T {}
+impl<T: ?Sized + ToOwned> OwnArg for T {
+    type Owned = T::Owned;
+
+    fn own_arg(&self) -> T::Owned {
+        self.to_owned()
+    }
+}
 
 /// Owns an argument.
 pub fn own<T: ?Sized + OwnArg>(argument: &T) -> T::Owned {
-    argument.to_owned()
+    argument.own_arg()
 }
 
 /// A receiver that a body can own.
@@ -84,7 +100,7 @@ pub fn own_self<T: OwnSelf>(this: &T) -> T {
 
 /// Owns an optional argument.
 pub fn own_option<T: ?Sized + OwnArg>(argument: Option<&T>) -> Option<T::Owned> {
-    argument.map(ToOwned::to_owned)
+    argument.map(own)
 }
 
 /// Borrows an optional argument back.

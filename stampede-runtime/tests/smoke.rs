@@ -11,10 +11,10 @@ fn here()
     p::Here::new(&SITE, || p::Options::new().ttl(Duration::from_secs(60)), p::share!(Result<String, String>))
 }
 
-fn load<'a>(topic: &'a str, n: u32) -> impl Future<Output = Result<String, String>> + Send + p::Captures<'a> {
+fn load<'a>(topic: &'a str, n: u32) -> impl Future<Output = Result<String, String>> + Send {
     async move {
         here()
-            .board(p::key!(topic, &n))
+            .board(p::Cons(p::part!(topic), p::Cons(p::part!(&n), p::Nil)))
             .fly(move || {
                 let owned = (p::own(topic), n);
                 async move {

@@ -247,3 +247,32 @@ pub(super) fn in_a_process_of_its_own(test: &str, environment: &[(&str, &str)]) 
     assert!(text.contains("1 passed"), "{text}");
     text
 }
+
+/// An error of a user: it can be cloned, and holds ours.
+#[derive(Clone, Debug)]
+pub(super) enum Trouble {
+    Fire,
+    Stampede(stampede_runtime::Error),
+}
+
+impl From<stampede_runtime::Error> for Trouble {
+    fn from(error: stampede_runtime::Error) -> Trouble {
+        Trouble::Stampede(error)
+    }
+}
+
+/// How a call of a function that may fail ended, in a word.
+pub(super) async fn ending(call: JoinHandle<Result<usize, Trouble>>) -> String {
+    use stampede_runtime::Error;
+
+    match call.await {
+        Ok(Ok(number)) => format!("value {number}"),
+        Ok(Err(Trouble::Fire)) => "fire".to_owned(),
+        Ok(Err(Trouble::Stampede(Error::Timeout { .. }))) => "timeout".to_owned(),
+        Ok(Err(Trouble::Stampede(Error::WaitTimeout { .. }))) => "wait".to_owned(),
+        Ok(Err(Trouble::Stampede(Error::Refused { .. }))) => "refused".to_owned(),
+        Ok(Err(Trouble::Stampede(error))) => error.to_string(),
+        Err(error) if error.is_panic() => format!("panic {}", message(&*error.into_panic())),
+        Err(_) => "aborted".to_owned(),
+    }
+}

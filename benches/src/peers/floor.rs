@@ -1,22 +1,22 @@
 //! What nobody can do much better: hand-written, and without what makes a cache safe to use.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::{Key, KeyRef, Peer, coarse_now, deadline};
 use crate::body;
 
 /// A hit: a fast hash, one look into a map that nobody writes to, a coarse clock, an `Arc` cloned. No lock.
 #[derive(Clone, Copy)]
-pub(crate) struct ReadOnly(&'static (RandomState, HashTable<Entry>));
+pub(crate) struct ReadOnly(&'static (RandomState, HashTable<Kept>));
 
-struct Entry {
+struct Kept {
     key: Key,
     value: Arc<str>,
     deadline: u64,
@@ -29,7 +29,7 @@ impl ReadOnly {
         let mut table = HashTable::new();
         for (topic, number) in keys {
             let (key, value) = (KeyRef(topic, number).to_key(), body::ready(topic, number));
-            let entry = Entry { key, value, deadline: deadline() };
+            let entry = Kept { key, value, deadline: deadline() };
             table.insert_unique(hasher.hash_one(KeyRef(topic, number)), entry, |entry| hasher.hash_one(&entry.key));
         }
         ReadOnly(Box::leak(Box::new((hasher, table))))
@@ -53,11 +53,9 @@ impl Peer for ReadOnly {
     }
 }
 
-/// A flight: a map of lists of wakers. A caller that is dropped would hang the others.
+/// A flight: a map of lists of wakers. A first caller that is dropped would hang the others.
 #[derive(Clone, Copy)]
-pub(crate) struct WakerList(&'static Flights);
-
-type Flights = Mutex<HashMap<Key, Arc<Mutex<Flight>>, RandomState>>;
+pub(crate) struct WakerList(&'static (RandomState, Mutex<HashTable<(Key, Arc<Mutex<Flight>>)>>));
 
 #[derive(Default)]
 struct Flight {
@@ -72,14 +70,24 @@ impl WakerList {
 
     /// The flight of a key, and whether it has just begun.
     fn flight(self, key: KeyRef<'_>) -> (Arc<Mutex<Flight>>, bool) {
-        let mut flights = lock(self.0);
-        let flight = flights.entry(key.to_key());
-        let begins = matches!(flight, std::collections::hash_map::Entry::Vacant(_));
-        (Arc::clone(flight.or_default()), begins)
+        let (hasher, flights) = self.0;
+        let hash = hasher.hash_one(key);
+        let rehash = |(key, _): &(Key, _)| hasher.hash_one(key);
+        match lock(flights).entry(hash, |(there, _)| key.is(there), rehash) {
+            Entry::Occupied(flight) => (Arc::clone(&flight.get().1), false),
+            Entry::Vacant(place) => (Arc::clone(&place.insert((key.to_key(), Arc::default())).get().1), true),
+        }
+    }
+
+    fn remove(self, key: KeyRef<'_>) {
+        let (hasher, flights) = self.0;
+        if let Ok(flight) = lock(flights).find_entry(hasher.hash_one(key), |(there, _)| key.is(there)) {
+            flight.remove();
+        }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -106,7 +114,7 @@ impl Peer for WakerList {
             .await;
         }
         let value = body::slow(topic, number).await;
-        lock(self.0).remove(&KeyRef(topic, number).to_key());
+        self.remove(KeyRef(topic, number));
         let wakers = {
             let mut flight = lock(&flight);
             flight.value = Some(Arc::clone(&value));

@@ -5,6 +5,7 @@ pub fn load(
     n: u32,
 ) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
     async move {
+        #[allow(clippy::used_underscore_binding)]
         let boarding = load::__site()
             .board(::stampede_runtime::__private::key!(topic, & n));
         boarding
@@ -16,6 +17,7 @@ pub fn load(
                     );
                     let mut n = n;
                     let output: Result<Page, Error> = {
+                        #[allow(unreachable_code)]
                         if false {
                             let anchor: Result<Page, Error> = loop {};
                             return anchor;
@@ -29,46 +31,54 @@ pub fn load(
             .await
     }
 }
-///What can be done about the calls of `load`.
-#[allow(non_camel_case_types)]
+/// What can be done about the calls of `load`.
+#[allow(
+    non_camel_case_types,
+    missing_copy_implementations,
+    missing_debug_implementations
+)]
 pub struct load {}
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    single_use_lifetimes,
+    unused_lifetimes,
+    clippy::too_many_arguments,
+    clippy::used_underscore_binding
+)]
 impl load {
     fn __site() -> ::stampede_runtime::__private::Here<
         impl ::core::ops::Fn(
         ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
         impl ::stampede_runtime::__private::Share<Output = Result<Page, Error>>,
     > {
-        {
-            static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
-                ::core::module_path!(),
-                "load",
-            );
-            ::stampede_runtime::__private::Here::new(
-                    &__SITE,
-                    || {
-                        ::stampede_runtime::__private::Options::new()
-                            .ttl(::stampede_runtime::__private::Duration::new(60, 0))
-                            .timeout(::stampede_runtime::__private::Duration::new(10, 0))
-                    },
-                    ::stampede_runtime::__private::share!(Result < Page, Error >),
-                )
-                .cache_if(|page| page.complete)
-                .refuse(::stampede_runtime::__private::refuse)
-        }
+        static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+            ::core::module_path!(),
+            "load",
+        );
+        ::stampede_runtime::__private::Here::new(
+                &__SITE,
+                || {
+                    ::stampede_runtime::__private::Options::new()
+                        .ttl(::stampede_runtime::__private::Duration::new(60, 0))
+                        .timeout(::stampede_runtime::__private::Duration::new(10, 0))
+                },
+                ::stampede_runtime::__private::share!(Result < Page, Error >),
+            )
+            .cache_if(|page| page.complete)
+            .refuse(::stampede_runtime::__private::refuse)
     }
-    ///Forgets the result of this key: in this process before the function returns.
+    /// Forgets the result of this key: in this process before the function returns.
     pub fn invalidate(
         topic: &str,
         n: u32,
     ) -> ::stampede_runtime::__private::Invalidation {
         load::__site().invalidate(::stampede_runtime::__private::key!(topic, & n))
     }
-    ///What a call would be answered with from memory now.
+    /// What a call would be answered with from memory now.
     pub fn peek(topic: &str, n: u32) -> ::core::option::Option<Result<Page, Error>> {
         load::__site().peek(::stampede_runtime::__private::key!(topic, & n))
     }
-    ///Keeps a value, or a whole result, as if a call had returned it.
+    /// Keeps a value, or a whole result, as if a call had returned it.
     pub fn insert(
         topic: &str,
         n: u32,
@@ -76,7 +86,7 @@ impl load {
     ) {
         load::__site().insert(::stampede_runtime::__private::key!(topic, & n), value)
     }
-    ///Runs the function anew, whatever is kept, and keeps its result.
+    /// Runs the function anew, whatever is kept, and keeps its result.
     pub fn refresh(
         topic: &str,
         n: u32,
@@ -85,11 +95,11 @@ impl load {
     > + ::core::marker::Send {
         load::__site().refreshing(load(topic, n))
     }
-    ///Forgets every result.
+    /// Forgets every result.
     pub fn clear() -> ::stampede_runtime::__private::Invalidation {
         load::__site().clear()
     }
-    ///What became of the calls so far.
+    /// What became of the calls so far.
     pub fn stats() -> ::stampede_runtime::__private::Stats {
         load::__site().stats()
     }

@@ -8,6 +8,7 @@ impl<T: Clone> Repository<T> {
         S: Clone,
     {
         async move {
+            #[allow(clippy::used_underscore_binding)]
             let boarding = Self::__user_site::<S>()
                 .board(::stampede_runtime::__private::key!(& self.id, & name));
             boarding
@@ -16,6 +17,7 @@ impl<T: Clone> Repository<T> {
                     async move {
                         let this = &this;
                         let output: User = {
+                            #[allow(unreachable_code)]
                             if false {
                                 let anchor: User = loop {};
                                 return anchor;
@@ -36,20 +38,24 @@ impl<T: Clone> Repository<T> {
     where
         S: Clone,
     {
-        {
-            static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
-                ::core::module_path!(),
-                "user",
-            );
-            ::stampede_runtime::__private::Here::new(
-                &__SITE,
-                || ::stampede_runtime::__private::Options::new(),
-                ::stampede_runtime::__private::share!(User),
-            )
-        }
+        static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+            ::core::module_path!(),
+            "user",
+        );
+        ::stampede_runtime::__private::Here::new(
+            &__SITE,
+            || ::stampede_runtime::__private::Options::new(),
+            ::stampede_runtime::__private::share!(User),
+        )
     }
-    ///Forgets the result of this key: in this process before the function returns.
-    #[allow(dead_code)]
+    /// Forgets the result of this key: in this process before the function returns.
+    #[allow(
+        dead_code,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     pub(crate) fn user_invalidate<S>(
         &self,
         name: S,
@@ -60,8 +66,14 @@ impl<T: Clone> Repository<T> {
         Self::__user_site::<S>()
             .invalidate(::stampede_runtime::__private::key!(& self.id, & name))
     }
-    ///What a call would be answered with from memory now.
-    #[allow(dead_code)]
+    /// What a call would be answered with from memory now.
+    #[allow(
+        dead_code,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     pub(crate) fn user_peek<S>(&self, name: S) -> ::core::option::Option<User>
     where
         S: Clone,
@@ -69,8 +81,14 @@ impl<T: Clone> Repository<T> {
         Self::__user_site::<S>()
             .peek(::stampede_runtime::__private::key!(& self.id, & name))
     }
-    ///Keeps a value, or a whole result, as if a call had returned it.
-    #[allow(dead_code)]
+    /// Keeps a value, or a whole result, as if a call had returned it.
+    #[allow(
+        dead_code,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     pub(crate) fn user_insert<S>(
         &self,
         name: S,
@@ -82,8 +100,14 @@ impl<T: Clone> Repository<T> {
         Self::__user_site::<S>()
             .insert(::stampede_runtime::__private::key!(& self.id, & name), value)
     }
-    ///Runs the function anew, whatever is kept, and keeps its result.
-    #[allow(dead_code)]
+    /// Runs the function anew, whatever is kept, and keeps its result.
+    #[allow(
+        dead_code,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     pub(crate) fn user_refresh<S>(
         &self,
         name: S,
@@ -93,16 +117,28 @@ impl<T: Clone> Repository<T> {
     {
         Self::__user_site::<S>().refreshing(Self::user::<S>(self, name))
     }
-    ///Forgets every result.
-    #[allow(dead_code)]
+    /// Forgets every result.
+    #[allow(
+        dead_code,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     pub(crate) fn user_clear<S>() -> ::stampede_runtime::__private::Invalidation
     where
         S: Clone,
     {
         Self::__user_site::<S>().clear()
     }
-    ///What became of the calls so far.
-    #[allow(dead_code)]
+    /// What became of the calls so far.
+    #[allow(
+        dead_code,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     pub(crate) fn user_stats<S>() -> ::stampede_runtime::__private::Stats
     where
         S: Clone,
@@ -114,6 +150,7 @@ impl<T: Clone> Repository<T> {
         self: Arc<Self>,
     ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send {
         async move {
+            #[allow(clippy::used_underscore_binding)]
             let boarding = {
                 static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
                     ::core::module_path!(),
@@ -131,6 +168,7 @@ impl<T: Clone> Repository<T> {
                     async move {
                         let this = self;
                         let output: u64 = {
+                            #[allow(unreachable_code)]
                             if false {
                                 let anchor: u64 = loop {};
                                 return anchor;

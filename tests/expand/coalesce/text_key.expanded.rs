@@ -5,6 +5,7 @@ fn profile(
     note: Option<&str>,
 ) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
     async move {
+        #[allow(clippy::used_underscore_binding)]
         let boarding = {
             static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
                 ::core::module_path!(),
@@ -30,6 +31,7 @@ fn profile(
                         &note,
                     );
                     let output: () = {
+                        #[allow(unreachable_code)]
                         if false {
                             let anchor: () = loop {};
                             return anchor;

@@ -5,6 +5,7 @@ fn answer(
     client: &Client,
 ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
     async move {
+        #[allow(clippy::used_underscore_binding)]
         let boarding = answer::__site()
             .board(
                 ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
@@ -29,6 +30,7 @@ fn answer(
                         &client,
                     );
                     let output: String = {
+                        #[allow(unreachable_code)]
                         if false {
                             let anchor: String = loop {};
                             return anchor;
@@ -41,32 +43,40 @@ fn answer(
             .await
     }
 }
-///What can be done about the calls of `answer`.
-#[allow(non_camel_case_types)]
+/// What can be done about the calls of `answer`.
+#[allow(
+    non_camel_case_types,
+    missing_copy_implementations,
+    missing_debug_implementations
+)]
 struct answer {}
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    single_use_lifetimes,
+    unused_lifetimes,
+    clippy::too_many_arguments,
+    clippy::used_underscore_binding
+)]
 impl answer {
     fn __site() -> ::stampede_runtime::__private::Here<
         impl ::core::ops::Fn(
         ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
         impl ::stampede_runtime::__private::Share<Output = String>,
     > {
-        {
-            static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
-                ::core::module_path!(),
-                "answer",
-            );
-            ::stampede_runtime::__private::Here::new(
-                &__SITE,
-                || {
-                    ::stampede_runtime::__private::Options::new()
-                        .ttl(::stampede_runtime::__private::Duration::new(300, 0))
-                },
-                ::stampede_runtime::__private::share!(String),
-            )
-        }
+        static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+            ::core::module_path!(),
+            "answer",
+        );
+        ::stampede_runtime::__private::Here::new(
+            &__SITE,
+            || {
+                ::stampede_runtime::__private::Options::new()
+                    .ttl(::stampede_runtime::__private::Duration::new(300, 0))
+            },
+            ::stampede_runtime::__private::share!(String),
+        )
     }
-    ///Forgets the result of this key: in this process before the function returns.
+    /// Forgets the result of this key: in this process before the function returns.
     fn invalidate(
         topic: &str,
         context: String,
@@ -84,7 +94,7 @@ impl answer {
                     .digest(),
             )
     }
-    ///What a call would be answered with from memory now.
+    /// What a call would be answered with from memory now.
     fn peek(topic: &str, context: String) -> ::core::option::Option<String> {
         answer::__site()
             .peek(
@@ -99,7 +109,7 @@ impl answer {
                     .digest(),
             )
     }
-    ///Keeps a value, or a whole result, as if a call had returned it.
+    /// Keeps a value, or a whole result, as if a call had returned it.
     fn insert(
         topic: &str,
         context: String,
@@ -119,7 +129,7 @@ impl answer {
                 value,
             )
     }
-    ///Runs the function anew, whatever is kept, and keeps its result.
+    /// Runs the function anew, whatever is kept, and keeps its result.
     fn refresh(
         topic: &str,
         context: String,
@@ -127,11 +137,11 @@ impl answer {
     ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
         answer::__site().refreshing(answer(topic, context, client))
     }
-    ///Forgets every result.
+    /// Forgets every result.
     fn clear() -> ::stampede_runtime::__private::Invalidation {
         answer::__site().clear()
     }
-    ///What became of the calls so far.
+    /// What became of the calls so far.
     fn stats() -> ::stampede_runtime::__private::Stats {
         answer::__site().stats()
     }

@@ -7,7 +7,9 @@
 use ::sharing::{coalesce, coalesce_by_content};
 use ::std::borrow::ToOwned;
 use ::std::clone::Clone;
+use ::std::cmp::Eq;
 use ::std::convert::From;
+use ::std::format;
 use ::std::hash::Hash;
 use ::std::marker::{Send, Sync};
 use ::std::option::Option;
@@ -15,7 +17,6 @@ use ::std::result::Result::{self, Err, Ok};
 use ::std::string::{String, ToString};
 use ::std::sync::Arc;
 use ::std::time::Duration;
-use ::std::{format, panic};
 
 /// The runtime, handed on.
 pub mod facade {
@@ -24,7 +25,7 @@ pub mod facade {
 
 /// A failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(String);
+pub struct Failure(pub String);
 
 impl From<facade::stampede::Error> for Failure {
     fn from(error: facade::stampede::Error) -> Failure {
@@ -44,11 +45,16 @@ pub async fn plain(topic: &str, mut n: u32) -> Result<String, Failure> {
 }
 
 fn failing(topic: &str, n: u32) -> Result<String, Failure> {
-    if topic.is_empty() { Err(Failure("empty".to_owned())) } else { Ok(format!("{topic}{n}")) }
+    if topic.is_empty() {
+        Err(Failure("empty".to_owned()))
+    } else {
+        Ok(format!("{topic}{n}"))
+    }
 }
 
 /// Names that an expansion could clash with, patterns and no result.
 #[must_use]
+#[allow(clippy::too_many_arguments)]
 #[coalesce(ttl = facade::stampede::ttl::MINUTE, crate = crate::facade::stampede, namespace = "names")]
 pub(crate) async fn names(
     r#type: u8,
@@ -66,8 +72,8 @@ pub(crate) async fn names(
 }
 
 /// Generic, with bounds of both kinds; the key is a text.
-#[coalesce(key = "{item}:{N}", companion = Generic, crate = ::sharing)]
-pub async fn generic<'a, T, const N: usize>(item: &'a T) -> T
+#[coalesce(key = "{item}", companion = Generic, crate = ::sharing)]
+pub async fn generic<'a, T, const N: usize>(item: &'a T, _other: &'a str) -> T
 where
     T: Clone + ::std::fmt::Display + Send + Sync + 'static,
 {
@@ -76,7 +82,7 @@ where
 
 /// Content decides; the client is left out.
 #[coalesce_by_content(fields(topic, context), normalize(case, trim), ttl = 300, crate = ::sharing)]
-pub async fn content(topic: &str, context: Arc<str>, _client: &Arc<Failure>) -> String {
+pub async fn content(topic: &str, context: String, _client: &Arc<Failure>) -> String {
     format!("{topic}/{context}")
 }
 
@@ -88,7 +94,7 @@ pub struct Repository<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Repository<T> {
-    const TTL: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_mins(1);
 
     /// A repository of one item.
     pub const fn new(id: u64, item: T) -> Self {
@@ -145,22 +151,23 @@ macro_rules! shared {
     };
 }
 
-shared!(from_macro, text, "5m", text.to_owned() + "!");
+shared!(from_macro, text: &str, "5m", text.to_owned() + "!");
 
 /// Calls itself with another key.
 #[coalesce(ttl = 60, crate = ::sharing)]
 pub async fn factorial(n: u64) -> u64 {
-    if n == 0 { 1 } else { n * factorial(n - 1).await }
+    if n == 0 {
+        1
+    } else {
+        n * factorial(n - 1).await
+    }
 }
 
 /// Holds a function of its own.
 pub async fn outer(n: u8) -> u8 {
     #[coalesce(ttl = 60, crate = ::sharing)]
     async fn inner(n: u8) -> u8 {
-        if n == u8::MAX {
-            panic!("no larger number");
-        }
-        n + 1
+        n.wrapping_add(1)
     }
 
     inner::insert(0, 7_u8);

@@ -1,0 +1,6 @@
+use stampede_runtime::coalesce;
+
+#[coalesce]
+struct Load;
+
+fn main() {}
