@@ -15,8 +15,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::wire::Refusal;
+
+/// Many times what a call takes: only a broken API takes longer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle to the API. Clones share one pool of connections and one count of sent calls.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ pub(crate) enum ApiError {
     Status(StatusCode),
     /// No connection, or it broke.
     Unreachable(String),
-    /// An answer that is not what the API documents.
+    /// A body that is not the JSON which the API documents.
     Unreadable(String),
 }
 
@@ -75,9 +79,10 @@ impl Api {
     ) -> Result<T, ApiError> {
         let request = request.map_err(|error| unreachable(&error))?;
         self.sent.fetch_add(1, Ordering::Relaxed);
-        let answer = self.http.request(request).await.map_err(|error| unreachable(&error))?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
+        let (status, body) = timeout(TIMEOUT, self.exchange(request)).await.unwrap_or_else(|_| {
+            let seconds = TIMEOUT.as_secs();
+            Err(ApiError::Unreachable(format!("no answer within {seconds} seconds")))
+        })?;
         match status {
             StatusCode::OK => read(&body),
             StatusCode::TOO_MANY_REQUESTS => {
@@ -86,6 +91,13 @@ impl Api {
             }
             other => Err(ApiError::Status(other)),
         }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ApiError> {
+        let answer = self.http.request(request).await.map_err(|error| unreachable(&error))?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?;
+        Ok((status, body.to_bytes()))
     }
 
     fn url(&self, path: &str) -> String {
@@ -112,7 +124,7 @@ impl fmt::Display for ApiError {
             Self::RateLimited { retry_after } => write!(f, "rate limited, try again in {retry_after:?}"),
             Self::Status(status) => write!(f, "the API answered {status}"),
             Self::Unreachable(cause) => write!(f, "the API cannot be reached: {cause}"),
-            Self::Unreadable(cause) => write!(f, "the API's answer cannot be read: {cause}"),
+            Self::Unreadable(cause) => write!(f, "not the JSON that the API documents: {cause}"),
         }
     }
 }

@@ -37,6 +37,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return Err(Failure::Usage("--interactive waits for Enter, but standard input is not a terminal".to_owned()));
     }
     let plan = Arc::new(plan(options)?);
+    // Both ends of every connection are ours, and some systems allow a process only 256 open files. Where more are
+    // refused, calls fail with a timeout that says so.
+    let _ = rlimit::increase_nofile_limit(2 * plan.callers as u64 + 100);
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::Failed(format!("the async runtime cannot start: {error}")))?;
     runtime.block_on(async {

@@ -33,17 +33,21 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 /// The author's function: it boards a flight, and brings its body along in case it is the first.
 fn function(model: &Model) -> TokenStream {
     let attributes = &model.item.attributes;
-    let (here, key, body) = (here(model), key(model), body(model));
+    let (board, body) = (ask(model, "board", TokenStream::new()), body(model));
     let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
     let fly = quote_spanned!(boarding.span()=> #boarding.fly(#body).await);
+    let (boarded, kept) = (local("boarded"), local("kept"));
     let declaration = Declaration {
         inputs: all_inputs(model),
         output: future(model),
         body: quote! {
             async move {
                 #[allow(clippy::used_underscore_binding)]
-                let #boarding = #here.board(#key);
-                #fly
+                let #boarded = { #board };
+                match #boarded {
+                    ::core::result::Result::Ok(#kept) => #kept,
+                    ::core::result::Result::Err(#boarding) => #fly,
+                }
             }
         },
     };
@@ -107,7 +111,7 @@ fn companion_lints() -> TokenStream {
 /// The functions of a companion: verb, documentation, declaration. `owner` leads to the author's function.
 fn companion_functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str, Declaration); 6] {
     let private = private(model);
-    let (here, key, result) = (here(model), key(model), &model.item.output);
+    let (here, result) = (here(model), &model.item.output);
     let (function, turbofish, arguments) = (&model.item.signature.ident, turbofish(model), arguments(model));
     let value = local("value");
 
@@ -118,17 +122,21 @@ fn companion_functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'
         (
             "invalidate",
             " Forgets the result of this key: in this process before the function returns.",
-            declare(key_inputs(model), quote!(-> #private::Invalidation), quote!(#here.invalidate(#key))),
+            declare(key_inputs(model), quote!(-> #private::Invalidation), ask(model, "invalidate", TokenStream::new())),
         ),
         (
             "peek",
             " What a call would be answered with from memory now.",
-            declare(key_inputs(model), quote!(-> ::core::option::Option<#result>), quote!(#here.peek(#key))),
+            declare(
+                key_inputs(model),
+                quote!(-> ::core::option::Option<#result>),
+                ask(model, "peek", TokenStream::new()),
+            ),
         ),
         (
             "insert",
             " Keeps a value, or a whole result, as if a call had returned it.",
-            declare(with_value, TokenStream::new(), quote!(#here.insert(#key, #value))),
+            declare(with_value, TokenStream::new(), ask(model, "insert", quote!(, #value))),
         ),
         (
             "refresh",
@@ -218,21 +226,30 @@ fn sibling_site(prefix: &Ident) -> Ident {
     format_ident!("__{prefix}_site", span = Span::mixed_site())
 }
 
-fn key(model: &Model) -> TokenStream {
+/// `site.verb(key, more)`. What the key refers to lives until the verb is done.
+fn ask(model: &Model, verb: &str, more: TokenStream) -> TokenStream {
     let private = private(model);
+    let (here, verb) = (here(model), local(verb));
     match &model.key.shape {
-        Shape::Parts(parts) => parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
-            let part = located_macro(model, "part", part.clone());
-            quote!(#private::Cons(#part, #rest))
-        }),
-        Shape::Text(format, values) => quote!(#private::text(::core::format_args!(#format #(, #values)*))),
+        Shape::Parts(parts) if parts.is_empty() => quote!(#here.#verb(#private::Nil #more)),
+        Shape::Parts(parts) => {
+            let key = parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
+                let part = located_macro(model, "part", part.clone());
+                quote!(#private::Cons(#part, #rest))
+            });
+            quote!(use #private::parts::*; #here.#verb(#key #more))
+        }
+        Shape::Text(format, values) => {
+            quote!(#here.#verb(#private::text(::core::format_args!(#format #(, #values)*)) #more))
+        }
         Shape::Content(steps, fields) => {
             let steps = STEPS.iter().zip(steps).map(|(step, taken)| {
-                let step = Ident::new(step, Span::mixed_site());
+                let step = local(step);
                 quote!(#step: #taken)
             });
             let fields = fields.iter().map(|(name, value)| quote!(.field(#name, #value)));
-            quote!(#private::Content::new(#private::Steps { #(#steps),* }) #(#fields)*.digest())
+            let key = quote!(#private::Content::new(#private::Steps { #(#steps),* }) #(#fields)*.digest());
+            quote!(#here.#verb(#key #more))
         }
     }
 }
@@ -255,7 +272,8 @@ fn body(model: &Model) -> TokenStream {
                 bind.extend(quote!(let #this = &#this;));
             }
             SelfPassing::Pointer => {
-                own.extend(quote!(let #this = #private::own(#word);));
+                let owned = located_macro(model, "own", word.to_token_stream());
+                own.extend(quote!(let #this = #owned;));
                 bind.extend(quote!(let #this = &#this;));
             }
         }
@@ -265,7 +283,7 @@ fn body(model: &Model) -> TokenStream {
         if input.pattern.is_none() && !mentioned.contains(&position) {
             continue;
         }
-        let (owned, bound) = own_input(input, &model.runtime.private(input.name.span()));
+        let (owned, bound) = own_input(model, input);
         own.extend(owned);
         bind.extend(bound);
     }
@@ -294,21 +312,18 @@ fn body(model: &Model) -> TokenStream {
 }
 
 /// What an argument needs outside the flight, to be owned, and inside, to look to the body as it was declared.
-fn own_input(input: &Input, private: &TokenStream) -> (TokenStream, TokenStream) {
+fn own_input(model: &Model, input: &Input) -> (TokenStream, TokenStream) {
+    let private = private(model);
     let Input { name, pattern, attributes, ty, passing } = input;
-    let at = Span::mixed_site().located_at(name.span());
     let declared = pattern.as_ref().map_or_else(|| name.to_token_stream(), ToTokens::to_token_stream);
-    let (own, borrow) = match passing {
+    let (owned, borrow) = match passing {
         Passing::Value if pattern.is_none() => return (TokenStream::new(), TokenStream::new()),
         Passing::Value => return (TokenStream::new(), quote!(#(#attributes)* let #declared = #name;)),
-        Passing::Reference => (Ident::new("own", at), quote!(Borrow::borrow)),
-        Passing::OptionalReference => (Ident::new("own_option", at), quote!(borrow_option)),
+        Passing::Reference => (located_macro(model, "own", name.to_token_stream()), quote!(Borrow::borrow)),
+        Passing::OptionalReference => (quote!(#private::own_option(#name)), quote!(borrow_option)),
     };
     let ty = without_lifetimes(ty);
-    (
-        quote!(let #name = #private::#own(#name);),
-        quote!(#(#attributes)* let #declared: #ty = #private::#borrow(&#name);),
-    )
+    (quote!(let #name = #owned;), quote!(#(#attributes)* let #declared: #ty = #private::#borrow(&#name);))
 }
 
 /// A function of ours with the visibility and the generics of the author's.

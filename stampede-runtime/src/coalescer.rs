@@ -49,6 +49,13 @@ pub(crate) enum Purpose {
     Again,
 }
 
+/// What a look-up that was no hit has learnt.
+pub(crate) struct Missed<K: Key, S: Share> {
+    hash: u64,
+    /// A flight that may be joined.
+    in_the_air: Option<Arc<Node<K, S>>>,
+}
+
 /// What a caller finds.
 pub(crate) enum Boarded<K: Key, S: Share> {
     /// A kept value.
@@ -91,9 +98,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         hasher.finish()
     }
 
-    /// Boards a call. A hit takes no lock, allocates nothing and counts no reference.
+    /// The kept value, if there is one. Takes no lock, allocates nothing and counts no reference.
     #[inline]
-    pub(crate) fn board<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
+    pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
         let mut in_the_air = None;
         let hit = self.table.find(hash, |node| {
@@ -109,31 +116,37 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             }
             None
         });
-        if let Some(output) = hit {
-            self.counters.cache_hits.add_one();
-            return Boarded::Hit(output);
+        match hit {
+            Some(output) => {
+                self.counters.cache_hits.add_one();
+                Ok(output)
+            }
+            None => Err(Missed { hash, in_the_air }),
         }
-        self.board_miss(hash, look, Purpose::Call, in_the_air)
+    }
+
+    /// Boards a call that is no hit.
+    pub(crate) fn board<L: Look<Own = K>>(&self, look: &L, missed: Missed<K, S>) -> Boarded<K, S> {
+        self.board_miss(missed, look, Purpose::Call)
     }
 
     /// Boards for a value that must begin after this moment.
     pub(crate) fn board_refresh<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
-        self.board_miss(self.hash(look), look, Purpose::Refresh, None)
+        self.board_miss(Missed { hash: self.hash(look), in_the_air: None }, look, Purpose::Refresh)
     }
 
     /// Boards for a caller whose flight was abandoned.
     pub(crate) fn board_again(&self, node: &Node<K, S>) -> Boarded<K, S> {
-        self.board_miss(node.hash(), &Again(&node.key), Purpose::Again, None)
+        self.board_miss(Missed { hash: node.hash(), in_the_air: None }, &Again(&node.key), Purpose::Again)
     }
 
     #[cold]
     #[inline(never)]
     fn board_miss<L: Look<Own = K>>(
         &self,
-        hash: u64,
+        Missed { hash, in_the_air }: Missed<K, S>,
         look: &L,
         purpose: Purpose,
-        in_the_air: Option<Arc<Node<K, S>>>,
     ) -> Boarded<K, S> {
         let (runtime, home) = here();
         if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {

@@ -76,18 +76,21 @@ impl Payload {
 }
 
 /// A flight, and after its landing the value.
+///
+/// In this order in memory: what a hit reads comes first, on as few cache lines as it can.
+#[repr(C)]
 pub(crate) struct Node<K, S: Share> {
-    pub(crate) key: K,
-    hash: u64,
     residence: Residence,
-    /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
-    home: Option<runtime::Id>,
-    /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
-    seats: AtomicU32,
     queue: Queue,
     /// Begun by `refresh`: calls with a kept value do not join it, a refresh does.
     pub(crate) is_refresh: bool,
+    /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
+    seats: AtomicU32,
+    pub(crate) key: K,
     ending: OnceLock<Ending<S>>,
+    hash: u64,
+    /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
+    home: Option<runtime::Id>,
     /// Empty until somebody has to wait.
     air: Mutex<Option<Box<Air>>>,
 }

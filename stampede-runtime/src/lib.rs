@@ -79,6 +79,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod checked;
 mod clock;
 mod coalescer;
 mod config;

@@ -4,6 +4,9 @@
 pub use std::borrow::{Borrow, ToOwned};
 pub use std::time::Duration;
 
+pub use crate::checked::{
+    Borrowed, Checked, InsteadOfOwn, InsteadOfPart, InsteadOfShare, must_look, must_own, must_share,
+};
 pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
@@ -21,34 +24,48 @@ pub use crate::stats::Stats;
 macro_rules! __share {
     ($result:ty) => {{
         #[allow(unused_imports)]
-        use $crate::__private::{ViaClone as _, ViaError as _, ViaNothing as _, ViaPointer as _, ViaWhole as _};
-        $crate::__private::shared((&&&&$crate::__private::Probe::<$result>::NEW).share())
+        use $crate::__private::{
+            InsteadOfShare as _, ViaClone as _, ViaError as _, ViaNothing as _, ViaPointer as _, ViaWhole as _,
+        };
+        let share = (&&&&$crate::__private::Probe::<$result>::NEW).share();
+        $crate::__private::must_share(&share);
+        $crate::__private::Checked::<_, $result>::new(share).share()
     }};
 }
 
-/// A reference as a part of a key.
+/// A reference as a part of a key. One expression, so that what it refers to lives until the call has boarded; the
+/// traits come from `parts`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __part {
-    ($part:expr) => {{
+    ($part:expr) => {
+        match (&&$crate::__private::PartOf($part)).look() {
+            part => {
+                $crate::__private::must_look(&part);
+                $crate::__private::Checked::<_, ()>::new(part).look()
+            }
+        }
+    };
+}
+
+/// The traits of `part!`.
+pub mod parts {
+    pub use super::{InsteadOfPart as _, ViaOwnWay as _, ViaRef as _};
+}
+
+/// Owns an argument.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __own {
+    ($argument:expr) => {{
         #[allow(unused_imports)]
-        use $crate::__private::{ViaOwnWay as _, ViaRef as _};
-        $crate::__private::part((&&$crate::__private::PartOf($part)).look())
+        use $crate::__private::InsteadOfOwn as _;
+        $crate::__private::must_own($argument);
+        $crate::__private::Borrowed($argument).own()
     }};
 }
 
-pub use crate::{__part as part, __share as share};
-
-/// Passes on how results are shared. The opaque type makes a result that cannot be a mistake here and nowhere else.
-pub fn shared<S: Share>(share: S) -> impl Share<Output = S::Output, Value = S::Value> {
-    share
-}
-
-/// Passes on a part of a key, likewise.
-#[inline]
-pub fn part<L: Look>(look: L) -> impl Look<Own = L::Own> {
-    look
-}
+pub use crate::{__own as own, __part as part, __share as share};
 
 /// How a refused call ends, for functions whose error can say so.
 pub fn refuse<R: Refuse>(error: Error) -> R {
@@ -61,26 +78,10 @@ pub fn refuse<R: Refuse>(error: Error) -> R {
     label = "`{Self}` is neither `ToOwned` nor `Clone`",
     note = "take it by value or as `Arc<{Self}>`"
 )]
-pub trait OwnArg {
-    /// The owned form. Named here and not through `ToOwned`, so that the sentence above is the one error.
-    type Owned: Borrow<Self>;
-    /// Owns the argument.
-    fn own_arg(&self) -> Self::Owned;
-}
+pub trait OwnArg: ToOwned {}
 
 #[diagnostic::do_not_recommend]
-impl<T: ?Sized + ToOwned> OwnArg for T {
-    type Owned = T::Owned;
-
-    fn own_arg(&self) -> T::Owned {
-        self.to_owned()
-    }
-}
-
-/// Owns an argument.
-pub fn own<T: ?Sized + OwnArg>(argument: &T) -> T::Owned {
-    argument.own_arg()
-}
+impl<T: ?Sized + ToOwned> OwnArg for T {}
 
 /// A receiver that a body can own.
 #[diagnostic::on_unimplemented(
@@ -100,7 +101,7 @@ pub fn own_self<T: OwnSelf>(this: &T) -> T {
 
 /// Owns an optional argument.
 pub fn own_option<T: ?Sized + OwnArg>(argument: Option<&T>) -> Option<T::Owned> {
-    argument.map(own)
+    argument.map(ToOwned::to_owned)
 }
 
 /// Borrows an optional argument back.

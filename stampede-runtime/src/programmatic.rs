@@ -98,7 +98,11 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             async { work.await.map_err(|error| Arc::new(error) as Fault) }
         });
         loop {
-            let mut call = self.board(key).fly(|| (work.take().expect("taken once, by the flight it begins"))());
+            let boarding = match self.board(key) {
+                Ok(value) => return value.map_err(|_| unreachable!("a fault is never kept")),
+                Err(boarding) => boarding,
+            };
+            let mut call = boarding.fly(|| (work.take().expect("taken once, by the flight it begins"))());
             match (&mut call).await {
                 Ok(value) => return Ok(value),
                 Err(fault) => {
@@ -111,16 +115,17 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         }
     }
 
-    fn board<Q>(&self, key: &Q) -> Boarding<K, AnyFault<V>>
+    fn board<Q>(&self, key: &Q) -> Result<Result<V, Fault>, Boarding<K, AnyFault<V>>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         if registry::is_off() {
-            Boarding::off(self.coalescing.me(), self.hooks)
-        } else {
-            Boarding::call(self.coalescing.board(&ByRef(key)), self.hooks)
+            return Err(Boarding::off(self.coalescing.me(), self.hooks));
         }
+        let look = ByRef(key);
+        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed), self.hooks);
+        self.coalescing.hit(&look).map_err(miss)
     }
 
     /// Forgets a key: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was

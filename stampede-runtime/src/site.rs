@@ -86,25 +86,28 @@ where
         self
     }
 
-    /// Boards a call.
+    /// Begins a call: a kept value, or what has to be awaited. Apart, so that a hit moves nothing but its value.
     #[inline]
-    pub fn board<L: Look>(self, key: L) -> Boarding<L::Own, S> {
+    pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
         self.with(|state| {
-            let boarded = if registry::is_plain() { state.board(&key) } else { return self.detour(state, &key) };
-            Boarding::call(boarded, self.hooks)
+            if registry::is_plain() {
+                state.hit(&key).map_err(|missed| Boarding::call(state.board(&key, missed), self.hooks))
+            } else {
+                self.detour(state, &key)
+            }
         })
     }
 
-    /// Boards a call while something out of the ordinary is the case somewhere.
+    /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
     #[cold]
-    fn detour<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L) -> Boarding<L::Own, S> {
+    fn detour<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L) -> Result<S::Output, Boarding<L::Own, S>> {
         if registry::is_off() {
-            Boarding::off(state.me(), self.hooks)
+            Err(Boarding::off(state.me(), self.hooks))
         } else if REFRESHING.get() == Some(self.site.id()) {
             REFRESHING.set(None);
-            Boarding::refresh(state.board_refresh(key), self.hooks)
+            Err(Boarding::refresh(state.board_refresh(key), self.hooks))
         } else {
-            Boarding::call(state.board(key), self.hooks)
+            state.hit(key).map_err(|missed| Boarding::call(state.board(key, missed), self.hooks))
         }
     }
 

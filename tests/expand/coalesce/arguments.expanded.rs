@@ -6,11 +6,22 @@ pub fn load(
 ) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarding = load::__site()
-            .board(::stampede_runtime::__private::key!(topic, & n));
+        let boarding = {
+            use ::stampede_runtime::__private::parts::*;
+            load::__site()
+                .board(
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(topic),
+                        ::stampede_runtime::__private::Cons(
+                            ::stampede_runtime::__private::part!(& n),
+                            ::stampede_runtime::__private::Nil,
+                        ),
+                    ),
+                )
+        };
         boarding
             .fly(move || {
-                let topic = ::stampede_runtime::__private::own(topic);
+                let topic = ::stampede_runtime::__private::own!(topic);
                 async move {
                     let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
                         &topic,
@@ -72,11 +83,31 @@ impl load {
         topic: &str,
         n: u32,
     ) -> ::stampede_runtime::__private::Invalidation {
-        load::__site().invalidate(::stampede_runtime::__private::key!(topic, & n))
+        use ::stampede_runtime::__private::parts::*;
+        load::__site()
+            .invalidate(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& n),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
     }
     /// What a call would be answered with from memory now.
     pub fn peek(topic: &str, n: u32) -> ::core::option::Option<Result<Page, Error>> {
-        load::__site().peek(::stampede_runtime::__private::key!(topic, & n))
+        use ::stampede_runtime::__private::parts::*;
+        load::__site()
+            .peek(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& n),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
     }
     /// Keeps a value, or a whole result, as if a call had returned it.
     pub fn insert(
@@ -84,7 +115,18 @@ impl load {
         n: u32,
         value: impl ::stampede_runtime::__private::IntoResult<Result<Page, Error>>,
     ) {
-        load::__site().insert(::stampede_runtime::__private::key!(topic, & n), value)
+        use ::stampede_runtime::__private::parts::*;
+        load::__site()
+            .insert(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& n),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+                value,
+            )
     }
     /// Runs the function anew, whatever is kept, and keeps its result.
     pub fn refresh(

@@ -9,8 +9,19 @@ impl<T: Clone> Repository<T> {
     {
         async move {
             #[allow(clippy::used_underscore_binding)]
-            let boarding = Self::__user_site::<S>()
-                .board(::stampede_runtime::__private::key!(& self.id, & name));
+            let boarding = {
+                use ::stampede_runtime::__private::parts::*;
+                Self::__user_site::<S>()
+                    .board(
+                        ::stampede_runtime::__private::Cons(
+                            ::stampede_runtime::__private::part!(& self.id),
+                            ::stampede_runtime::__private::Cons(
+                                ::stampede_runtime::__private::part!(& name),
+                                ::stampede_runtime::__private::Nil,
+                            ),
+                        ),
+                    )
+            };
             boarding
                 .fly(move || {
                     let this = ::stampede_runtime::__private::own_self(self);
@@ -63,8 +74,17 @@ impl<T: Clone> Repository<T> {
     where
         S: Clone,
     {
+        use ::stampede_runtime::__private::parts::*;
         Self::__user_site::<S>()
-            .invalidate(::stampede_runtime::__private::key!(& self.id, & name))
+            .invalidate(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& name),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
     }
     /// What a call would be answered with from memory now.
     #[allow(
@@ -78,8 +98,17 @@ impl<T: Clone> Repository<T> {
     where
         S: Clone,
     {
+        use ::stampede_runtime::__private::parts::*;
         Self::__user_site::<S>()
-            .peek(::stampede_runtime::__private::key!(& self.id, & name))
+            .peek(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& name),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
     }
     /// Keeps a value, or a whole result, as if a call had returned it.
     #[allow(
@@ -97,8 +126,18 @@ impl<T: Clone> Repository<T> {
     where
         S: Clone,
     {
+        use ::stampede_runtime::__private::parts::*;
         Self::__user_site::<S>()
-            .insert(::stampede_runtime::__private::key!(& self.id, & name), value)
+            .insert(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& name),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+                value,
+            )
     }
     /// Runs the function anew, whatever is kept, and keeps its result.
     #[allow(
@@ -152,17 +191,19 @@ impl<T: Clone> Repository<T> {
         async move {
             #[allow(clippy::used_underscore_binding)]
             let boarding = {
-                static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
-                    ::core::module_path!(),
-                    "count",
-                );
-                ::stampede_runtime::__private::Here::new(
-                    &__SITE,
-                    || ::stampede_runtime::__private::Options::new(),
-                    ::stampede_runtime::__private::share!(u64),
-                )
-            }
-                .board(::stampede_runtime::__private::key!());
+                {
+                    static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                        ::core::module_path!(),
+                        "count",
+                    );
+                    ::stampede_runtime::__private::Here::new(
+                        &__SITE,
+                        || ::stampede_runtime::__private::Options::new(),
+                        ::stampede_runtime::__private::share!(u64),
+                    )
+                }
+                    .board(::stampede_runtime::__private::Nil)
+            };
             boarding
                 .fly(move || {
                     async move {

@@ -7,22 +7,26 @@ fn profile(
     async move {
         #[allow(clippy::used_underscore_binding)]
         let boarding = {
-            static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
-                ::core::module_path!(),
-                "profile",
-            );
-            crate::renamed::__private::Here::new(
-                &__SITE,
-                || crate::renamed::__private::Options::new(),
-                crate::renamed::__private::share!(()),
-            )
-        }
-            .board(
-                crate::renamed::__private::text(::core::format_args!("user:{}", user.id)),
-            );
+            {
+                static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
+                    ::core::module_path!(),
+                    "profile",
+                );
+                crate::renamed::__private::Here::new(
+                    &__SITE,
+                    || crate::renamed::__private::Options::new(),
+                    crate::renamed::__private::share!(()),
+                )
+            }
+                .board(
+                    crate::renamed::__private::text(
+                        ::core::format_args!("user:{}", user.id),
+                    ),
+                )
+        };
         boarding
             .fly(move || {
-                let user = crate::renamed::__private::own(user);
+                let user = crate::renamed::__private::own!(user);
                 let note = crate::renamed::__private::own_option(note);
                 async move {
                     let user: &User = crate::renamed::__private::Borrow::borrow(&user);

@@ -6,22 +6,24 @@ fn answer(
 ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarding = answer::__site()
-            .board(
-                ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
-                        nfkc: false,
-                        case: true,
-                        trim: true,
-                        spaces: false,
-                    })
-                    .field("topic", topic)
-                    .field("context", &context)
-                    .digest(),
-            );
+        let boarding = {
+            answer::__site()
+                .board(
+                    ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
+                            nfkc: false,
+                            case: true,
+                            trim: true,
+                            spaces: false,
+                        })
+                        .field("topic", topic)
+                        .field("context", &context)
+                        .digest(),
+                )
+        };
         boarding
             .fly(move || {
-                let topic = ::stampede_runtime::__private::own(topic);
-                let client = ::stampede_runtime::__private::own(client);
+                let topic = ::stampede_runtime::__private::own!(topic);
+                let client = ::stampede_runtime::__private::own!(client);
                 async move {
                     let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
                         &topic,

@@ -80,6 +80,12 @@ where
     item.clone()
 }
 
+/// The key is computed.
+#[coalesce(key(name.to_lowercase(), format!("{id:04}"), name.len() + 1), ttl = 60, crate = ::sharing)]
+pub async fn computed(name: &str, id: u32) -> String {
+    format!("{name}{id}")
+}
+
 /// Content decides; the client is left out.
 #[coalesce_by_content(fields(topic, context), normalize(case, trim), ttl = 300, crate = ::sharing)]
 pub async fn content(topic: &str, context: String, _client: &Arc<Failure>) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use renamed::facade::stampede::{all_stats, testing, Stats};
-use renamed::{content, factorial, from_macro, generic, outer, plain, Failure, Generic, Repository, Source};
+use renamed::{computed, content, factorial, from_macro, generic, outer, plain, Failure, Generic, Repository, Source};
 
 /// Executions and calls answered without one.
 fn ran_and_saved(stats: &Stats) -> (u64, u64) {
@@ -54,6 +54,15 @@ async fn instantiations_of_a_generic_function_share_nothing() {
     assert_eq!((number, text), (7, seven));
     assert_eq!(Generic::stats::<i32, 1>().executions, 1);
     assert_eq!(Generic::stats::<i32, 2>().executions, 0);
+}
+
+#[tokio::test]
+async fn keys_are_computed() {
+    let _isolated = testing::isolate();
+    assert_eq!(computed("Ada", 7).await, "Ada7");
+    assert_eq!(computed("ADA", 7).await, "Ada7");
+    let _ = computed::invalidate("ada", 7);
+    assert_eq!(computed("ADA", 7).await, "ADA7");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 use stampede_runtime::coalesce;
 
 #[coalesce(ttl = "3x", keys = id, capacity = 0)]
-fn load(id: &mut u64) -> &str {
-    half typed
+async fn load(id: &mut u64) -> &str {
+    ""
 }
 
 fn main() {}

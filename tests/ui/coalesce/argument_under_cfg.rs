@@ -1,8 +1,8 @@
 use stampede_runtime::coalesce;
 
 #[coalesce]
-async fn load(id: u64, #[cfg(unix)] user: u32) -> u64 {
-    id
+async fn load(id: u64, #[cfg(unix)] user: u64) -> u64 {
+    id + user
 }
 
 fn main() {}

@@ -1,0 +1,179 @@
+//! Built-in default < configured default < attribute < configured override of a namespace.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stampede_runtime::testing::isolate_with;
+use stampede_runtime::{Coalescer, Config, ConfigError, Settings, coalesce, configure};
+use tokio::time::{Instant, advance};
+
+use super::help::{Trouble, World, alone, boarded, ending, in_a_process_of_its_own, in_time, settle};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[coalesce(namespace = "bare")]
+async fn bare(key: u32) -> u32 {
+    key
+}
+
+#[coalesce(namespace = "said", ttl = "10s", capacity = 5)]
+async fn said(key: u32) -> u32 {
+    key
+}
+
+async fn configured<T>(config: stampede_runtime::ConfigBuilder, test: impl Future<Output = T>) -> T {
+    let _isolated = isolate_with(config.build().expect("the configuration is right"));
+    in_time(test).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_default_applies_where_the_attribute_is_silent() {
+    let config = Config::builder().defaults(Settings::new().ttl(SECOND).capacity(2));
+    configured(config, async {
+        for key in 0..10 {
+            bare(key).await;
+            said(key).await;
+        }
+        assert_eq!((bare::stats().cache_size, said::stats().cache_size), (2, 5));
+        advance(2 * SECOND).await;
+        assert!((0..10).all(|key| bare::peek(key).is_none()));
+        assert!((0..10).any(|key| said::peek(key).is_some()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_namespace_wins_over_the_attribute() {
+    let config = Config::builder()
+        .defaults(Settings::new().ttl(100 * SECOND))
+        .namespace("said", Settings::new().ttl(SECOND).capacity(1));
+    configured(config, async {
+        for key in 0..10 {
+            said(key).await;
+        }
+        assert_eq!(said::stats().cache_size, 1);
+        advance(2 * SECOND).await;
+        assert!((0..10).all(|key| said::peek(key).is_none()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_namespace_wins_over_a_ttl_that_depends_on_the_value() {
+    #[coalesce(namespace = "choosy", ttl = |_| Duration::from_secs(100))]
+    async fn choosy(key: u32) -> u32 {
+        key
+    }
+
+    configured(Config::builder().namespace("choosy", Settings::new().ttl(SECOND)), async {
+        choosy(1).await;
+        advance(2 * SECOND).await;
+        assert_eq!(choosy::peek(1), None, "an override of the namespace is stronger than the attribute");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_can_be_told_to_keep_nothing() {
+    configured(Config::builder().namespace("said", Settings::new().ttl(Duration::ZERO)), async {
+        said(1).await;
+        assert_eq!(said::peek(1), None);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_can_be_configured() {
+    #[coalesce(namespace = "slow", timeout = "1h")]
+    async fn slow(_key: u32) -> Result<usize, Trouble> {
+        pending().await
+    }
+
+    #[coalesce(namespace = "narrow", max_concurrent = 100, wait = "1h", skip(world))]
+    async fn narrow(_key: u32, world: Arc<World>) -> Result<usize, Trouble> {
+        Ok(world.body().await)
+    }
+
+    let config = Config::builder()
+        .namespace("slow", Settings::new().timeout(SECOND))
+        .namespace("narrow", Settings::new().max_concurrent(1).wait(2 * SECOND));
+    configured(config, async {
+        let start = Instant::now();
+        assert_eq!(ending(boarded(slow(1)).await).await, "timeout");
+        assert_eq!(start.elapsed(), SECOND);
+
+        let world = World::new();
+        let running = boarded(narrow(1, Arc::clone(&world))).await;
+        let queued = boarded(narrow(2, Arc::clone(&world))).await;
+        settle().await;
+        assert_eq!(world.runs(), 1);
+        assert_eq!(ending(running).await, "wait");
+        // Its turn came with the other's end, at the very moment its own patience ran out.
+        assert!(["refused", "wait"].contains(&&*ending(queued).await));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn named_coalescers_are_of_the_namespace_coalescer() {
+    configured(Config::builder().namespace("coalescer", Settings::new().ttl(SECOND)), async {
+        let named: Coalescer<u32, u32> = Coalescer::builder().name("named").ttl(100 * SECOND).build();
+        named.run(&1, || async { 1 }).await;
+        advance(2 * SECOND).await;
+        assert_eq!(named.run(&1, || async { 2 }).await, 2);
+    })
+    .await;
+}
+
+#[test]
+fn a_wrong_configuration_names_every_problem() {
+    let wrong = Config::builder()
+        .defaults(Settings::new().capacity(0).timeout(Duration::ZERO))
+        .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0))
+        .namespace("a", Settings::new())
+        .namespace("", Settings::new())
+        .build();
+    let Err(ConfigError::Invalid(problems)) = &wrong else { panic!("{wrong:?}") };
+    assert_eq!(problems.len(), 6, "{problems:?}");
+    let text = wrong.expect_err("seen above").to_string();
+    for word in ["capacity", "timeout", "wait", "max_concurrent", "twice", "`a`"] {
+        assert!(text.contains(word), "{text}");
+    }
+    assert!(!text.contains('\n'));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_isolated_test_has_its_configuration_already() {
+    alone(async {
+        assert_eq!(configure(Config::default()), Err(ConfigError::Twice));
+    })
+    .await;
+}
+
+#[test]
+fn configure_is_for_the_start() {
+    in_a_process_of_its_own("behaviour::configuration::configured_once", &[]);
+    in_a_process_of_its_own("behaviour::configuration::configured_too_late", &[]);
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "run in a process of its own, which can be configured once"]
+async fn configured_once() {
+    let config = || Config::builder().defaults(Settings::new().ttl(SECOND)).build().expect("it is right");
+    assert_eq!(configure(config()), Ok(()));
+    bare(1).await;
+    assert_eq!(bare::peek(1), Some(1));
+    let twice = configure(config());
+    assert_eq!(twice, Err(ConfigError::Twice), "it is the second call, whatever has been called in between");
+    advance(2 * SECOND).await;
+    assert_eq!(bare::peek(1), None);
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "run in a process of its own, which can be configured once"]
+async fn configured_too_late() {
+    bare(1).await;
+    let Err(ConfigError::TooLate(functions)) = configure(Config::default()) else { panic!("it is too late") };
+    assert_eq!(functions, ["bare::bare"]);
+}
