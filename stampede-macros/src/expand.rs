@@ -15,6 +15,7 @@ use syn::{GenericParam, Receiver};
 
 use crate::args::STEPS;
 use crate::body::rename_self;
+use crate::companion;
 use crate::item::{Input, SelfPassing};
 use crate::key::{Mentions, Shape};
 use crate::model::{Companion, Model, Setting};
@@ -24,8 +25,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let function = function(model);
     let companion = match &model.companion {
         Companion::None => TokenStream::new(),
-        Companion::Struct(name) => companion_struct(model, name),
-        Companion::Siblings(prefix) => companion_siblings(model, prefix),
+        Companion::Struct(name) => companion::beside(model, name),
+        Companion::Siblings(prefix) => companion::siblings(model, prefix),
     };
     quote!(#function #companion)
 }
@@ -33,7 +34,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 /// The author's function: it boards a flight, and brings its body along in case it is the first.
 fn function(model: &Model) -> TokenStream {
     let attributes = &model.item.attributes;
-    let (board, body) = (ask(model, "board", TokenStream::new()), body(model));
+    let (board, body) = (ask(model, "board", &TokenStream::new()), body(model));
     let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
     let fly = quote_spanned!(boarding.span()=> #boarding.fly(#body).await);
     let (boarded, kept) = (local("boarded"), local("kept"));
@@ -44,10 +45,11 @@ fn function(model: &Model) -> TokenStream {
             async move {
                 #[allow(clippy::used_underscore_binding)]
                 let #boarded = { #board };
-                match #boarded {
-                    ::core::result::Result::Ok(#kept) => #kept,
-                    ::core::result::Result::Err(#boarding) => #fly,
-                }
+                let #boarding = match #boarded {
+                    ::core::result::Result::Ok(#kept) => return #kept,
+                    ::core::result::Result::Err(#boarding) => #boarding,
+                };
+                #fly
             }
         },
     };
@@ -59,136 +61,34 @@ fn function(model: &Model) -> TokenStream {
     }
 }
 
-/// A struct beside a free function: it may have the function's name, so that one import brings both.
-fn companion_struct(model: &Model, name: &Ident) -> TokenStream {
-    let (visibility, attributes) = (&model.item.visibility, shared_attributes(model));
-    let doc = format!(" What can be done about the calls of `{}`.", model.item.signature.ident.unraw());
-    let (site, lints) = (site_function(model, &local("__site")), companion_lints());
-    let functions = companion_functions(model, &TokenStream::new()).map(|(verb, doc, declaration)| {
-        let function = declaration.named(&local(verb), model);
-        quote!(#[doc = #doc] #function)
-    });
-    quote! {
-        #[doc = #doc]
-        #attributes
-        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
-        #visibility struct #name {}
-
-        #attributes
-        #lints
-        impl #name {
-            #site
-            #(#functions)*
+/// An expression for the site, and the items that it needs beside it.
+pub(crate) fn here(model: &Model) -> (TokenStream, TokenStream) {
+    let turbofish = turbofish(model);
+    match &model.companion {
+        Companion::None => site(model),
+        Companion::Struct(name) => (TokenStream::new(), quote!(#name::__site #turbofish())),
+        Companion::Siblings(prefix) => {
+            let site = sibling_site(prefix);
+            (TokenStream::new(), quote!(Self::#site #turbofish()))
         }
     }
 }
 
-/// The same functions beside a method, where no struct can stand.
-fn companion_siblings(model: &Model, prefix: &Ident) -> TokenStream {
-    let attributes = shared_attributes(model);
-    let (site, lints) = (site_function(model, &sibling_site(prefix)), companion_lints());
-    let functions = companion_functions(model, &quote!(Self::)).map(|(verb, doc, declaration)| {
-        let function = declaration.named(&format_ident!("{prefix}_{verb}", span = prefix.span()), model);
-        quote!(#[doc = #doc] #attributes #lints #function)
-    });
-    quote! {
-        #attributes
-        #site
-        #(#functions)*
-    }
+pub(crate) fn sibling_site(prefix: &Ident) -> Ident {
+    format_ident!("__{prefix}_site", span = Span::mixed_site())
 }
 
-/// What the author's signature may break when it is repeated by us.
-fn companion_lints() -> TokenStream {
-    quote! {
-        #[allow(
-            dead_code, single_use_lifetimes, unused_lifetimes,
-            clippy::too_many_arguments, clippy::used_underscore_binding
-        )]
-    }
-}
-
-/// The functions of a companion: verb, documentation, declaration. `owner` leads to the author's function.
-fn companion_functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str, Declaration); 6] {
-    let private = private(model);
-    let (here, result) = (here(model), &model.item.output);
-    let (function, turbofish, arguments) = (&model.item.signature.ident, turbofish(model), arguments(model));
-    let value = local("value");
-
-    let with_value =
-        key_inputs(model).into_iter().chain([quote!(#value: impl #private::IntoResult<#result>)]).collect();
-    let declare = |inputs, output, body| Declaration { inputs, output, body };
-    [
-        (
-            "invalidate",
-            " Forgets the result of this key: in this process before the function returns.",
-            declare(key_inputs(model), quote!(-> #private::Invalidation), ask(model, "invalidate", TokenStream::new())),
-        ),
-        (
-            "peek",
-            " What a call would be answered with from memory now.",
-            declare(
-                key_inputs(model),
-                quote!(-> ::core::option::Option<#result>),
-                ask(model, "peek", TokenStream::new()),
-            ),
-        ),
-        (
-            "insert",
-            " Keeps a value, or a whole result, as if a call had returned it.",
-            declare(with_value, TokenStream::new(), ask(model, "insert", quote!(, #value))),
-        ),
-        (
-            "refresh",
-            " Runs the function anew, whatever is kept, and keeps its result.",
-            declare(
-                all_inputs(model),
-                future(model),
-                quote!(#here.refreshing(#owner #function #turbofish(#arguments))),
-            ),
-        ),
-        (
-            "clear",
-            " Forgets every result.",
-            declare(Vec::new(), quote!(-> #private::Invalidation), quote!(#here.clear())),
-        ),
-        (
-            "stats",
-            " What became of the calls so far.",
-            declare(Vec::new(), quote!(-> #private::Stats), quote!(#here.stats())),
-        ),
-    ]
-}
-
-/// The function that holds the site when a companion must reach it too.
-fn site_function(model: &Model, name: &Ident) -> TokenStream {
-    let private = private(model);
-    let result = &model.item.output;
-    let declaration = Declaration {
-        inputs: Vec::new(),
-        output: quote! {
-            -> #private::Here<
-                impl ::core::ops::Fn() -> #private::Options
-                    + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
-                impl #private::Share<Output = #result>,
-            >
-        },
-        body: site(model),
-    };
-    declaration.private(name, model)
-}
-
-/// The site and how this instantiation sees it: the closure's type tells instantiations of a generic site apart.
-fn site(model: &Model) -> TokenStream {
+/// The site itself and how this instantiation sees it: the type of the closure tells those of a generic function apart.
+pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
     let private = private(model);
     let function = model.item.signature.ident.unraw().to_string();
     let options = settings(&model.options);
     let hooks = settings(&model.hooks);
     let share = located_macro(model, "share", model.item.output.to_token_stream());
-    quote! {
-        static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);
-        #private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks
-    }
+    (
+        quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);),
+        quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks),
+    )
 }
 
 fn settings(settings: &[Setting]) -> TokenStream {
@@ -206,52 +106,32 @@ fn located_macro(model: &Model, name: &str, tokens: TokenStream) -> TokenStream 
     quote_spanned!(first=> #private::#name! #parentheses)
 }
 
-/// An expression for the site.
-fn here(model: &Model) -> TokenStream {
-    let turbofish = turbofish(model);
-    match &model.companion {
-        Companion::None => {
-            let site = site(model);
-            quote!({ #site })
-        }
-        Companion::Struct(name) => quote!(#name::__site #turbofish()),
-        Companion::Siblings(prefix) => {
-            let site = sibling_site(prefix);
-            quote!(Self::#site #turbofish())
-        }
-    }
-}
-
-fn sibling_site(prefix: &Ident) -> Ident {
-    format_ident!("__{prefix}_site", span = Span::mixed_site())
-}
-
-/// `site.verb(key, more)`. What the key refers to lives until the verb is done.
-fn ask(model: &Model, verb: &str, more: TokenStream) -> TokenStream {
+/// `site.verb(key, more)` in a scope of its own. What the key refers to lives until the verb is done.
+pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream {
     let private = private(model);
-    let (here, verb) = (here(model), local(verb));
-    match &model.key.shape {
-        Shape::Parts(parts) if parts.is_empty() => quote!(#here.#verb(#private::Nil #more)),
+    let (mut items, here) = here(model);
+    let key = match &model.key.shape {
         Shape::Parts(parts) => {
-            let key = parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
+            if !parts.is_empty() {
+                items.extend(quote!(use #private::parts::*;));
+            }
+            parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
                 let part = located_macro(model, "part", part.clone());
                 quote!(#private::Cons(#part, #rest))
-            });
-            quote!(use #private::parts::*; #here.#verb(#key #more))
+            })
         }
-        Shape::Text(format, values) => {
-            quote!(#here.#verb(#private::text(::core::format_args!(#format #(, #values)*)) #more))
-        }
+        Shape::Text(format, values) => quote!(#private::text(::core::format_args!(#format #(, #values)*))),
         Shape::Content(steps, fields) => {
             let steps = STEPS.iter().zip(steps).map(|(step, taken)| {
                 let step = local(step);
                 quote!(#step: #taken)
             });
             let fields = fields.iter().map(|(name, value)| quote!(.field(#name, #value)));
-            let key = quote!(#private::Content::new(#private::Steps { #(#steps),* }) #(#fields)*.digest());
-            quote!(#here.#verb(#key #more))
+            quote!(#private::Content::new(#private::Steps { #(#steps),* }) #(#fields)*.digest())
         }
-    }
+    };
+    let verb = local(verb);
+    quote!(#items #here.#verb(#key #more))
 }
 
 /// A closure that makes the author's body own what it mentions. It runs only if this caller is the first.
@@ -327,19 +207,19 @@ fn own_input(model: &Model, input: &Input) -> (TokenStream, TokenStream) {
 }
 
 /// A function of ours with the visibility and the generics of the author's.
-struct Declaration {
-    inputs: Vec<TokenStream>,
-    output: TokenStream,
-    body: TokenStream,
+pub(crate) struct Declaration {
+    pub(crate) inputs: Vec<TokenStream>,
+    pub(crate) output: TokenStream,
+    pub(crate) body: TokenStream,
 }
 
 impl Declaration {
-    fn named(&self, name: &Ident, model: &Model) -> TokenStream {
+    pub(crate) fn named(&self, name: &Ident, model: &Model) -> TokenStream {
         let (visibility, function) = (&model.item.visibility, self.private(name, model));
         quote!(#visibility #function)
     }
 
-    fn private(&self, name: &Ident, model: &Model) -> TokenStream {
+    pub(crate) fn private(&self, name: &Ident, model: &Model) -> TokenStream {
         let Declaration { inputs, output, body } = self;
         let generics = &model.item.signature.generics;
         let bounds = &generics.where_clause;
@@ -348,12 +228,12 @@ impl Declaration {
 }
 
 /// The arguments as a signature declares them.
-fn all_inputs(model: &Model) -> Vec<TokenStream> {
+pub(crate) fn all_inputs(model: &Model) -> Vec<TokenStream> {
     receiver(model).into_iter().chain(model.item.inputs.iter().map(declared)).collect()
 }
 
 /// Those of them that the key is made of.
-fn key_inputs(model: &Model) -> Vec<TokenStream> {
+pub(crate) fn key_inputs(model: &Model) -> Vec<TokenStream> {
     let mentions = &model.key.mentions;
     let inputs = mentions.inputs.iter().map(|position| declared(&model.item.inputs[*position]));
     receiver(model).filter(|_| mentions.receiver).into_iter().chain(inputs).collect()
@@ -370,7 +250,7 @@ fn declared(input: &Input) -> TokenStream {
 }
 
 /// `-> impl Future<…> + Send`, in the place of the word `async`.
-fn future(model: &Model) -> TokenStream {
+pub(crate) fn future(model: &Model) -> TokenStream {
     let result = &model.item.output;
     quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
         -> impl ::core::future::Future<Output = #result> + ::core::marker::Send
@@ -382,32 +262,23 @@ fn place_of_async(model: &Model) -> Span {
     signature.asyncness.map_or(signature.fn_token.span, |asyncness| asyncness.span)
 }
 
-/// The attributes that a companion shares with its function: where it exists, and whether it is shown.
-fn shared_attributes(model: &Model) -> TokenStream {
-    let shared = model.item.attributes.iter().filter(|attribute| {
-        attribute.path().is_ident("cfg")
-            || attribute.path().is_ident("doc") && attribute.parse_args::<Ident>().is_ok_and(|word| word == "hidden")
-    });
-    quote!(#(#shared)*)
-}
-
-fn local(name: &str) -> Ident {
+pub(crate) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
-fn private(model: &Model) -> TokenStream {
+pub(crate) fn private(model: &Model) -> TokenStream {
     model.runtime.private(Span::mixed_site())
 }
 
 /// `self, topic, n`
-fn arguments(model: &Model) -> TokenStream {
+pub(crate) fn arguments(model: &Model) -> TokenStream {
     let receiver = model.item.receiver.iter().map(|receiver| receiver.written.self_token.to_token_stream());
     let names = receiver.chain(model.item.inputs.iter().map(|input| input.name.to_token_stream()));
     quote!(#(#names),*)
 }
 
 /// `::<T, N>`
-fn turbofish(model: &Model) -> TokenStream {
+pub(crate) fn turbofish(model: &Model) -> TokenStream {
     let names: Vec<&Ident> = model
         .item
         .signature

@@ -162,9 +162,11 @@ fn check_output(signature: &Signature, errors: &mut Errors) -> Type {
     let ReturnType::Type(_, output) = &signature.output else {
         return parse_quote!(());
     };
-    // What is not async is refused already, and often for what it returns.
     if signature.asyncness.is_none() {
-    } else if types::borrows(output) {
+        // Refused already, and often for what it returns.
+        return (**output).clone();
+    }
+    if types::borrows(output) {
         errors.at(
             output,
             "a shared result outlives the call that it would borrow from; return an owned type, such as `String` or `Arc<_>`",

@@ -6,6 +6,7 @@
 
 mod args;
 mod body;
+mod companion;
 mod errors;
 mod expand;
 mod item;

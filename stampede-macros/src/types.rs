@@ -51,7 +51,7 @@ fn check_reference(ty: &Type, reference: &TypeReference, errors: &mut Errors) {
             errors.at(ty, format!("the flight cannot own a `dyn` reference; take `Arc<{}>`", source(object)));
         }
         Type::ImplTrait(_) => {
-            errors.at(ty, "the flight must name what it owns; write a generic `T` instead of `impl`, and take `&T`")
+            errors.at(ty, "the flight must name what it owns; write a generic `T` instead of `impl`, and take `&T`");
         }
         target if borrows(target) => errors.at(ty, BORROWED),
         _ => {}

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -99,7 +99,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// The kept value, if there is one. Takes no lock, allocates nothing and counts no reference.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
         let mut in_the_air = None;
@@ -327,7 +327,7 @@ struct Landing<'a, K: Key, S: Share> {
 
 impl<K: Key, S: Share> Drop for Landing<'_, K, S> {
     fn drop(&mut self) {
-        self.coalescing.counters.in_flight.fetch_sub(1, Relaxed);
+        self.coalescing.counters.in_flight.fetch_sub(1, SeqCst);
         self.node.disembark(self.stop);
         registry::a_flight_ended();
     }
@@ -368,7 +368,7 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 
     fn in_flight(&self) -> usize {
-        self.counters.in_flight.load(Relaxed)
+        self.counters.in_flight.load(SeqCst)
     }
 }
 

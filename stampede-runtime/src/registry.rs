@@ -3,8 +3,8 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::ThreadId;
@@ -247,11 +247,32 @@ pub fn reset_stats() {
     }
 }
 
-static ENDED: LazyLock<Notify> = LazyLock::new(Notify::new);
+static ENDED: Notify = Notify::const_new();
 
-/// Called after every landing.
+/// How many wait for flights to end. Landings look here first, since almost always nobody does.
+static DRAINING: AtomicUsize = AtomicUsize::new(0);
+
+/// Called after every landing has been counted.
 pub(crate) fn a_flight_ended() {
-    ENDED.notify_waiters();
+    if DRAINING.load(SeqCst) > 0 {
+        ENDED.notify_waiters();
+    }
+}
+
+/// Has landings wake those who wait for them.
+struct Draining;
+
+impl Draining {
+    fn begin() -> Draining {
+        DRAINING.fetch_add(1, SeqCst);
+        Draining
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        DRAINING.fetch_sub(1, SeqCst);
+    }
 }
 
 /// Waits until no execution is under way, for at most `deadline`. Returns how many still are.
@@ -261,6 +282,7 @@ pub(crate) fn a_flight_ended() {
 /// **Cancel**: dropping the future stops the waiting and nothing else.
 pub async fn shutdown(deadline: Duration) -> usize {
     let registry = current();
+    let _draining = Draining::begin();
     let drained = async {
         loop {
             // Listens before it looks, so that no landing in between is missed.

@@ -24,7 +24,7 @@ use std::sync::atomic::{
     AtomicPtr, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::lanes::{self, Guests};
 
@@ -38,12 +38,12 @@ pub(crate) struct Table<N, X> {
 #[repr(align(128))]
 struct Shard<N, X> {
     slots: AtomicPtr<Slots<N>>,
-    state: Mutex<State<X>>,
-    /// Unlinked while a slow reader was inside; freed by a later writer.
-    limbo: Mutex<Vec<(Guests, Vec<Garbage<N>>)>>,
+    state: Mutex<State<N, X>>,
 }
 
-struct State<X> {
+struct State<N, X> {
+    /// Taken out while a slow reader was inside; freed by a later writer.
+    limbo: Vec<(Guests, Trash<N>)>,
     live: usize,
     /// Slots that are not null: nodes and tombstones.
     used: usize,
@@ -140,8 +140,7 @@ impl<N, X> Table<N, X> {
         assert!(shards.is_power_of_two(), "shards are chosen by the highest bits of a hash");
         let shard = || Shard {
             slots: AtomicPtr::new(Box::into_raw(Box::new(Slots::new(FEWEST_SLOTS)))),
-            state: Mutex::new(State { live: 0, used: 0, extra: extra() }),
-            limbo: Mutex::new(Vec::new()),
+            state: Mutex::new(State { limbo: Vec::new(), live: 0, used: 0, extra: extra() }),
         };
         Table {
             shards: std::iter::repeat_with(shard).take(shards).collect(),
@@ -183,10 +182,17 @@ impl<N, X> Table<N, X> {
 impl<N, X> Shard<N, X> {
     fn with<R>(&self, change: impl FnOnce(&mut Locked<'_, N, X>) -> R) -> R {
         // Declared before the lock, hence dropped after it.
-        let mut trash = Trash { shard: self, garbage: Vec::new() };
+        let mut sweep = Sweep { shard: self, trash: Trash::default(), ripe: Vec::new() };
+        let mut state = self.lock();
+        if !state.limbo.is_empty() {
+            sweep.ripe.extend(state.limbo.extract_if(.., |(guests, _)| guests.have_left()).map(|(_, trash)| trash));
+        }
+        change(&mut Locked { slots: &self.slots, state: &mut state, trash: &mut sweep.trash })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<N, X>> {
         // A panic under the lock can only come from the user's `Eq`, which runs before anything is changed.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut Locked { slots: &self.slots, state: &mut state, garbage: &mut trash.garbage })
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cold]
@@ -206,8 +212,8 @@ impl<N, X> Shard<N, X> {
 /// A shard whose lock is held.
 pub(crate) struct Locked<'a, N, X> {
     slots: &'a AtomicPtr<Slots<N>>,
-    state: &'a mut State<X>,
-    garbage: &'a mut Vec<Garbage<N>>,
+    state: &'a mut State<N, X>,
+    trash: &'a mut Trash<N>,
 }
 
 impl<N, X> Locked<'_, N, X> {
@@ -260,14 +266,14 @@ impl<N, X> Locked<'_, N, X> {
             // SAFETY: the old array gives up the reference it owned; nothing else will read it as owned.
             let node = unsafe { Arc::from_raw(node) };
             each(&node);
-            self.garbage.push(Garbage::Node(node));
+            self.trash.push(Garbage::Node(node));
         }
-        self.garbage.push(Garbage::Slots(old));
+        self.trash.push(Garbage::Slots(old));
     }
 
     /// Drops a reference once the lock is released and no reader can still be looking at it.
     pub(crate) fn discard(&mut self, node: Arc<N>) {
-        self.garbage.push(Garbage::Node(node));
+        self.trash.push(Garbage::Node(node));
     }
 
     fn rebuild(&mut self, count: usize) {
@@ -277,7 +283,7 @@ impl<N, X> Locked<'_, N, X> {
         }
         self.state.used = self.state.live;
         let old = self.replace(new);
-        self.garbage.push(Garbage::Slots(old));
+        self.trash.push(Garbage::Slots(old));
     }
 
     fn replace(&mut self, new: Slots<N>) -> Box<Slots<N>> {
@@ -288,33 +294,45 @@ impl<N, X> Locked<'_, N, X> {
     }
 }
 
-/// Collects what one locked change took out and drops it afterwards.
-struct Trash<'a, N, X> {
-    shard: &'a Shard<N, X>,
-    garbage: Vec<Garbage<N>>,
+/// What one locked change took out.
+struct Trash<N> {
+    /// Most changes take out one node at the most: no vector for that.
+    first: Option<Garbage<N>>,
+    rest: Vec<Garbage<N>>,
 }
 
-impl<N, X> Drop for Trash<'_, N, X> {
+impl<N> Trash<N> {
+    fn push(&mut self, garbage: Garbage<N>) {
+        if self.first.is_none() {
+            self.first = Some(garbage);
+        } else {
+            self.rest.push(garbage);
+        }
+    }
+}
+
+/// Drops what a change took out, and what earlier ones had to leave, after the lock: dropping runs the user's code.
+struct Sweep<'a, N, X> {
+    shard: &'a Shard<N, X>,
+    trash: Trash<N>,
+    ripe: Vec<Trash<N>>,
+}
+
+impl<N, X> Drop for Sweep<'_, N, X> {
     fn drop(&mut self) {
-        if self.garbage.is_empty() {
-            return;
-        }
-        let mut guests = Guests::now();
-        let mut limbo = self.shard.limbo.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ripe = Vec::new();
-        limbo.retain_mut(|(guests, garbage)| {
-            let left = guests.have_left();
-            if left {
-                ripe.append(garbage);
+        if self.trash.first.is_some() {
+            let mut guests = Guests::now();
+            if !guests.leave_soon() {
+                let trash = std::mem::take(&mut self.trash);
+                self.shard.lock().limbo.push((guests, trash));
             }
-            !left
-        });
-        if !guests.leave_soon() {
-            limbo.push((guests, std::mem::take(&mut self.garbage)));
         }
-        // Unlocked first: dropping runs the user's code.
-        drop(limbo);
-        drop(ripe);
+    }
+}
+
+impl<N> Default for Trash<N> {
+    fn default() -> Self {
+        Trash { first: None, rest: Vec::new() }
     }
 }
 

@@ -11,7 +11,7 @@ use stampede_runtime::coalesce;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
-use super::help::{Token, Trouble, World, all, alone, boarded, crowd, ending, is_last, settle};
+use super::help::{Token, Trouble, World, all, alone, boarded, ending, is_last, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -50,7 +50,13 @@ impl From<Error> for LoadError {
 
 /// The texts of an error and of all its causes.
 fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,8 +82,8 @@ impl Subscriber for Recorder {
 
     fn event(&self, _: &Event<'_>) {
         let current = self.entered().last().copied();
-        if let Some(span) = current.and_then(|id| self.spans().get_mut(&id).map(|span| &mut span.events)) {
-            *span += 1;
+        if let Some(span) = self.spans().get_mut(&current.unwrap_or_default()) {
+            span.events += 1;
         }
     }
 

@@ -6,7 +6,7 @@ pub fn load(
 ) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarding = {
+        let boarded = {
             use ::stampede_runtime::__private::parts::*;
             load::__site()
                 .board(
@@ -19,27 +19,32 @@ pub fn load(
                     ),
                 )
         };
-        boarding
-            .fly(move || {
-                let topic = ::stampede_runtime::__private::own!(topic);
-                async move {
-                    let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
-                        &topic,
-                    );
-                    let mut n = n;
-                    let output: Result<Page, Error> = {
-                        #[allow(unreachable_code)]
-                        if false {
-                            let anchor: Result<Page, Error> = loop {};
-                            return anchor;
+        match boarded {
+            ::core::result::Result::Ok(kept) => kept,
+            ::core::result::Result::Err(boarding) => {
+                boarding
+                    .fly(move || {
+                        let topic = ::stampede_runtime::__private::own!(topic);
+                        async move {
+                            let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
+                                &topic,
+                            );
+                            let mut n = n;
+                            let output: Result<Page, Error> = {
+                                #[allow(unreachable_code)]
+                                if false {
+                                    let anchor: Result<Page, Error> = loop {};
+                                    return anchor;
+                                }
+                                n += 1;
+                                fetch(topic, n).await
+                            };
+                            output
                         }
-                        n += 1;
-                        fetch(topic, n).await
-                    };
-                    output
-                }
-            })
-            .await
+                    })
+                    .await
+            }
+        }
     }
 }
 /// What can be done about the calls of `load`.

@@ -9,7 +9,7 @@ impl<T: Clone> Repository<T> {
     {
         async move {
             #[allow(clippy::used_underscore_binding)]
-            let boarding = {
+            let boarded = {
                 use ::stampede_runtime::__private::parts::*;
                 Self::__user_site::<S>()
                     .board(
@@ -22,23 +22,28 @@ impl<T: Clone> Repository<T> {
                         ),
                     )
             };
-            boarding
-                .fly(move || {
-                    let this = ::stampede_runtime::__private::own_self(self);
-                    async move {
-                        let this = &this;
-                        let output: User = {
-                            #[allow(unreachable_code)]
-                            if false {
-                                let anchor: User = loop {};
-                                return anchor;
+            match boarded {
+                ::core::result::Result::Ok(kept) => kept,
+                ::core::result::Result::Err(boarding) => {
+                    boarding
+                        .fly(move || {
+                            let this = ::stampede_runtime::__private::own_self(self);
+                            async move {
+                                let this = &this;
+                                let output: User = {
+                                    #[allow(unreachable_code)]
+                                    if false {
+                                        let anchor: User = loop {};
+                                        return anchor;
+                                    }
+                                    this.query(name).await
+                                };
+                                output
                             }
-                            this.query(name).await
-                        };
-                        output
-                    }
-                })
-                .await
+                        })
+                        .await
+                }
+            }
         }
     }
     fn __user_site<S>() -> ::stampede_runtime::__private::Here<
@@ -190,36 +195,39 @@ impl<T: Clone> Repository<T> {
     ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send {
         async move {
             #[allow(clippy::used_underscore_binding)]
-            let boarding = {
-                {
-                    static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
-                        ::core::module_path!(),
-                        "count",
-                    );
-                    ::stampede_runtime::__private::Here::new(
+            let boarded = {
+                static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                    ::core::module_path!(),
+                    "count",
+                );
+                ::stampede_runtime::__private::Here::new(
                         &__SITE,
                         || ::stampede_runtime::__private::Options::new(),
                         ::stampede_runtime::__private::share!(u64),
                     )
-                }
                     .board(::stampede_runtime::__private::Nil)
             };
-            boarding
-                .fly(move || {
-                    async move {
-                        let this = self;
-                        let output: u64 = {
-                            #[allow(unreachable_code)]
-                            if false {
-                                let anchor: u64 = loop {};
-                                return anchor;
+            match boarded {
+                ::core::result::Result::Ok(kept) => kept,
+                ::core::result::Result::Err(boarding) => {
+                    boarding
+                        .fly(move || {
+                            async move {
+                                let this = self;
+                                let output: u64 = {
+                                    #[allow(unreachable_code)]
+                                    if false {
+                                        let anchor: u64 = loop {};
+                                        return anchor;
+                                    }
+                                    this.count
+                                };
+                                output
                             }
-                            this.count
-                        };
-                        output
-                    }
-                })
-                .await
+                        })
+                        .await
+                }
+            }
         }
     }
 }

@@ -6,45 +6,50 @@ fn profile(
 ) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarding = {
-            {
-                static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
-                    ::core::module_path!(),
-                    "profile",
-                );
-                crate::renamed::__private::Here::new(
+        let boarded = {
+            static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
+                ::core::module_path!(),
+                "profile",
+            );
+            crate::renamed::__private::Here::new(
                     &__SITE,
                     || crate::renamed::__private::Options::new(),
                     crate::renamed::__private::share!(()),
                 )
-            }
                 .board(
                     crate::renamed::__private::text(
                         ::core::format_args!("user:{}", user.id),
                     ),
                 )
         };
-        boarding
-            .fly(move || {
-                let user = crate::renamed::__private::own!(user);
-                let note = crate::renamed::__private::own_option(note);
-                async move {
-                    let user: &User = crate::renamed::__private::Borrow::borrow(&user);
-                    let (a, b) = arg1;
-                    let note: Option<&str> = crate::renamed::__private::borrow_option(
-                        &note,
-                    );
-                    let output: () = {
-                        #[allow(unreachable_code)]
-                        if false {
-                            let anchor: () = loop {};
-                            return anchor;
+        match boarded {
+            ::core::result::Result::Ok(kept) => kept,
+            ::core::result::Result::Err(boarding) => {
+                boarding
+                    .fly(move || {
+                        let user = crate::renamed::__private::own!(user);
+                        let note = crate::renamed::__private::own_option(note);
+                        async move {
+                            let user: &User = crate::renamed::__private::Borrow::borrow(
+                                &user,
+                            );
+                            let (a, b) = arg1;
+                            let note: Option<&str> = crate::renamed::__private::borrow_option(
+                                &note,
+                            );
+                            let output: () = {
+                                #[allow(unreachable_code)]
+                                if false {
+                                    let anchor: () = loop {};
+                                    return anchor;
+                                }
+                                render(user, a, b, note).await;
+                            };
+                            output
                         }
-                        render(user, a, b, note).await;
-                    };
-                    output
-                }
-            })
-            .await
+                    })
+                    .await
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ fn answer(
 ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarding = {
+        let boarded = {
             answer::__site()
                 .board(
                     ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
@@ -20,29 +20,34 @@ fn answer(
                         .digest(),
                 )
         };
-        boarding
-            .fly(move || {
-                let topic = ::stampede_runtime::__private::own!(topic);
-                let client = ::stampede_runtime::__private::own!(client);
-                async move {
-                    let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
-                        &topic,
-                    );
-                    let client: &Client = ::stampede_runtime::__private::Borrow::borrow(
-                        &client,
-                    );
-                    let output: String = {
-                        #[allow(unreachable_code)]
-                        if false {
-                            let anchor: String = loop {};
-                            return anchor;
+        match boarded {
+            ::core::result::Result::Ok(kept) => kept,
+            ::core::result::Result::Err(boarding) => {
+                boarding
+                    .fly(move || {
+                        let topic = ::stampede_runtime::__private::own!(topic);
+                        let client = ::stampede_runtime::__private::own!(client);
+                        async move {
+                            let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
+                                &topic,
+                            );
+                            let client: &Client = ::stampede_runtime::__private::Borrow::borrow(
+                                &client,
+                            );
+                            let output: String = {
+                                #[allow(unreachable_code)]
+                                if false {
+                                    let anchor: String = loop {};
+                                    return anchor;
+                                }
+                                client.ask(topic, &context).await
+                            };
+                            output
                         }
-                        client.ask(topic, &context).await
-                    };
-                    output
-                }
-            })
-            .await
+                    })
+                    .await
+            }
+        }
     }
 }
 /// What can be done about the calls of `answer`.

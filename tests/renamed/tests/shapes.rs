@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use renamed::facade::stampede::{all_stats, testing, Stats};
-use renamed::{computed, content, factorial, from_macro, generic, outer, plain, Failure, Generic, Repository, Source};
+use renamed::shapes::{
+    computed, content, factorial, from_macro, generic, outer, plain, Failure, Generic, Repository, Source,
+};
 
 /// Executions and calls answered without one.
 fn ran_and_saved(stats: &Stats) -> (u64, u64) {
@@ -106,5 +108,5 @@ async fn macros_recursion_and_local_functions() {
 async fn sites_are_named_after_their_place() {
     let _isolated = testing::isolate();
     factorial(0).await;
-    assert!(all_stats().contains_key("renamed::factorial"));
+    assert!(all_stats().contains_key("renamed::shapes::factorial"));
 }

@@ -1,0 +1,143 @@
+//! What stands beside a shared function, to act on its keys and to ask about it: [`Model`] → tokens.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
+
+use crate::expand::{
+    Declaration, all_inputs, arguments, ask, future, here, key_inputs, local, private, sibling_site, site, turbofish,
+};
+use crate::model::Model;
+
+/// A struct beside a free function: it may have the function's name, so that one import brings both.
+pub(crate) fn beside(model: &Model, name: &Ident) -> TokenStream {
+    let (visibility, attributes) = (&model.item.visibility, shared_attributes(model));
+    let doc = format!(" What can be done about the calls of `{}`.", model.item.signature.ident.unraw());
+    let (site, lints) = (site_function(model, &local("__site")), lints());
+    let functions = functions(model, &TokenStream::new()).map(|(verb, doc, declaration)| {
+        let function = declaration.named(&local(verb), model);
+        quote!(#[doc = #doc] #function)
+    });
+    quote! {
+        #[doc = #doc]
+        #attributes
+        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
+        #visibility struct #name {}
+
+        #attributes
+        #lints
+        impl #name {
+            #site
+            #(#functions)*
+        }
+    }
+}
+
+/// The same functions beside a method, where no struct can stand.
+pub(crate) fn siblings(model: &Model, prefix: &Ident) -> TokenStream {
+    let attributes = shared_attributes(model);
+    let (site, lints) = (site_function(model, &sibling_site(prefix)), lints());
+    let functions = functions(model, &quote!(Self::)).map(|(verb, doc, declaration)| {
+        let function = declaration.named(&format_ident!("{prefix}_{verb}", span = prefix.span()), model);
+        quote!(#[doc = #doc] #attributes #lints #function)
+    });
+    quote! {
+        #attributes
+        #site
+        #(#functions)*
+    }
+}
+
+/// What the author's signature may break when it is repeated by us.
+fn lints() -> TokenStream {
+    quote! {
+        #[allow(
+            dead_code, single_use_lifetimes, unused_lifetimes,
+            clippy::too_many_arguments, clippy::used_underscore_binding
+        )]
+    }
+}
+
+/// The functions of a companion: verb, documentation, declaration. `owner` leads to the author's function.
+fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str, Declaration); 6] {
+    let private = private(model);
+    let ((_, here), result) = (here(model), &model.item.output);
+    let (function, turbofish, arguments) = (&model.item.signature.ident, turbofish(model), arguments(model));
+    let value = local("value");
+
+    let with_value =
+        key_inputs(model).into_iter().chain([quote!(#value: impl #private::IntoResult<#result>)]).collect();
+    let declare = |inputs, output, body| Declaration { inputs, output, body };
+    [
+        (
+            "invalidate",
+            " Forgets the result of this key: in this process before the function returns.",
+            declare(
+                key_inputs(model),
+                quote!(-> #private::Invalidation),
+                ask(model, "invalidate", &TokenStream::new()),
+            ),
+        ),
+        (
+            "peek",
+            " What a call would be answered with from memory now.",
+            declare(
+                key_inputs(model),
+                quote!(-> ::core::option::Option<#result>),
+                ask(model, "peek", &TokenStream::new()),
+            ),
+        ),
+        (
+            "insert",
+            " Keeps a value, or a whole result, as if a call had returned it.",
+            declare(with_value, TokenStream::new(), ask(model, "insert", &quote!(, #value))),
+        ),
+        (
+            "refresh",
+            " Runs the function anew, whatever is kept, and keeps its result.",
+            declare(
+                all_inputs(model),
+                future(model),
+                quote!(#here.refreshing(#owner #function #turbofish(#arguments))),
+            ),
+        ),
+        (
+            "clear",
+            " Forgets every result.",
+            declare(Vec::new(), quote!(-> #private::Invalidation), quote!(#here.clear())),
+        ),
+        (
+            "stats",
+            " What became of the calls so far.",
+            declare(Vec::new(), quote!(-> #private::Stats), quote!(#here.stats())),
+        ),
+    ]
+}
+
+/// The function that holds the site when a companion must reach it too.
+fn site_function(model: &Model, name: &Ident) -> TokenStream {
+    let private = private(model);
+    let result = &model.item.output;
+    let (items, here) = site(model);
+    let declaration = Declaration {
+        inputs: Vec::new(),
+        output: quote! {
+            -> #private::Here<
+                impl ::core::ops::Fn() -> #private::Options
+                    + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
+                impl #private::Share<Output = #result>,
+            >
+        },
+        body: quote!(#items #here),
+    };
+    declaration.private(name, model)
+}
+
+/// The attributes that a companion shares with its function: where it exists, and whether it is shown.
+fn shared_attributes(model: &Model) -> TokenStream {
+    let shared = model.item.attributes.iter().filter(|attribute| {
+        attribute.path().is_ident("cfg")
+            || attribute.path().is_ident("doc") && attribute.parse_args::<Ident>().is_ok_and(|word| word == "hidden")
+    });
+    quote!(#(#shared)*)
+}
