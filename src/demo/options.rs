@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) flush: bool,
 
-    /// Show a row for each city, or for the 20 prompts that most ask for
+    /// Show a row for each city, or for the 20 most wanted prompts
     #[arg(short, long)]
     pub(crate) verbose: bool,
 

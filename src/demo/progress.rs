@@ -35,7 +35,7 @@ impl Bar {
         let called = self.called.fetch_add(called, Ordering::Relaxed) + called;
         let refused = u64::from(matches!(call.ending, Ending::Refused));
         let refused = self.refused.fetch_add(refused, Ordering::Relaxed) + refused;
-        self.line.set_message(format!("{called} calls, {refused} refused"));
+        self.line.set_message(format!("calls {called}, refused {refused}"));
         self.line.inc(1);
     }
 

@@ -26,9 +26,9 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 pub(crate) fn introduction(plan: &Plan, flush: bool) -> String {
     let [callers, requests, keys] = [plan.callers, plan.requests.len(), plan.questions.len()].map(|n| n as u64);
     let traffic = match plan.kind {
-        Kind::Cities => format!("{} at once ask for {}", count(callers, "caller"), count(keys, "city")),
+        Kind::Cities => format!("{} at once, asking for {}", count(callers, "caller"), count(keys, "city")),
         Kind::Prompts => {
-            format!("{} send {} of {}", count(callers, "caller"), count(requests, "request"), count(keys, "prompt"))
+            format!("{} sending {} of {}", count(callers, "caller"), count(requests, "request"), count(keys, "prompt"))
         }
     };
     let rounds = if flush { "two cold rounds" } else { "a cold round, then a repeat" };

@@ -1,8 +1,9 @@
 //! The author's body. It stays raw tokens, so that a half-typed one still expands and its mistakes keep their places.
 
 use proc_macro2::{Delimiter, Group, Ident, Spacing, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
-use syn::{AttrStyle, Attribute, Lifetime};
+use syn::{AttrStyle, Attribute, Lifetime, LitStr};
 
 /// The tokens of a body with `self` renamed: the body moves into an `async` block that owns what `self` was.
 /// `None` if the body does not mention `self`, which then need not be owned.
@@ -13,113 +14,127 @@ pub(crate) fn rename_self(body: TokenStream, to: &Ident) -> Option<TokenStream> 
 }
 
 fn rename(tokens: TokenStream, to: &Ident, renamed: &mut bool) -> TokenStream {
-    let mut out = TokenStream::new();
-    let mut tokens = tokens.into_iter().peekable();
-    let mut context = Context::Plain;
-    while let Some(token) = tokens.next() {
-        context = context.before(&token);
-        let token = match token {
-            TokenTree::Group(group) if context == Context::Plain => {
-                let mut inner = Group::new(group.delimiter(), rename(group.stream(), to, renamed));
-                inner.set_span(group.span());
-                TokenTree::Group(inner)
-            }
-            // `self::name` is a path from this module.
-            TokenTree::Ident(word) if word == "self" && context == Context::Plain && !opens_path(tokens.peek()) => {
-                *renamed = true;
-                TokenTree::Ident(Ident::new(&to.to_string(), to.span().located_at(word.span())))
-            }
-            other => other,
-        };
-        context = context.after(&token);
-        out.extend([token]);
-    }
-    out
-}
-
-fn opens_path(next: Option<&TokenTree>) -> bool {
-    matches!(next, Some(TokenTree::Punct(colon)) if colon.as_char() == ':' && colon.spacing() == Spacing::Joint)
-}
-
-/// Whose `self` is met.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Context {
-    /// The method's.
-    Plain,
-    /// That of a nested `impl` or `trait`, until its braces end.
-    Nested,
-    /// The module of a `use`, until its semicolon.
-    Import,
-    /// The module of a `pub(self)`, in the next token.
-    Visibility,
-}
-
-impl Context {
-    fn before(self, token: &TokenTree) -> Context {
-        match token {
-            TokenTree::Ident(word) if matches!(self, Context::Plain | Context::Visibility) => {
-                match word.to_string().as_str() {
-                    "impl" | "trait" => Context::Nested,
-                    "use" => Context::Import,
-                    _ => self,
-                }
-            }
-            _ => self,
+    let level = Level::of(tokens);
+    let rename = |(at, token): (usize, &TokenTree)| match token {
+        TokenTree::Group(group) if level.own[at] => {
+            let mut inner = Group::new(group.delimiter(), rename(group.stream(), to, renamed));
+            inner.set_span(group.span());
+            TokenTree::Group(inner)
         }
-    }
-
-    fn after(self, token: &TokenTree) -> Context {
-        match (self, token) {
-            (Context::Plain, TokenTree::Ident(word)) if word == "pub" => Context::Visibility,
-            (Context::Visibility, _) => Context::Plain,
-            (Context::Nested, TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => Context::Plain,
-            (Context::Nested | Context::Import, TokenTree::Punct(end)) if end.as_char() == ';' => Context::Plain,
-            _ => self,
+        TokenTree::Ident(word) if level.own[at] && word == "self" && !level.opens_path(at) => {
+            *renamed = true;
+            TokenTree::Ident(Ident::new(&to.to_string(), to.span().located_at(word.span())))
         }
-    }
+        other => other.clone(),
+    };
+    level.tokens.iter().enumerate().map(rename).collect()
 }
 
-/// The first `Self` of these tokens that is not a nested item's own.
+/// The first `Self` that is not a nested item's own.
 pub(crate) fn first_self_type(tokens: TokenStream) -> Option<Ident> {
-    let mut context = Context::Plain;
-    for token in tokens {
-        context = context.before(&token);
-        let found = match &token {
-            _ if context == Context::Nested => None,
-            TokenTree::Ident(word) if word == "Self" => Some(word.clone()),
-            TokenTree::Group(group) => first_self_type(group.stream()),
-            _ => None,
-        };
-        if found.is_some() {
-            return found;
-        }
-        context = context.after(&token);
-    }
-    None
-}
-
-/// The first of `lifetimes` that a body names.
-pub(crate) fn first_lifetime(body: TokenStream, lifetimes: &[Lifetime]) -> Option<Lifetime> {
-    let tokens: Vec<TokenTree> = body.into_iter().collect();
-    tokens.iter().enumerate().find_map(|(at, token)| match token {
-        TokenTree::Group(group) => first_lifetime(group.stream(), lifetimes),
-        TokenTree::Punct(quote) if quote.as_char() == '\'' && !is_label(&tokens, at) => {
-            lifetimes.iter().find_map(|lifetime| match tokens.get(at + 1)? {
-                TokenTree::Ident(name) if *name == lifetime.ident => {
-                    Some(Lifetime { apostrophe: quote.span(), ident: name.clone() })
-                }
-                _ => None,
-            })
-        }
+    find(tokens, &|level, at| match &level.tokens[at] {
+        TokenTree::Ident(word) if word == "Self" => Some(word.clone()),
         _ => None,
     })
 }
 
-/// Labels look like lifetimes, but stand before a `:` or behind `break` and `continue`.
-fn is_label(tokens: &[TokenTree], at: usize) -> bool {
-    let jumps = at.checked_sub(1).map(|before| &tokens[before]);
-    matches!(jumps, Some(TokenTree::Ident(jump)) if jump == "break" || jump == "continue")
-        || matches!(tokens.get(at + 2), Some(TokenTree::Punct(colon)) if colon.as_char() == ':')
+/// The first text with `{self}` in it: no macro can look into a text, so that `self` keeps its name.
+pub(crate) fn first_self_in_text(body: TokenStream) -> Option<LitStr> {
+    find(body, &|level, at| {
+        let text: LitStr = syn::parse2(level.tokens[at].to_token_stream()).ok()?;
+        let value = text.value();
+        (value.contains("{self}") || value.contains("{self:")).then_some(text)
+    })
+}
+
+/// The first of `lifetimes` that a body names.
+pub(crate) fn first_lifetime(body: TokenStream, lifetimes: &[Lifetime]) -> Option<Lifetime> {
+    find(body, &|level, at| {
+        let (TokenTree::Punct(quote), TokenTree::Ident(name)) = (&level.tokens[at], level.tokens.get(at + 1)?) else {
+            return None;
+        };
+        let named = quote.as_char() == '\'' && lifetimes.iter().any(|lifetime| lifetime.ident == *name);
+        let found = Lifetime { apostrophe: quote.span(), ident: name.clone() };
+        (named && !level.is_label(at)).then_some(found)
+    })
+}
+
+/// The first place, in this level or inside its groups, that `test` accepts. Nested items are passed over.
+fn find<T>(tokens: TokenStream, test: &dyn Fn(&Level, usize) -> Option<T>) -> Option<T> {
+    let level = Level::of(tokens);
+    (0..level.tokens.len()).filter(|at| level.own[*at]).find_map(|at| match &level.tokens[at] {
+        TokenTree::Group(group) => find(group.stream(), test),
+        _ => test(&level, at),
+    })
+}
+
+/// Tokens between two delimiters.
+struct Level {
+    tokens: Vec<TokenTree>,
+    /// Whether each token is the body's own, rather than a nested item's, which has a `self` and lifetimes of its own.
+    own: Vec<bool>,
+}
+
+impl Level {
+    fn of(tokens: TokenStream) -> Level {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let mut own = Vec::with_capacity(tokens.len());
+        let mut inside = None;
+        for (at, token) in tokens.iter().enumerate() {
+            inside = inside.or_else(|| Foreign::begins(token, tokens.get(at + 1)));
+            own.push(inside.is_none());
+            inside = inside.filter(|foreign| !foreign.ends(token));
+        }
+        Level { tokens, own }
+    }
+
+    /// `self::name` is a path from this module.
+    fn opens_path(&self, at: usize) -> bool {
+        matches!(self.tokens.get(at + 1), Some(TokenTree::Punct(colon)) if colon.as_char() == ':' && colon.spacing() == Spacing::Joint)
+    }
+
+    /// Labels look like lifetimes, but stand before a `:` or behind `break` and `continue`.
+    fn is_label(&self, at: usize) -> bool {
+        let jumps = at.checked_sub(1).map(|before| &self.tokens[before]);
+        matches!(jumps, Some(TokenTree::Ident(jump)) if jump == "break" || jump == "continue")
+            || matches!(self.tokens.get(at + 2), Some(TokenTree::Punct(colon)) if colon.as_char() == ':')
+    }
+}
+
+/// Something inside a body that is not the body's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Foreign {
+    /// Until its braces end, or its semicolon.
+    Item,
+    /// Until its semicolon: `use self::{…};`.
+    Import,
+    /// The next token: `pub(self)`.
+    Visibility,
+}
+
+impl Foreign {
+    fn begins(token: &TokenTree, next: Option<&TokenTree>) -> Option<Foreign> {
+        let TokenTree::Ident(word) = token else { return None };
+        let is_named = matches!(next, Some(TokenTree::Ident(_)));
+        match word.to_string().as_str() {
+            "impl" => Some(Foreign::Item),
+            // Named, or it is a type (`fn(u8)`) or a word in someone's macro (`type="text"`).
+            "enum" | "fn" | "struct" | "trait" | "type" if is_named => Some(Foreign::Item),
+            "use" => Some(Foreign::Import),
+            "pub" if !is_named => Some(Foreign::Visibility),
+            _ => None,
+        }
+    }
+
+    fn ends(self, token: &TokenTree) -> bool {
+        match (self, token) {
+            (Foreign::Item | Foreign::Import, TokenTree::Punct(end)) => end.as_char() == ';',
+            (Foreign::Item | Foreign::Visibility, TokenTree::Group(group)) => {
+                self == Foreign::Visibility || group.delimiter() == Delimiter::Brace
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Moves the inner attributes of a body (`#![allow(…)]`) to where the function's attributes stand.

@@ -52,7 +52,7 @@ pub(crate) fn siblings(model: &Model, prefix: &Ident) -> TokenStream {
 fn lints() -> TokenStream {
     quote! {
         #[allow(
-            dead_code, single_use_lifetimes, unused_lifetimes,
+            dead_code, deprecated, single_use_lifetimes, unused_lifetimes,
             clippy::too_many_arguments, clippy::used_underscore_binding
         )]
     }

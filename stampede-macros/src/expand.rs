@@ -168,24 +168,26 @@ fn body(model: &Model) -> TokenStream {
         bind.extend(bound);
     }
 
+    let mut body = Group::new(Delimiter::Brace, renamed.unwrap_or_else(|| braces.stream()));
+    body.set_span(braces.span());
     // Ties the types of `return` and `?` to the signature, so that a mismatch is reported where the author made it.
     let at_result = Span::mixed_site().located_at(result.span());
     let (anchor, output) = (Ident::new("anchor", at_result), local("output"));
-    let mut tokens = quote_spanned! {at_result=>
+    let anchored = quote_spanned! {at_result=>
         #[allow(unreachable_code)]
         if false { let #anchor: #result = loop {}; return #anchor; }
     };
-    tokens.extend(renamed.unwrap_or_else(|| braces.stream()));
-    let mut body = Group::new(Delimiter::Brace, tokens);
-    body.set_span(braces.span());
     // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
     quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
         move || {
             #own
             async move {
                 #bind
+                #anchored
+                #[allow(unused_braces)]
                 let #output: #result = #body;
-                #output
+                #[allow(unreachable_code)]
+                return #output;
             }
         }
     }
@@ -194,7 +196,7 @@ fn body(model: &Model) -> TokenStream {
 /// What an argument needs outside the flight, to be owned, and inside, to look to the body as it was declared.
 fn own_input(model: &Model, input: &Input) -> (TokenStream, TokenStream) {
     let private = private(model);
-    let Input { name, pattern, attributes, ty, passing } = input;
+    let Input { name, pattern, attributes, ty, passing, .. } = input;
     let declared = pattern.as_ref().map_or_else(|| name.to_token_stream(), ToTokens::to_token_stream);
     let (owned, borrow) = match passing {
         Passing::Value if pattern.is_none() => return (TokenStream::new(), TokenStream::new()),

@@ -5,9 +5,7 @@ use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::parse_quote;
-use syn::{
-    FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Token, Type, Visibility,
-};
+use syn::{FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Type, Visibility};
 
 use crate::body;
 use crate::errors::Errors;
@@ -46,6 +44,8 @@ pub(crate) enum SelfPassing {
 pub(crate) struct Input {
     /// Its name in signatures: the author's or, where the pattern is more than a name, ours.
     pub(crate) name: Ident,
+    /// Whether `skip` and `fields` can say it.
+    pub(crate) is_named: bool,
     /// What the body calls it, if that is more than `name`: `mut n`, `(a, b)`.
     pub(crate) pattern: Option<Pat>,
     pub(crate) attributes: Vec<syn::Attribute>,
@@ -78,6 +78,11 @@ impl Item {
                 format!("`{named}` ends with the call, and the body outlives it; leave the lifetime out here"),
             );
         }
+        if signature.receiver().is_some()
+            && let Some(text) = body::first_self_in_text(body.stream())
+        {
+            errors.at(text, "`self` has another name in here, which a text cannot follow; write `{}` and pass `self`");
+        }
         let output = check_output(&signature, errors);
         let receiver = signature.receiver().map(|receiver| SelfInput::new(receiver, errors));
         let mut inputs = Vec::new();
@@ -100,17 +105,10 @@ fn parse_function(
 ) -> Result<(Vec<syn::Attribute>, Visibility, Signature, Group)> {
     let attributes = input.call(syn::Attribute::parse_outer)?;
     let visibility = input.parse()?;
-    let starts_function = [
-        input.peek(Token![const]) && !input.peek2(syn::Ident),
-        input.peek(Token![async]),
-        input.peek(Token![unsafe]) && !input.peek2(Token![impl]) && !input.peek2(Token![trait]),
-        input.peek(Token![extern]) && !input.peek2(Token![crate]),
-        input.peek(Token![fn]),
-    ];
-    if !starts_function.contains(&true) {
-        return Err(input.error(format!("{attribute} goes on an `async fn`")));
-    }
-    let signature: Signature = input.parse()?;
+    let start = input.fork();
+    let Ok(signature) = input.parse::<Signature>() else {
+        return Err(start.error(format!("{attribute} goes on an `async fn`")));
+    };
     match input.parse()? {
         TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => Ok((attributes, visibility, signature, body)),
         other => Err(syn::Error::new(
@@ -221,13 +219,20 @@ impl Input {
         if let Some(cfg) = argument.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {
             errors.at(cfg, "an argument that is not always there has no place in the key; put `cfg` on the function");
         }
-        let (name, pattern) = match &*argument.pat {
-            Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
-                (pat.ident.clone(), pat.mutability.is_some().then(|| (*argument.pat).clone()))
-            }
-            pattern => (format_ident!("arg{position}", span = Span::mixed_site()), Some(pattern.clone())),
+        let named = match &*argument.pat {
+            Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => Some(pat),
+            _ => None,
         };
+        let is_plain = named.is_some_and(|named| named.mutability.is_none());
+        let ours = || format_ident!("arg{position}", span = Span::mixed_site());
         let passing = Passing::of(&argument.ty, errors);
-        Input { name, pattern, attributes: argument.attrs.clone(), ty: (*argument.ty).clone(), passing }
+        Input {
+            name: named.map_or_else(ours, |named| named.ident.clone()),
+            is_named: named.is_some(),
+            pattern: (!is_plain).then(|| (*argument.pat).clone()),
+            attributes: argument.attrs.clone(),
+            ty: (*argument.ty).clone(),
+            passing,
+        }
     }
 }

@@ -61,9 +61,13 @@ impl Key {
     }
 
     fn of_arguments(args: &Args, item: &Item, errors: &mut Errors) -> Key {
+        // Whether it is said if `self` counts. What is said wrongly is reported already.
+        let mut is_self_said = args.word("key").is_some() || args.word("fields").is_some();
+        is_self_said |= args.word("skip").is_some() && args.skip.is_empty();
         for name in args.fields.iter().flatten().chain(&args.skip) {
             if let Err(message) = find(&name.unraw().to_string(), item) {
                 errors.at(name, message);
+                is_self_said = true;
             }
         }
         let listed = |names: &[Ident], plain: &str| names.iter().any(|name| name.unraw() == plain);
@@ -76,7 +80,7 @@ impl Key {
         if let Some(receiver) = &item.receiver
             && counts("self")
         {
-            if args.word("fields").is_none() {
+            if !is_self_said {
                 errors.at(&receiver.written, how_to_say_self(args.attribute));
             }
             mentions.receiver = true;
@@ -188,8 +192,9 @@ impl Mentions {
 /// The argument `plain_name` as an expression, or a sentence that says what there is.
 fn find(plain_name: &str, item: &Item) -> std::result::Result<Ident, String> {
     let receiver = item.receiver.as_ref().map(|receiver| Ident::new("self", receiver.written.self_token.span));
-    let names = receiver.into_iter().chain(item.inputs.iter().map(|input| input.name.clone()));
-    let names: Vec<(String, Ident)> = names.map(|name| (name.unraw().to_string(), name)).collect();
+    let inputs = item.inputs.iter().filter(|input| input.is_named).map(|input| input.name.clone());
+    let names: Vec<(String, Ident)> =
+        receiver.into_iter().chain(inputs).map(|name| (name.unraw().to_string(), name)).collect();
     if let Some((_, name)) = names.iter().find(|(known, _)| known == plain_name) {
         return Ok(name.clone());
     }
@@ -197,7 +202,7 @@ fn find(plain_name: &str, item: &Item) -> std::result::Result<Ident, String> {
     let known = || names.iter().map(|(known, _)| known.as_str());
     Err(match suggest(plain_name, known()) {
         Some(meant) => format!("`{function}` has no argument `{plain_name}`; did you mean `{meant}`?"),
-        None if names.is_empty() => format!("`{function}` has no argument `{plain_name}`; it has none at all"),
+        None if names.is_empty() => format!("`{function}` has no argument `{plain_name}`, nor any that has a name"),
         None => format!("`{function}` has no argument `{plain_name}`; it has {}", list(known())),
     })
 }

@@ -1,8 +1,8 @@
 //! The attributes of stampede.
 //!
 //! Depend on `stampede-runtime`, which re-exports them: its documentation tells what each of them does, with examples that run.
-//! The way of every attribute through this crate is the same: tokens → [`args::Args`] and [`item::Item`] (what was
-//! written) → [`model::Model`] (what will be built; every rule between the two) → [`expand::expand`] (tokens, without a question).
+//! Every attribute takes the same way through this crate: tokens → `Args` and `Item` (what was written) → `Model` (what
+//! will be built; every rule between the two) → `expand` (tokens, without a question).
 
 mod args;
 mod body;

@@ -88,15 +88,11 @@ fn check(args: &Args, errors: &mut Errors) {
             }
         }
     }
-    if args.word("key").is_some()
-        && let Some(skip) = args.word("skip")
-    {
-        errors.at(skip, "`key` names all that counts, so there is nothing to skip; keep one of the two");
-    }
-    if args.word("fields").is_some()
-        && let Some(skip) = args.word("skip")
-    {
-        errors.at(skip, "`fields` names all that counts, so there is nothing to skip; keep one of the two");
+    for word in ["key", "fields"] {
+        if let (Some(_), Some(skip)) = (args.word(word), args.word("skip")) {
+            errors
+                .at(skip, format!("`{word}` names all that counts, so there is nothing to skip; keep one of the two"));
+        }
     }
 }
 
@@ -116,9 +112,8 @@ fn companion(args: &Args, item: &Item, errors: &mut Errors) -> Companion {
         None => Companion::Struct(name.clone()),
     };
     if let Companion::Struct(_) = companion {
-        let mut tokens = item.signature.to_token_stream();
-        item.body.to_tokens(&mut tokens);
-        if let Some(found) = body::first_self_type(tokens) {
+        let (inputs, output, body) = (&item.signature.inputs, &item.output, &item.body);
+        if let Some(found) = body::first_self_type(quote!((#inputs) #output #body)) {
             errors.at(
                 found,
                 format!("`Self` says that `{name}` stands in an `impl`, where no companion fits; say so: `method`"),

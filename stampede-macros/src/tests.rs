@@ -133,6 +133,16 @@ fn placeholders_name_arguments_and_their_fields() {
 }
 
 #[test]
+fn one_mistake_about_self_is_one_error() {
+    assert!(mistake("", METHOD).contains("say what of `self`"));
+    assert!(mistake("skip(slef)", METHOD).contains("did you mean `self`?"));
+    assert!(mistake("skip = self", METHOD).contains("takes a list"));
+    assert!(mistake("key = id", METHOD).contains("expressions or text"));
+    assert_eq!(mistakes(Coalesce, "key(id)", METHOD), [""; 0]);
+    assert_eq!(mistakes(CoalesceByContent, "fields = [id]", METHOD), [""; 0]);
+}
+
+#[test]
 fn companions_take_what_the_key_mentions() {
     let invalidate = |args, function| {
         let expansion = decorate(Coalesce, tokens(args), tokens(function)).to_string();
@@ -154,17 +164,19 @@ fn companions_take_what_the_key_mentions() {
 
 #[test]
 fn self_is_renamed_only_where_it_is_the_methods() {
-    let body = r"
+    let body = r#"
         use self::inner::{self, Thing};
         struct Local;
         impl Local { fn own(&self) -> u8 { self.x } }
         self::inner::call(self);
         log!(self.id, |x| self.run(x));
+        let f: fn(u8) -> u8 = self.f;
+        html! { <input type="text" value={self.id}> }
         self.id
-    ";
+    "#;
     let to = syn::parse_str("this").expect("a name");
     let renamed = crate::body::rename_self(tokens(body), &to).expect("self is there").to_string();
-    assert_eq!(renamed.matches("this").count(), 4);
+    assert_eq!(renamed.matches("this").count(), 6);
     assert!(renamed.contains("use self :: inner :: { self , Thing }"), "{renamed}");
     assert!(renamed.contains("fn own (& self) -> u8 { self . x }"), "{renamed}");
     assert!(crate::body::rename_self(tokens("{ impl A { fn f(self) {} } }"), &to).is_none());
@@ -178,6 +190,8 @@ fn lifetimes_are_told_from_labels() {
     assert!(found("f::<'a>()"));
     assert!(!found("'a: loop { break 'a; continue 'a }"));
     assert!(!found("let x: &'b str = 'a';"));
+    assert!(!found("fn inner<'a>(x: &'a str) -> &'a str { x } struct Inner<'a>(&'a str); inner(y)"));
+    assert!(found("let f: fn(u8) -> u8 = g; f::<'a>()"));
 }
 
 /// Compares `tests/expand/<attribute>/<shape>.rs` with the expansion beside it; `UPDATE_GOLDENS=1` writes it anew.

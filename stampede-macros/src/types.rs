@@ -42,8 +42,7 @@ const BORROWED: &str =
 
 fn check_reference(ty: &Type, reference: &TypeReference, errors: &mut Errors) {
     if reference.mutability.is_some() {
-        errors
-            .at(ty, "callers that share one execution cannot lend it `&mut`; take the value, and return what changed");
+        errors.at(ty, "callers that share one execution cannot lend it `&mut`; take a value and return what changed");
         return;
     }
     match bare(&reference.elem) {

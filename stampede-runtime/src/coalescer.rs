@@ -99,6 +99,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// The kept value, if there is one. Takes no lock, allocates nothing and counts no reference.
+    #[expect(clippy::inline_always, reason = "inlined, the value comes in registers: 5 of 50 ns")]
     #[inline(always)]
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
@@ -214,28 +215,24 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     fn joined(&self, node: Arc<Node<K, S>>, purpose: Purpose) -> Boarded<K, S> {
-        match nest::wait_for(node.id()) {
-            Ok(edge) => {
-                let due = match purpose {
-                    Purpose::Call if self.permits.is_some() => Due::Joiner,
-                    Purpose::Call => {
-                        self.counters.coalesce_hits.add_one();
-                        Due::Nothing
-                    }
-                    Purpose::Refresh | Purpose::Again => Due::Nothing,
-                };
-                let mut seat = self.seat(node, due);
-                seat.edge = edge;
-                Boarded::Joined(seat)
+        let Ok(edge) = nest::wait_for(node.id()) else {
+            drop(self.seat(node, Due::Nothing));
+            if purpose == Purpose::Call {
+                count(&self.counters.bypassed);
             }
-            Err(nest::Circle) => {
-                drop(self.seat(node, Due::Nothing));
-                if purpose == Purpose::Call {
-                    count(&self.counters.bypassed);
-                }
-                Boarded::Circle(self.me())
+            return Boarded::Circle(self.me());
+        };
+        let due = match purpose {
+            Purpose::Call if self.permits.is_some() => Due::Joiner,
+            Purpose::Call => {
+                self.counters.coalesce_hits.add_one();
+                Due::Nothing
             }
-        }
+            Purpose::Refresh | Purpose::Again => Due::Nothing,
+        };
+        let mut seat = self.seat(node, due);
+        seat.edge = edge;
+        Boarded::Joined(seat)
     }
 
     fn seat(&self, node: Arc<Node<K, S>>, due: Due) -> Seat<K, S> {

@@ -28,7 +28,6 @@ pub struct Config {
 
 impl Config {
     /// Begins a configuration that changes nothing.
-    #[must_use]
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
     }
@@ -36,7 +35,7 @@ impl Config {
     /// What applies to a function of a namespace.
     pub(crate) fn policy(&self, namespace: &str, options: Options) -> Policy {
         let configured = self.namespaces.get(namespace).cloned().unwrap_or_default();
-        Policy::new(configured.or(options.settings).or(self.defaults.clone()), options.finish_abandoned)
+        Policy::new(&configured.or(&options.settings).or(&self.defaults), options.finish_abandoned)
     }
 }
 

@@ -150,10 +150,7 @@ impl SharedError {
 
     /// The error, if it is of type `E`: the type that the body returned, or the one inside a boxed error.
     #[must_use]
-    pub fn downcast_ref<E: 'static>(&self) -> Option<&E>
-    where
-        E: StdError,
-    {
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         self.0.error().downcast_ref().or_else(|| self.0.whole().downcast_ref())
     }
 }

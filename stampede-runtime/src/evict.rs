@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
+use crate::table::low_bits;
+
 /// How often a value was hit since it was last looked at, and which queue it stands in.
 #[derive(Default)]
 pub(crate) struct Residence {
@@ -135,9 +137,9 @@ impl Ghosts {
     }
 
     fn slot(&mut self, hash: u64) -> (&mut u32, u32) {
-        let at = hash as usize & (self.0.len() - 1);
+        let at = low_bits(hash) & (self.0.len() - 1);
         // Zero means "empty".
-        (&mut self.0[at], (hash >> 32) as u32 | 1)
+        (&mut self.0[at], u32::try_from(hash >> 32).unwrap_or_default() | 1)
     }
 
     fn remember(&mut self, hash: u64) {

@@ -137,7 +137,7 @@ impl Settings {
     }
 
     /// These settings where something is set, else the others.
-    pub(crate) fn or(self, other: Settings) -> Settings {
+    pub(crate) fn or(self, other: &Settings) -> Settings {
         Settings {
             ttl: self.ttl.or(other.ttl),
             capacity: self.capacity.or(other.capacity),
@@ -161,7 +161,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(settings: Settings, finish_abandoned: bool) -> Policy {
+    pub(crate) fn new(settings: &Settings, finish_abandoned: bool) -> Policy {
         Policy {
             ttl: settings.ttl.filter(|ttl| !ttl.is_zero()),
             capacity: settings.capacity.unwrap_or(CAPACITY).max(1),

@@ -54,7 +54,6 @@ impl<K: Key, V: Shareable> fmt::Debug for Coalescer<K, V> {
 
 impl<K: Key, V: Shareable> Coalescer<K, V> {
     /// Begins a coalescer that shares executions and keeps nothing.
-    #[must_use]
     pub fn builder() -> CoalescerBuilder<K, V> {
         CoalescerBuilder { name: None, options: Options::new(), cache_if: None, keys: PhantomData }
     }
@@ -200,12 +199,11 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     /// Makes the coalescer.
     #[must_use]
     pub fn build(self) -> Coalescer<K, V> {
-        let coalescing = match self.name {
-            Some(name) => registry::current().create("coalescer", name, self.options),
-            None => {
-                let Options { settings, finish_abandoned, .. } = self.options;
-                Coalescing::new("coalescer".into(), Policy::new(settings, finish_abandoned))
-            }
+        let coalescing = if let Some(name) = self.name {
+            registry::current().create("coalescer", name, self.options)
+        } else {
+            let Options { settings, finish_abandoned, .. } = self.options;
+            Coalescing::new("coalescer".into(), Policy::new(&settings, finish_abandoned))
         };
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
         Coalescer { coalescing, hooks }

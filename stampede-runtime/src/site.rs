@@ -50,6 +50,7 @@ pub struct Here<M, S: Share> {
     hooks: Hooks<S>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a key is made for one call, and generated code keeps none")]
 impl<M, S> Here<M, S>
 where
     M: Fn() -> Options + Copy + Send + Sync + 'static,
@@ -166,15 +167,12 @@ where
     /// Calls `act` with the instantiation's state.
     #[inline]
     fn with<K: Key, R>(self, act: impl FnOnce(&Coalescing<K, S>) -> R) -> R {
-        if registry::is_plain() {
-            if let Some((marker, state)) = self.site.first.get() {
-                if *marker == TypeId::of::<M>() {
-                    let state: &dyn Any = &**state;
-                    if let Some(state) = state.downcast_ref() {
-                        return act(state);
-                    }
-                }
-            }
+        if registry::is_plain()
+            && let Some((marker, state)) = self.site.first.get()
+            && *marker == TypeId::of::<M>()
+            && let Some(state) = (&**state as &dyn Any).downcast_ref()
+        {
+            return act(state);
         }
         act(&self.find())
     }

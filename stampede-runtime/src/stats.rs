@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::flight::Rare;
 use crate::lanes;
@@ -63,18 +63,25 @@ pub struct Stats {
     pub savings_rate: f64,
 }
 
-/// How long executions took, those that ended with a value or an error.
+/// How long executions took, those that ended with a value or an error. Serialised in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExecutionTime {
     /// How many were measured.
     pub count: u64,
     /// All of them together.
+    #[serde(serialize_with = "seconds")]
     pub total: Duration,
     /// The average; zero without executions.
+    #[serde(serialize_with = "seconds")]
     pub mean: Duration,
     /// The longest.
+    #[serde(serialize_with = "seconds")]
     pub max: Duration,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 impl Stats {

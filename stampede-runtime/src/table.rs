@@ -64,12 +64,35 @@ struct Slot<N> {
 /// What became unreachable: dropped outside of all locks, since dropping a node runs the user's code.
 enum Garbage<N> {
     Node(#[expect(dead_code, reason = "kept only to be dropped")] Arc<N>),
-    Slots(#[expect(dead_code, reason = "kept only to be dropped")] Box<Slots<N>>),
+    Slots(#[expect(dead_code, reason = "kept only to be dropped")] Retired<N>),
+}
+
+/// An array that has been replaced. Not a `Box`, which would claim to be the only way to it while readers are inside.
+struct Retired<N>(AtomicPtr<Slots<N>>);
+
+impl<N> Retired<N> {
+    fn slots(&self) -> &Slots<N> {
+        // SAFETY: made by `Box::into_raw` (invariant 2), and ours to free.
+        unsafe { &*self.0.load(Relaxed) }
+    }
+}
+
+impl<N> Drop for Retired<N> {
+    fn drop(&mut self) {
+        // SAFETY: as above. Garbage is dropped when no reader is inside any more (invariant 3).
+        drop(unsafe { Box::from_raw(*self.0.get_mut()) });
+    }
 }
 
 /// The tombstone: an address that no allocation of an `Arc` can have.
 fn gone<N>() -> *mut N {
     ptr::dangling_mut()
+}
+
+/// What of a hash fits an index; there are never more slots than that.
+#[expect(clippy::cast_possible_truncation, reason = "the rest of the hash is not needed here")]
+pub(crate) fn low_bits(hash: u64) -> usize {
+    hash as usize
 }
 
 const FEWEST_SLOTS: usize = 8;
@@ -86,7 +109,7 @@ impl<N> Slots<N> {
     #[inline]
     fn probe<R>(&self, hash: u64, mut pick: impl FnMut(&Slot<N>, *const N) -> Option<R>) -> Option<R> {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = low_bits(hash) & mask;
         loop {
             let slot = &self.slots[at];
             let node = slot.node.load(SeqCst);
@@ -94,10 +117,11 @@ impl<N> Slots<N> {
                 return None;
             }
             // The writer stores the hash before the node, so one that belongs to the node (or a later one) is seen.
-            if slot.hash.load(Relaxed) == hash && node != gone() {
-                if let Some(found) = pick(slot, node) {
-                    return Some(found);
-                }
+            if slot.hash.load(Relaxed) == hash
+                && node != gone()
+                && let Some(found) = pick(slot, node)
+            {
+                return Some(found);
             }
             at = (at + 1) & mask;
         }
@@ -106,7 +130,7 @@ impl<N> Slots<N> {
     /// Puts a node into the first free slot. Returns whether that slot was null before.
     fn place(&self, hash: u64, node: *mut N) -> bool {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = low_bits(hash) & mask;
         loop {
             let slot = &self.slots[at];
             let there = slot.node.load(Relaxed);
@@ -151,7 +175,7 @@ impl<N, X> Table<N, X> {
     #[inline]
     fn shard(&self, hash: u64) -> &Shard<N, X> {
         // One shard means a shift by 64, which is no shift of a u64.
-        &self.shards[hash.checked_shr(self.shift).unwrap_or(0) as usize]
+        &self.shards[low_bits(hash.checked_shr(self.shift).unwrap_or(0))]
     }
 
     /// Shows `pick` the nodes with this hash until it returns something. Takes no lock while `pick` runs, and may
@@ -262,7 +286,7 @@ impl<N, X> Locked<'_, N, X> {
         let old = self.replace(Slots::new(FEWEST_SLOTS));
         self.state.live = 0;
         self.state.used = 0;
-        for (_, node) in old.each() {
+        for (_, node) in old.slots().each() {
             // SAFETY: the old array gives up the reference it owned; nothing else will read it as owned.
             let node = unsafe { Arc::from_raw(node) };
             each(&node);
@@ -286,11 +310,8 @@ impl<N, X> Locked<'_, N, X> {
         self.trash.push(Garbage::Slots(old));
     }
 
-    fn replace(&mut self, new: Slots<N>) -> Box<Slots<N>> {
-        let old = self.slots.swap(Box::into_raw(Box::new(new)), SeqCst);
-        // SAFETY: made by `Box::into_raw` (invariant 2) and no longer reachable for new readers; those still inside
-        // are waited for before the garbage is dropped (invariant 3).
-        unsafe { Box::from_raw(old) }
+    fn replace(&mut self, new: Slots<N>) -> Retired<N> {
+        Retired(AtomicPtr::new(self.slots.swap(Box::into_raw(Box::new(new)), SeqCst)))
     }
 }
 
@@ -453,12 +474,11 @@ mod tests {
                 let key = (random >> 33) % KEYS;
                 table.with(hash(key), |shard| {
                     let old = shard.find(hash(key), |node| (node.0 % KEYS == key).then(|| Arc::clone(node)));
-                    match old {
-                        Some(old) => assert!(shard.remove(hash(key), &old)),
-                        None => {
-                            shard.insert(hash(key), Arc::new(Counted(key + KEYS * round, &drops)));
-                            made.fetch_add(1, SeqCst);
-                        }
+                    if let Some(old) = old {
+                        assert!(shard.remove(hash(key), &old));
+                    } else {
+                        shard.insert(hash(key), Arc::new(Counted(key + KEYS * round, &drops)));
+                        made.fetch_add(1, SeqCst);
                     }
                 });
             }

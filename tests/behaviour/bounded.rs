@@ -101,32 +101,35 @@ async fn blocking(
     Ok(number)
 }
 
+async fn a_blocked_body_loses_its_key_and_its_result(at_once: bool) {
+    let world = World::new();
+    let (release, released) = mpsc::channel();
+    let released = Arc::new(Mutex::new(released));
+    let call = || blocking(1, at_once, Arc::clone(&world), Arc::clone(&released));
+    let first = tokio::spawn(call());
+    world.begun(1).await;
+    let second = tokio::spawn(call());
+    // The thread of the body is still blocked while they are told.
+    assert_eq!(ending(second).await, "timeout");
+    assert_eq!(ending(first).await, "timeout");
+    assert_eq!(ending(tokio::spawn(call())).await, "value 2", "the key is free");
+    release.send(()).expect("the body listens");
+    while Arc::strong_count(&world) > 1 {
+        yield_now().await;
+    }
+    assert!(matches!(blocking::peek(1), Some(Ok(2))), "the late result is discarded");
+    let stats = blocking::stats();
+    assert_eq!((stats.timeouts, stats.in_flight), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_body_that_stops_yielding_loses_its_key_and_its_result() {
+    alone(a_blocked_body_loses_its_key_and_its_result(false)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_body_that_never_yields_loses_its_key_and_its_result() {
-    for at_once in [false, true] {
-        alone(async {
-            let world = World::new();
-            let (release, released) = mpsc::channel();
-            let released = Arc::new(Mutex::new(released));
-            let call = || blocking(1, at_once, Arc::clone(&world), Arc::clone(&released));
-            let first = tokio::spawn(call());
-            world.begun(1).await;
-            let second = tokio::spawn(call());
-            // The thread of the body is still blocked while they are told.
-            assert_eq!(ending(second).await, "timeout");
-            assert_eq!(ending(first).await, "timeout");
-            assert_eq!(ending(tokio::spawn(call())).await, "value 2", "the key is free");
-            release.send(()).expect("the body listens");
-            drop(release);
-            while Arc::strong_count(&world) > 1 {
-                yield_now().await;
-            }
-            assert!(matches!(blocking::peek(1), Some(Ok(2))), "the late result is discarded");
-            let stats = blocking::stats();
-            assert_eq!((stats.timeouts, stats.in_flight), (1, 0));
-        })
-        .await;
-    }
+    alone(a_blocked_body_loses_its_key_and_its_result(true)).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,6 +101,8 @@ async fn callers_are_woken_once() {
             let bells = [Bell::new(), Bell::new()];
             assert!(bells[0].poll(first.as_mut()).is_pending());
             assert!(bells[1].poll(second.as_mut()).is_pending());
+            settle().await;
+            assert_eq!(bells.each_ref().map(|bell| bell.rings()), [0, 0]);
             world.open_all();
             world.gone(1).await;
             settle().await;

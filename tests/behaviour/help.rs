@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// Far more than any test needs, since the machine may be busy.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Runs a test that has its runtime to itself: isolated, and ended when it hangs.
 pub(super) async fn alone<T>(test: impl Future<Output = T>) -> T {
@@ -149,25 +149,35 @@ async fn at_least(counter: &watch::Sender<usize>, number: usize) {
 
 /// Lets everything that can move without time do so, on a current-thread runtime.
 pub(super) async fn settle() {
-    for _ in 0..64 {
+    for _ in 0..32 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Spawns the same call so many times, and lets each board.
+/// Spawns the same call so many times. All of them have boarded when this returns, and the body has begun.
 pub(super) async fn crowd<F>(size: usize, call: impl Fn() -> F) -> Vec<JoinHandle<F::Output>>
 where
     F: Future<Output: Send> + Send + 'static,
 {
     let mut crowd = Vec::new();
     for _ in 0..size {
-        crowd.push(boarded(call()).await);
+        crowd.push(board(call()).await);
     }
+    settle().await;
     crowd
 }
 
-/// Spawns a call that is pending after its first poll, hence on a flight.
+/// Spawns a call. It has boarded when this returns, and its body, if it is the first, has begun.
 pub(super) async fn boarded<F>(call: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let call = board(call).await;
+    settle().await;
+    call
+}
+
+async fn board<F>(call: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {

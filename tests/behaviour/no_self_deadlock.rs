@@ -83,7 +83,7 @@ async fn endless_recursion_ends_in_a_sentence() {
 
 type Answer<'a> = Pin<Box<dyn Future<Output = String> + Send + 'a>>;
 
-/// `a(key)` calls `b(key)` calls `a(key)`, which runs through.
+/// `a(key)` calls `b(key)` calls `a(key)`, which runs through. Only the outermost of them meets another at a barrier.
 #[coalesce(ttl = "1h", skip(depth, barrier))]
 async fn a(key: u32, depth: u32, barrier: Option<Arc<Barrier>>) -> String {
     if let Some(barrier) = &barrier {
@@ -93,7 +93,7 @@ async fn a(key: u32, depth: u32, barrier: Option<Arc<Barrier>>) -> String {
     if depth == 0 {
         return "a".to_owned();
     }
-    let inner: Answer<'_> = Box::pin(b(key, depth - 1, barrier));
+    let inner: Answer<'_> = Box::pin(b(key, depth - 1, None));
     format!("a{}", inner.await)
 }
 
@@ -106,7 +106,7 @@ async fn b(key: u32, depth: u32, barrier: Option<Arc<Barrier>>) -> String {
     if depth == 0 {
         return "b".to_owned();
     }
-    let inner: Answer<'_> = Box::pin(a(key, depth - 1, barrier));
+    let inner: Answer<'_> = Box::pin(a(key, depth - 1, None));
     format!("b{}", inner.await)
 }
 

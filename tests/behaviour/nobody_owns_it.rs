@@ -122,9 +122,10 @@ async fn a_parked_first_caller_holds_nobody_up() {
         let bell = Bell::new();
         assert!(bell.poll(parked.as_mut()).is_pending());
         let others = crowd(5, || shared(1, Arc::clone(&world))).await;
+        let rung_before = bell.rings();
         world.open_all();
         assert_eq!(all(others).await, [1; 5]);
-        assert_eq!(bell.rings(), 1, "the parked caller is told once");
+        assert_eq!(bell.rings(), rung_before + 1, "the parked caller is told once");
         // Looked at again in the end, it has its result too.
         assert_eq!(parked.await, 1);
         assert_eq!(world.runs(), 1);
@@ -248,12 +249,13 @@ async fn whoever_polls_with_a_new_waker_is_woken_by_it() {
         assert!(old.poll(follower.as_mut()).is_pending());
         assert!(new.poll(first.as_mut()).is_pending());
         assert!(new.poll(follower.as_mut()).is_pending());
-        let rung_before = old.rings();
+        settle().await;
+        let rung_before = (old.rings(), new.rings());
         world.open_all();
         world.gone(1).await;
         settle().await;
-        assert_eq!(new.rings(), 2, "both are told by the waker they came with last");
-        assert_eq!(old.rings(), rung_before, "and by no other");
+        assert_eq!(new.rings(), rung_before.1 + 2, "both are told by the waker they came with last");
+        assert_eq!(old.rings(), rung_before.0, "and by no other");
         assert_eq!((first.await, follower.await), (1, 1));
     })
     .await;

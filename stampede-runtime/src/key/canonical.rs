@@ -114,9 +114,8 @@ impl<'a> Encoder<'a> {
         self.hasher.update(&[tag]);
     }
 
-    fn integer(self, tag: u8, bytes: [u8; 16]) -> Result<(), Failed> {
+    fn integer(self, tag: u8, bytes: [u8; 16]) {
         self.hasher.update(&[tag]).update(&bytes);
-        Ok(())
     }
 
     fn value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Failed> {
@@ -155,13 +154,12 @@ impl Open<'_> {
         self.encoder.value(value)
     }
 
-    fn close(mut self) -> Result<(), Failed> {
+    fn close(mut self) {
         self.entries.sort_unstable_by_key(|[key, value]| (*key.as_bytes(), *value.as_bytes()));
         for [key, value] in &self.entries {
             self.encoder.hasher.update(key.as_bytes()).update(value.as_bytes());
         }
         self.encoder.tag(END);
-        Ok(())
     }
 }
 
@@ -186,7 +184,8 @@ impl ser::Error for Failed {
 macro_rules! integers {
     ($($method:ident $type:ty),*) => {$(
         fn $method(self, number: $type) -> Result<(), Failed> {
-            self.integer(INTEGER, i128::from(number).to_le_bytes())
+            self.integer(INTEGER, i128::from(number).to_le_bytes());
+            Ok(())
         }
     )*};
 }
@@ -207,7 +206,8 @@ impl<'a> Serializer for Encoder<'a> {
 
     fn serialize_u128(self, number: u128) -> Result<(), Failed> {
         let tag = if i128::try_from(number).is_ok() { INTEGER } else { LARGE_INTEGER };
-        self.integer(tag, number.to_le_bytes())
+        self.integer(tag, number.to_le_bytes());
+        Ok(())
     }
 
     fn serialize_bool(mut self, value: bool) -> Result<(), Failed> {
@@ -331,7 +331,8 @@ macro_rules! elements {
             }
 
             fn end(self) -> Result<(), Failed> {
-                self.close()
+                self.close();
+                Ok(())
             }
         }
     )*};
@@ -355,7 +356,8 @@ macro_rules! fields {
             }
 
             fn end(self) -> Result<(), Failed> {
-                self.close()
+                self.close();
+                Ok(())
             }
         }
     )*};
@@ -380,7 +382,8 @@ impl ser::SerializeMap for Open<'_> {
     }
 
     fn end(self) -> Result<(), Failed> {
-        self.close()
+        self.close();
+        Ok(())
     }
 }
 

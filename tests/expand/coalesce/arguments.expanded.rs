@@ -19,32 +19,32 @@ pub fn load(
                     ),
                 )
         };
-        match boarded {
-            ::core::result::Result::Ok(kept) => kept,
-            ::core::result::Result::Err(boarding) => {
-                boarding
-                    .fly(move || {
-                        let topic = ::stampede_runtime::__private::own!(topic);
-                        async move {
-                            let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
-                                &topic,
-                            );
-                            let mut n = n;
-                            let output: Result<Page, Error> = {
-                                #[allow(unreachable_code)]
-                                if false {
-                                    let anchor: Result<Page, Error> = loop {};
-                                    return anchor;
-                                }
-                                n += 1;
-                                fetch(topic, n).await
-                            };
-                            output
-                        }
-                    })
-                    .await
-            }
-        }
+        let boarding = match boarded {
+            ::core::result::Result::Ok(kept) => return kept,
+            ::core::result::Result::Err(boarding) => boarding,
+        };
+        boarding
+            .fly(move || {
+                let topic = ::stampede_runtime::__private::own!(topic);
+                async move {
+                    let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
+                        &topic,
+                    );
+                    let mut n = n;
+                    #[allow(unreachable_code)]
+                    if false {
+                        let anchor: Result<Page, Error> = loop {};
+                        return anchor;
+                    }
+                    #[allow(unused_braces)]
+                    let output: Result<Page, Error> = {
+                        n += 1;
+                        fetch(topic, n).await
+                    };
+                    #[allow(unreachable_code)] return output;
+                }
+            })
+            .await
     }
 }
 /// What can be done about the calls of `load`.
@@ -56,6 +56,7 @@ pub fn load(
 pub struct load {}
 #[allow(
     dead_code,
+    deprecated,
     single_use_lifetimes,
     unused_lifetimes,
     clippy::too_many_arguments,

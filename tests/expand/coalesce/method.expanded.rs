@@ -22,28 +22,26 @@ impl<T: Clone> Repository<T> {
                         ),
                     )
             };
-            match boarded {
-                ::core::result::Result::Ok(kept) => kept,
-                ::core::result::Result::Err(boarding) => {
-                    boarding
-                        .fly(move || {
-                            let this = ::stampede_runtime::__private::own_self(self);
-                            async move {
-                                let this = &this;
-                                let output: User = {
-                                    #[allow(unreachable_code)]
-                                    if false {
-                                        let anchor: User = loop {};
-                                        return anchor;
-                                    }
-                                    this.query(name).await
-                                };
-                                output
-                            }
-                        })
-                        .await
-                }
-            }
+            let boarding = match boarded {
+                ::core::result::Result::Ok(kept) => return kept,
+                ::core::result::Result::Err(boarding) => boarding,
+            };
+            boarding
+                .fly(move || {
+                    let this = ::stampede_runtime::__private::own_self(self);
+                    async move {
+                        let this = &this;
+                        #[allow(unreachable_code)]
+                        if false {
+                            let anchor: User = loop {};
+                            return anchor;
+                        }
+                        #[allow(unused_braces)]
+                        let output: User = { this.query(name).await };
+                        #[allow(unreachable_code)] return output;
+                    }
+                })
+                .await
         }
     }
     fn __user_site<S>() -> ::stampede_runtime::__private::Here<
@@ -67,6 +65,7 @@ impl<T: Clone> Repository<T> {
     /// Forgets the result of this key: in this process before the function returns.
     #[allow(
         dead_code,
+        deprecated,
         single_use_lifetimes,
         unused_lifetimes,
         clippy::too_many_arguments,
@@ -94,6 +93,7 @@ impl<T: Clone> Repository<T> {
     /// What a call would be answered with from memory now.
     #[allow(
         dead_code,
+        deprecated,
         single_use_lifetimes,
         unused_lifetimes,
         clippy::too_many_arguments,
@@ -118,6 +118,7 @@ impl<T: Clone> Repository<T> {
     /// Keeps a value, or a whole result, as if a call had returned it.
     #[allow(
         dead_code,
+        deprecated,
         single_use_lifetimes,
         unused_lifetimes,
         clippy::too_many_arguments,
@@ -147,6 +148,7 @@ impl<T: Clone> Repository<T> {
     /// Runs the function anew, whatever is kept, and keeps its result.
     #[allow(
         dead_code,
+        deprecated,
         single_use_lifetimes,
         unused_lifetimes,
         clippy::too_many_arguments,
@@ -164,6 +166,7 @@ impl<T: Clone> Repository<T> {
     /// Forgets every result.
     #[allow(
         dead_code,
+        deprecated,
         single_use_lifetimes,
         unused_lifetimes,
         clippy::too_many_arguments,
@@ -178,6 +181,7 @@ impl<T: Clone> Repository<T> {
     /// What became of the calls so far.
     #[allow(
         dead_code,
+        deprecated,
         single_use_lifetimes,
         unused_lifetimes,
         clippy::too_many_arguments,
@@ -207,27 +211,25 @@ impl<T: Clone> Repository<T> {
                     )
                     .board(::stampede_runtime::__private::Nil)
             };
-            match boarded {
-                ::core::result::Result::Ok(kept) => kept,
-                ::core::result::Result::Err(boarding) => {
-                    boarding
-                        .fly(move || {
-                            async move {
-                                let this = self;
-                                let output: u64 = {
-                                    #[allow(unreachable_code)]
-                                    if false {
-                                        let anchor: u64 = loop {};
-                                        return anchor;
-                                    }
-                                    this.count
-                                };
-                                output
-                            }
-                        })
-                        .await
-                }
-            }
+            let boarding = match boarded {
+                ::core::result::Result::Ok(kept) => return kept,
+                ::core::result::Result::Err(boarding) => boarding,
+            };
+            boarding
+                .fly(move || {
+                    async move {
+                        let this = self;
+                        #[allow(unreachable_code)]
+                        if false {
+                            let anchor: u64 = loop {};
+                            return anchor;
+                        }
+                        #[allow(unused_braces)]
+                        let output: u64 = { this.count };
+                        #[allow(unreachable_code)] return output;
+                    }
+                })
+                .await
         }
     }
 }

@@ -22,34 +22,32 @@ fn profile(
                     ),
                 )
         };
-        match boarded {
-            ::core::result::Result::Ok(kept) => kept,
-            ::core::result::Result::Err(boarding) => {
-                boarding
-                    .fly(move || {
-                        let user = crate::renamed::__private::own!(user);
-                        let note = crate::renamed::__private::own_option(note);
-                        async move {
-                            let user: &User = crate::renamed::__private::Borrow::borrow(
-                                &user,
-                            );
-                            let (a, b) = arg1;
-                            let note: Option<&str> = crate::renamed::__private::borrow_option(
-                                &note,
-                            );
-                            let output: () = {
-                                #[allow(unreachable_code)]
-                                if false {
-                                    let anchor: () = loop {};
-                                    return anchor;
-                                }
-                                render(user, a, b, note).await;
-                            };
-                            output
-                        }
-                    })
-                    .await
-            }
-        }
+        let boarding = match boarded {
+            ::core::result::Result::Ok(kept) => return kept,
+            ::core::result::Result::Err(boarding) => boarding,
+        };
+        boarding
+            .fly(move || {
+                let user = crate::renamed::__private::own!(user);
+                let note = crate::renamed::__private::own_option(note);
+                async move {
+                    let user: &User = crate::renamed::__private::Borrow::borrow(&user);
+                    let (a, b) = arg1;
+                    let note: Option<&str> = crate::renamed::__private::borrow_option(
+                        &note,
+                    );
+                    #[allow(unreachable_code)]
+                    if false {
+                        let anchor: () = loop {};
+                        return anchor;
+                    }
+                    #[allow(unused_braces)]
+                    let output: () = {
+                        render(user, a, b, note).await;
+                    };
+                    #[allow(unreachable_code)] return output;
+                }
+            })
+            .await
     }
 }

@@ -20,34 +20,32 @@ fn answer(
                         .digest(),
                 )
         };
-        match boarded {
-            ::core::result::Result::Ok(kept) => kept,
-            ::core::result::Result::Err(boarding) => {
-                boarding
-                    .fly(move || {
-                        let topic = ::stampede_runtime::__private::own!(topic);
-                        let client = ::stampede_runtime::__private::own!(client);
-                        async move {
-                            let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
-                                &topic,
-                            );
-                            let client: &Client = ::stampede_runtime::__private::Borrow::borrow(
-                                &client,
-                            );
-                            let output: String = {
-                                #[allow(unreachable_code)]
-                                if false {
-                                    let anchor: String = loop {};
-                                    return anchor;
-                                }
-                                client.ask(topic, &context).await
-                            };
-                            output
-                        }
-                    })
-                    .await
-            }
-        }
+        let boarding = match boarded {
+            ::core::result::Result::Ok(kept) => return kept,
+            ::core::result::Result::Err(boarding) => boarding,
+        };
+        boarding
+            .fly(move || {
+                let topic = ::stampede_runtime::__private::own!(topic);
+                let client = ::stampede_runtime::__private::own!(client);
+                async move {
+                    let topic: &str = ::stampede_runtime::__private::Borrow::borrow(
+                        &topic,
+                    );
+                    let client: &Client = ::stampede_runtime::__private::Borrow::borrow(
+                        &client,
+                    );
+                    #[allow(unreachable_code)]
+                    if false {
+                        let anchor: String = loop {};
+                        return anchor;
+                    }
+                    #[allow(unused_braces)]
+                    let output: String = { client.ask(topic, &context).await };
+                    #[allow(unreachable_code)] return output;
+                }
+            })
+            .await
     }
 }
 /// What can be done about the calls of `answer`.
@@ -59,6 +57,7 @@ fn answer(
 struct answer {}
 #[allow(
     dead_code,
+    deprecated,
     single_use_lifetimes,
     unused_lifetimes,
     clippy::too_many_arguments,

@@ -61,7 +61,7 @@ pub async fn unnamed(value: impl Display + Clone + Hash + Eq + Send + Sync + 'st
 }
 
 /// Lints that the author has thought about.
-#[expect(clippy::unused_async, clippy::too_many_arguments, reason = "a test")]
+#[expect(clippy::too_many_arguments, reason = "a test")]
 #[coalesce(crate = sharing)]
 #[allow(clippy::many_single_char_names)]
 pub async fn expected(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8) -> u8 {
@@ -91,8 +91,8 @@ pub async fn hidden(id: u64) -> u64 {
 
 /// Numbers that are not `Eq`, and a key without parts.
 #[coalesce(ttl = 60, crate = sharing)]
-pub async fn floats(x: f64, y: Option<&f32>) -> f64 {
-    x + f64::from(y.copied().unwrap_or_default())
+pub async fn floats(x: f64, y: &f32, z: Option<&u8>) -> f64 {
+    x + f64::from(*y) + z.copied().map_or(0.0, f64::from)
 }
 
 /// A service.
@@ -153,6 +153,5 @@ mod inner {
 /// Imports bring both.
 pub async fn imported() -> u64 {
     use self::inner::seen;
-    seen::insert(1, 5);
-    seen::stats().requests + seen(1).await
+    seen(5).await + seen::stats().requests
 }

@@ -116,7 +116,7 @@ impl<T: Clone + Send + Sync + 'static> Repository<T> {
     }
 
     /// A pointer.
-    #[coalesce(key(self.id), ttl = |id| Duration::from_secs(*id), crate = ::sharing)]
+    #[coalesce(key(self.id), ttl = |id| Duration::from_secs(*id), companion = shared, crate = ::sharing)]
     pub async fn shared(self: Arc<Self>) -> u64 {
         self.id
     }

@@ -89,7 +89,10 @@ async fn methods_know_their_self() {
     assert_eq!(ran_and_saved(&Repository::<String>::item_stats()), (3, 0));
     assert_eq!(Repository::<u8>::item_stats().executions, 0, "of another type");
     assert_eq!(tokio::join!(one.number(5), two.number(5)), (5, 5));
-    assert_eq!(Arc::new(two.clone()).shared().await, 2);
+    let two = Arc::new(two);
+    assert_eq!(Arc::clone(&two).shared().await, 2);
+    assert_eq!(Arc::clone(&two).shared().await, 2);
+    assert_eq!(ran_and_saved(&Repository::<String>::shared_stats()), (1, 1));
     assert_eq!(Repository::<u8>::twice("x").await, ("x", "x"));
     assert_eq!(two.read(3).await, "two3");
 }
