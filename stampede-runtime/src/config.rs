@@ -33,7 +33,7 @@ impl Config {
     }
 
     /// What applies to a function of a namespace.
-    pub(crate) fn policy(&self, namespace: &str, options: Options) -> Policy {
+    pub(crate) fn policy(&self, namespace: &str, options: &Options) -> Policy {
         let configured = self.namespaces.get(namespace).cloned().unwrap_or_default();
         Policy::new(&configured.or(&options.settings).or(&self.defaults), options.finish_abandoned)
     }

@@ -200,7 +200,7 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     #[must_use]
     pub fn build(self) -> Coalescer<K, V> {
         let coalescing = if let Some(name) = self.name {
-            registry::current().create("coalescer", name, self.options)
+            registry::current().create("coalescer", name, &self.options)
         } else {
             let Options { settings, finish_abandoned, .. } = self.options;
             Coalescing::new("coalescer".into(), Policy::new(&settings, finish_abandoned))

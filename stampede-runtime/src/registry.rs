@@ -56,7 +56,7 @@ impl Registry {
         &self,
         namespace: &str,
         function: &str,
-        options: Options,
+        options: &Options,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
         let policy = self.config.get_or_init(Config::default).policy(namespace, options);

@@ -93,7 +93,7 @@ impl<T: Shareable, E: Clone + Send + Sync + 'static> Share for ByClone<T, E> {
 
 /// `Result<T, E>` whose error is made from a view of the one that the body returned. A lone caller gets the view too:
 /// code must not behave differently under load.
-pub struct ByView<T, E, K>(PhantomData<fn() -> (T, E, K)>);
+pub struct ByView<T, E, K>(PhantomData<fn() -> T>, PhantomData<fn() -> (E, K)>);
 
 /// `E` is an error.
 pub enum IsError {}
@@ -183,7 +183,7 @@ pub trait ViaError {
 impl<T, E: StdError + From<Error>> ViaError for &&Probe<Result<T, E>> {
     type Share = ByView<T, E, IsError>;
     fn share(&self) -> Self::Share {
-        ByView(PhantomData)
+        ByView(PhantomData, PhantomData)
     }
 }
 
@@ -198,7 +198,7 @@ pub trait ViaPointer {
 impl<T, E: Deref<Target = dyn StdError + Send + Sync> + From<Error>> ViaPointer for &Probe<Result<T, E>> {
     type Share = ByView<T, E, PointsAtError>;
     fn share(&self) -> Self::Share {
-        ByView(PhantomData)
+        ByView(PhantomData, PhantomData)
     }
 }
 
