@@ -21,12 +21,20 @@ use crate::share::Share;
 use crate::stats::count;
 
 /// What a function says about its results, besides its policy. Function pointers, so that calls stay small.
-#[derive(Clone, Copy)]
 pub(crate) struct Hooks<S: Share> {
     cache_if: Option<fn(&S::Value) -> bool>,
     ttl: Option<fn(&S::Value) -> Duration>,
     refuse: Option<fn(Error) -> S::Output>,
 }
+
+#[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]
+impl<S: Share> Clone for Hooks<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Share> Copy for Hooks<S> {}
 
 impl<S: Share> Default for Hooks<S> {
     fn default() -> Self {

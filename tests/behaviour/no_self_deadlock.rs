@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stampede_runtime::{Error, coalesce};
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::help::{World, all, alone, boarded, crowd, panic_of, settle};
 
@@ -282,6 +284,46 @@ async fn a_body_may_refresh_its_own_key() {
         assert_eq!(fickle(1, Arc::clone(&world)).await, 2);
         assert_eq!(fickle(1, Arc::clone(&world)).await, 2);
         assert_eq!(fickle::stats().in_flight, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circle_hidden_behind_a_task_is_ended_by_the_clock() {
+    #[coalesce(timeout = "10s")]
+    async fn hidden(key: u32) -> Result<u32, Error> {
+        let inner = Box::pin(hidden(key)) as Pin<Box<dyn Future<Output = Result<u32, Error>> + Send>>;
+        tokio::spawn(inner).await.expect("no panic")
+    }
+
+    #[coalesce(wait = "10s")]
+    async fn waits(key: u32) -> Result<u32, Error> {
+        let inner = Box::pin(waits(key)) as Pin<Box<dyn Future<Output = Result<u32, Error>> + Send>>;
+        tokio::spawn(inner).await.expect("no panic")
+    }
+
+    alone(async {
+        let start = Instant::now();
+        assert!(matches!(hidden(1).await, Err(Error::Timeout { .. })));
+        assert!(matches!(waits(1).await, Err(Error::WaitTimeout { .. })));
+        assert_eq!(start.elapsed(), Duration::from_secs(20));
+        settle().await;
+        assert_eq!((hidden::stats().in_flight, waits::stats().in_flight), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_waited_for_inside_a_turn_is_ended_by_the_clock() {
+    #[coalesce(max_concurrent = 1, wait = "10s")]
+    async fn narrow(key: u32) -> Result<u32, Error> {
+        if key == 0 { Ok(0) } else { Box::pin(narrow(key - 1)).await }
+    }
+
+    alone(async {
+        assert!(narrow(1).await.is_err());
+        assert_eq!(narrow(0).await.expect("there is a turn again"), 0);
+        assert_eq!(narrow::stats().in_flight, 0);
     })
     .await;
 }
