@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::body::Runs;
 use crate::measure::{Effort, Runner, interleave, keys, median, quantile, runtime};
+use crate::peers::Peer;
 use crate::peers::cached::CachedByKey;
 use crate::peers::moka::Moka;
 use crate::peers::quick_cache::QuickCache;
 use crate::peers::shared::FuturesShared;
 use crate::peers::stampede::Stampede;
-use crate::peers::Peer;
 use crate::report::{Row, Section};
 
 struct Sample {

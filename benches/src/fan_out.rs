@@ -6,13 +6,13 @@ use std::rc::Rc;
 use crate::alloc::Allocated;
 use crate::body::{self, PAUSE, Runs};
 use crate::measure::{Effort, Runner, cpu_nanos, interleave, keys, least, median, quantile, runtime};
+use crate::peers::Peer;
 use crate::peers::cached::CachedByKey;
 use crate::peers::floor::WakerList;
 use crate::peers::moka::Moka;
 use crate::peers::quick_cache::QuickCache;
 use crate::peers::shared::FuturesShared;
 use crate::peers::stampede::Stampede;
-use crate::peers::Peer;
 use crate::report::{Row, Section};
 
 /// Figures of all tasks together.
@@ -99,7 +99,8 @@ fn fan_out(tasks: usize, keys: &'static [String], effort: &Effort) -> Section {
     let mut runners = effort.choose(runners, 2);
     let samples = interleave(&mut runners, effort.of(31, 7));
     let tasks = tasks as f64;
-    let net = |at: usize, figure: fn(&Sample) -> f64| (median(&samples[at], figure) - median(&samples[0], figure)) / tasks;
+    let net =
+        |at: usize, figure: fn(&Sample) -> f64| (median(&samples[at], figure) - median(&samples[0], figure)) / tasks;
     let least_net = |at: usize| {
         let cpu = |at: usize| least(&samples[at], |sample| sample.cpu_nanos);
         (cpu(at) - cpu(0)) / tasks
@@ -127,7 +128,14 @@ fn fan_out(tasks: usize, keys: &'static [String], effort: &Effort) -> Section {
         name: "fan-out",
         title: format!("fan-out, {tasks} tasks, body 5 ms"),
         columns: vec![
-            "executions", "cpu ns each", "least ns", "x waker l.", "least x", "allocations", "bytes", "p99 wake us",
+            "executions",
+            "cpu ns each",
+            "least ns",
+            "x waker l.",
+            "least x",
+            "allocations",
+            "bytes",
+            "p99 wake us",
         ],
         rows: rows.collect(),
     }

@@ -1,14 +1,16 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
-//! `warm`, `miss`, `fan-out`, `dropped`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on
-//! a shared one between minutes.
+//! `warm`, `miss`, `fan-out`, `dropped`, `hits`, `memory`, and parts of names will do. What counts are the ratios of one
+//! run; nanoseconds differ between machines, and on a shared one between minutes.
 
 mod alloc;
 mod body;
 mod dropped;
 mod fan_out;
+mod hits;
 mod measure;
+mod memory;
 mod miss;
 mod peers;
 mod report;
@@ -19,8 +21,14 @@ use std::process::ExitCode;
 use measure::Effort;
 use report::Section;
 
-const MEASUREMENTS: [(&str, fn(&Effort) -> Vec<Section>); 4] =
-    [("warm", warm::measure), ("miss", miss::measure), ("fan-out", fan_out::measure), ("dropped", dropped::measure)];
+const MEASUREMENTS: [(&str, fn(&Effort) -> Vec<Section>); 6] = [
+    ("warm", warm::measure),
+    ("miss", miss::measure),
+    ("fan-out", fan_out::measure),
+    ("dropped", dropped::measure),
+    ("hits", hits::measure),
+    ("memory", memory::measure),
+];
 
 fn main() -> ExitCode {
     let mut quick = false;
@@ -40,6 +48,14 @@ fn main() -> ExitCode {
                 Some(peer) => peers.push(peer),
                 None => return refuse("`--peer` takes a part of a name"),
             },
+            memory::CHILD => {
+                let (Some(store), Some(Ok(entries))) = (arguments.next(), arguments.next().map(|text| text.parse()))
+                else {
+                    return refuse("only this program itself says so");
+                };
+                memory::child(&store, entries);
+                return ExitCode::SUCCESS;
+            }
             // Cargo says so to every benchmark.
             "--bench" => (),
             flag if flag.starts_with('-') => return refuse(&format!("unknown option `{flag}`")),

@@ -47,7 +47,7 @@ impl Peer for Bare {
 }
 
 /// A moment that stands in a cache beside a value.
-fn deadline() -> u64 {
+pub(crate) fn deadline() -> u64 {
     coarse_now() + coarsetime::Duration::from(TTL).as_ticks()
 }
 

@@ -23,7 +23,11 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(peer: &'static str, figures: impl IntoIterator<Item = f64>) -> Row {
-        Row { peer, figures: figures.into_iter().map(|figure| figure.is_finite().then_some(figure)).collect(), goals: Vec::new() }
+        Row {
+            peer,
+            figures: figures.into_iter().map(|figure| figure.is_finite().then_some(figure)).collect(),
+            goals: Vec::new(),
+        }
     }
 
     /// Says what was promised, and whether it is kept.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Node, Rare, View};
 use crate::key::{Key, Look};
-use crate::nest::{self, Edge};
+use crate::nest::{self, Circle, Edge};
 use crate::policy::Policy;
 use crate::registry;
 use crate::share::Share;
@@ -45,8 +45,16 @@ pub(crate) enum Purpose {
     Call,
     /// A value newer than any that is kept or under way.
     Refresh,
-    /// The flight this caller was on has been abandoned. Counted already.
-    Again,
+}
+
+/// How somebody boards.
+#[derive(Clone, Copy)]
+struct How {
+    purpose: Purpose,
+    /// The flight this caller was on has been abandoned: the call is counted already.
+    again: bool,
+    /// Whether the caller has a body that could run.
+    may_lead: bool,
 }
 
 /// What a look-up that was no hit has learnt.
@@ -66,6 +74,8 @@ pub(crate) enum Boarded<K: Key, S: Share> {
     First(Seat<K, S>, Handle),
     /// To wait would be to wait for oneself.
     Circle(Arc<Coalescing<K, S>>),
+    /// Nothing, and this caller has no body to run.
+    Nothing(Arc<Coalescing<K, S>>),
 }
 
 /// A shard for about so many values: fewer would make the queues' tenth too small to tell one-time values apart.
@@ -89,6 +99,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     pub(crate) fn me(&self) -> Arc<Self> {
         self.me.upgrade().expect("whoever calls a method holds a reference")
+    }
+
+    /// A number that is this function's own.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     #[inline]
@@ -128,17 +143,19 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Boards a call that is no hit.
     pub(crate) fn board<L: Look<Own = K>>(&self, look: &L, missed: Missed<K, S>) -> Boarded<K, S> {
-        self.board_miss(missed, look, Purpose::Call)
+        self.board_miss(missed, look, How { purpose: Purpose::Call, again: false, may_lead: true })
     }
 
     /// Boards for a value that must begin after this moment.
     pub(crate) fn board_refresh<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
-        self.board_miss(Missed { hash: self.hash(look), in_the_air: None }, look, Purpose::Refresh)
+        let missed = Missed { hash: self.hash(look), in_the_air: None };
+        self.board_miss(missed, look, How { purpose: Purpose::Refresh, again: false, may_lead: true })
     }
 
-    /// Boards for a caller whose flight was abandoned.
-    pub(crate) fn board_again(&self, node: &Node<K, S>) -> Boarded<K, S> {
-        self.board_miss(Missed { hash: node.hash(), in_the_air: None }, &Again(&node.key), Purpose::Again)
+    /// Boards for a caller whose flight was abandoned. Without a body of its own left, it can only join others.
+    pub(crate) fn board_again(&self, node: &Node<K, S>, purpose: Purpose, may_lead: bool) -> Boarded<K, S> {
+        let missed = Missed { hash: node.hash(), in_the_air: None };
+        self.board_miss(missed, &Again(&node.key), How { purpose, again: true, may_lead })
     }
 
     #[cold]
@@ -147,104 +164,107 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         &self,
         Missed { hash, in_the_air }: Missed<K, S>,
         look: &L,
-        purpose: Purpose,
+        how: How,
     ) -> Boarded<K, S> {
         let (runtime, home) = here();
+        let is_refresh = how.purpose == Purpose::Refresh;
+        if is_refresh && runtime.is_none() {
+            // Before anything is taken out for it.
+            self.outside();
+        }
         if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {
-            return self.joined(node, purpose);
+            return self.joined(node, how);
         }
         // Made before the lock is taken: owning a key runs the user's code.
-        let is_refresh = purpose == Purpose::Refresh;
         let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
-        let found = self.table.with(hash, |shard| {
-            let mut hit = None;
-            let mut join = None;
-            let mut over = Vec::new();
-            shard.find(hash, |node| {
-                if look.is(&node.key) {
-                    match node.view() {
-                        View::Fresh(_) if !is_refresh => hit = Some(Arc::clone(node)),
-                        View::Fresh(_) => (),
-                        // What began before the refresh was asked for is not what it asked for.
-                        View::InTheAir if is_refresh && !node.is_refresh => over.push(Arc::clone(node)),
-                        View::InTheAir if join.is_some() || !node.moves_for(home) => (),
-                        View::InTheAir if node.take_seat() => join = Some(Arc::clone(node)),
-                        View::InTheAir | View::Over => over.push(Arc::clone(node)),
-                    }
+        let leads = how.may_lead && runtime.is_some();
+        let (hit, join) = self.table.with(hash, |shard| {
+            // Compared first, since `Eq` may panic, and changed after.
+            let (mut hit, mut join) = (None, None);
+            for node in alike(shard, hash, |key| look.is(key)) {
+                match node.view() {
+                    View::Fresh(_) if !is_refresh => hit = Some(node),
+                    View::Fresh(_) => shard.discard(node),
+                    // What began before the refresh was asked for is not what it asked for.
+                    View::InTheAir if is_refresh && !node.is_refresh => take_out(shard, node),
+                    View::InTheAir if join.is_some() || !node.moves_for(home) => shard.discard(node),
+                    View::InTheAir if node.take_seat() => join = Some(node),
+                    View::InTheAir | View::Over => take_out(shard, node),
                 }
-                None::<()>
-            });
-            for node in over {
-                remove(shard, &node);
-                shard.discard(node);
             }
-            if hit.is_none() && join.is_none() && runtime.is_some() {
+            if hit.is_none() && join.is_none() && leads {
                 shard.insert(hash, Arc::clone(&fresh));
             }
             (hit, join)
         });
-        match (found, runtime) {
-            ((Some(node), join), _) => {
-                // A seat taken on the way to a kept value is given back like any other.
-                drop(join.map(|node| self.seat(node, Due::Nothing)));
-                match node.ending() {
-                    Some(Ending::Value { value, .. }) => {
-                        if purpose == Purpose::Call {
-                            self.counters.cache_hits.add_one();
-                        }
-                        Boarded::Hit(S::value(value))
-                    }
-                    _ => unreachable!("a fresh node holds a value, and an ending never changes"),
-                }
+        if let Some(node) = hit {
+            // A seat taken on the way to a kept value is given back like any other.
+            drop(join.map(|node| self.seat(node, Due::Nothing)));
+            let Some(Ending::Value { value, .. }) = node.ending() else {
+                unreachable!("a fresh node holds a value, and an ending never changes")
+            };
+            if !how.again {
+                self.counters.cache_hits.add_one();
             }
-            ((None, Some(node)), _) => self.joined(node, purpose),
-            ((None, None), Some(runtime)) => {
+            return Boarded::Hit(S::value(value));
+        }
+        if let Some(node) = join {
+            return self.joined(node, how);
+        }
+        match runtime {
+            Some(runtime) if how.may_lead => {
                 self.counters.in_flight.fetch_add(1, Relaxed);
-                let due = if purpose == Purpose::Call { Due::Leader } else { Due::Nothing };
+                let is_call = how.purpose == Purpose::Call && !how.again;
+                let due = if is_call && self.permits.is_some() { Due::Leader } else { Due::Nothing };
                 let mut seat = self.seat(fresh, due);
+                seat.is_grounded = true;
                 // A flight that nobody else has seen waits for nobody, so it closes no circle.
                 seat.edge = nest::wait_for(seat.node.id()).ok().flatten();
                 Boarded::First(seat, runtime)
             }
-            ((None, None), None) => panic!(
-                "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` \
-                 or `#[tokio::test]`",
-                self.name
-            ),
+            Some(_) => Boarded::Nothing(self.me()),
+            None => self.outside(),
         }
     }
 
-    fn joined(&self, node: Arc<Node<K, S>>, purpose: Purpose) -> Boarded<K, S> {
-        let Ok(edge) = nest::wait_for(node.id()) else {
-            drop(self.seat(node, Due::Nothing));
-            if purpose == Purpose::Call {
+    fn outside(&self) -> ! {
+        panic!(
+            "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` or \
+             `#[tokio::test]`",
+            self.name
+        )
+    }
+
+    fn joined(&self, node: Arc<Node<K, S>>, how: How) -> Boarded<K, S> {
+        let mut seat = self.seat(node, Due::Nothing);
+        let is_call = how.purpose == Purpose::Call && !how.again;
+        if seat.would_wait_for_own_permit() || seat.draw_edge().is_err() {
+            drop(seat);
+            if is_call {
                 count(&self.counters.bypassed);
             }
             return Boarded::Circle(self.me());
-        };
-        let due = match purpose {
-            Purpose::Call if self.permits.is_some() => Due::Joiner,
-            Purpose::Call => {
+        }
+        if is_call {
+            if self.permits.is_some() {
+                seat.due = Due::Joiner;
+            } else {
                 self.counters.coalesce_hits.add_one();
-                Due::Nothing
             }
-            Purpose::Refresh | Purpose::Again => Due::Nothing,
-        };
-        let mut seat = self.seat(node, due);
-        seat.edge = edge;
+        }
         Boarded::Joined(seat)
     }
 
     fn seat(&self, node: Arc<Node<K, S>>, due: Due) -> Seat<K, S> {
-        Seat { coalescing: self.me(), node, place: None, edge: None, due }
+        Seat { coalescing: self.me(), node, place: None, edge: None, due, is_grounded: false }
     }
 
     /// Ends a flight, unless it has ended: keeps its value or frees its key, then wakes everyone. `stop`: the body may
     /// still be running.
     pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<S>, stop: bool) {
-        let (kept, counter) = match &ending {
-            Ending::Value { expires, .. } => (*expires > Moment::PAST, None),
-            Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
+        let (is_value, is_kept, counter) = match &ending {
+            Ending::Value { expires, .. } => (true, *expires > Moment::PAST, None),
+            Ending::Rare(rare) => (false, false, Some(self.counters.of(rare))),
         };
         if !node.end(ending) {
             return;
@@ -252,35 +272,33 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         // Before anyone is woken, so that they find it counted.
         counter.map(count);
         // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
-        let _landing = Landing { coalescing: self, node, stop };
-        self.table.with(node.hash(), |shard| if kept { self.keep(shard, node) } else { remove(shard, node) });
+        let mut landing = Landing { coalescing: self, node, stop, is_in_table: true };
+        self.table.with(node.hash(), |shard| {
+            if is_kept || (is_value && node.is_refresh) {
+                // Older values of the key make way, also for a newest one that is not to be kept.
+                let others = alike(shard, node.hash(), |key| *key == node.key);
+                let is_there = others.iter().any(|other| Arc::ptr_eq(other, node));
+                for other in others {
+                    let is_older = !Arc::ptr_eq(&other, node) && other.ending().is_some();
+                    if is_there && is_older { take_out(shard, other) } else { shard.discard(other) }
+                }
+                if is_kept && is_there {
+                    self.keep(shard, node);
+                    landing.is_in_table = false;
+                    return;
+                }
+            }
+            remove(shard, node);
+            landing.is_in_table = false;
+        });
     }
 
-    /// Makes a landed node a kept value, if it is still in the table.
+    /// Counts a node of the table among the kept values, and makes room for it.
     fn keep(&self, shard: &mut Shard<'_, K, S>, node: &Arc<Node<K, S>>) {
-        let hash = node.hash();
-        let mut is_there = false;
-        let mut older = Vec::new();
-        shard.find(hash, |other| {
-            if Arc::ptr_eq(other, node) {
-                is_there = true;
-            } else if other.key == node.key && !matches!(other.view(), View::InTheAir) {
-                older.push(Arc::clone(other));
-            }
-            None::<()>
-        });
-        if !is_there {
-            return;
-        }
-        for node in older {
-            remove(shard, &node);
-            shard.discard(node);
-        }
         shard.extra().admit(node);
         let mut passed = Vec::new();
         while let Some(victim) = shard.extra().victim(|node| passed.push(node)) {
-            remove(shard, &victim);
-            shard.discard(victim);
+            take_out(shard, victim);
             count(&self.counters.evictions);
         }
         for node in passed {
@@ -301,7 +319,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let hash = self.hash(look);
         let node = Arc::new(Node::landed(look.own(), hash, Ending::Value { value, expires }));
         self.table.with(hash, |shard| {
-            remove_all(shard, hash, |key| *key == node.key);
+            take_out_all(shard, hash, |key| *key == node.key);
             shard.insert(hash, Arc::clone(&node));
             self.keep(shard, &node);
         });
@@ -311,19 +329,25 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     /// anything.
     pub(crate) fn invalidate<L: Look<Own = K>>(&self, look: &L) -> bool {
         let hash = self.hash(look);
-        self.table.with(hash, |shard| remove_all(shard, hash, |key| look.is(key)))
+        self.table.with(hash, |shard| take_out_all(shard, hash, |key| look.is(key)))
     }
 }
 
 /// Ends a landing.
 struct Landing<'a, K: Key, S: Share> {
     coalescing: &'a Coalescing<K, S>,
-    node: &'a Node<K, S>,
+    node: &'a Arc<Node<K, S>>,
     stop: bool,
+    /// Neither kept nor removed yet, which a panic of the user's `Eq` may leave it at.
+    is_in_table: bool,
 }
 
 impl<K: Key, S: Share> Drop for Landing<'_, K, S> {
     fn drop(&mut self) {
+        if self.is_in_table {
+            self.coalescing.table.with(self.node.hash(), |shard| remove(shard, self.node));
+        }
+        nest::landed(self.node.id());
         self.coalescing.counters.in_flight.fetch_sub(1, SeqCst);
         self.node.disembark(self.stop);
         registry::a_flight_ended();
@@ -357,7 +381,7 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
             shard.drain(|node| nodes.push(Arc::clone(node)));
             cleared += nodes.len();
             for node in nodes {
-                shard.extra().dismiss(&node);
+                dismiss(shard, &node);
                 shard.discard(node);
             }
         });
@@ -369,13 +393,8 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 }
 
-fn remove<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, node: &Arc<Node<K, S>>) {
-    if shard.remove(node.hash(), node) {
-        shard.extra().dismiss(node);
-    }
-}
-
-fn remove_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: impl Fn(&K) -> bool) -> bool {
+/// The nodes of a key. The only place where keys are compared under a lock.
+fn alike<K: Key, S: Share>(shard: &Shard<'_, K, S>, hash: u64, is: impl Fn(&K) -> bool) -> Vec<Arc<Node<K, S>>> {
     let mut nodes = Vec::new();
     shard.find(hash, |node| {
         if is(&node.key) {
@@ -383,10 +402,34 @@ fn remove_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: impl
         }
         None::<()>
     });
+    nodes
+}
+
+fn remove<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, node: &Arc<Node<K, S>>) {
+    if shard.remove(node.hash(), node) {
+        dismiss(shard, node);
+    }
+}
+
+fn dismiss<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, node: &Node<K, S>) {
+    let mut passed = Vec::new();
+    shard.extra().dismiss(node, |node| passed.push(node));
+    for node in passed {
+        shard.discard(node);
+    }
+}
+
+/// Removes a node, and drops this reference to it after the lock too: it may be the last.
+fn take_out<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, node: Arc<Node<K, S>>) {
+    remove(shard, &node);
+    shard.discard(node);
+}
+
+fn take_out_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: impl Fn(&K) -> bool) -> bool {
+    let nodes = alike(shard, hash, is);
     let any = !nodes.is_empty();
     for node in nodes {
-        remove(shard, &node);
-        shard.discard(node);
+        take_out(shard, node);
     }
     any
 }
@@ -417,13 +460,13 @@ impl<K: Key> Look for Again<'_, K> {
     }
 }
 
-/// What is still to be counted for a caller when its call ends.
+/// What is still to be counted for a caller of a function with `max_concurrent` when its call ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Due {
     Nothing,
     /// Began the flight. Counted with the execution, or as refused if that never begins.
     Leader,
-    /// Joined a flight of a function with `max_concurrent`.
+    /// Joined a flight.
     Joiner,
 }
 
@@ -434,11 +477,38 @@ pub(crate) struct Seat<K: Key, S: Share> {
     place: Option<usize>,
     edge: Option<Edge>,
     due: Due,
+    /// The first seat of a flight whose body nobody runs yet. Given up now, nobody ever would.
+    is_grounded: bool,
 }
 
 impl<K: Key, S: Share> Seat<K, S> {
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<&Ending<S>> {
-        self.node.poll_ending(&mut self.place, cx)
+    /// An execution has taken the flight over.
+    pub(crate) fn take_off(&mut self) {
+        self.is_grounded = false;
+    }
+
+    /// Waits for the flight's end. An error: to wait would be to wait for oneself.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Result<Poll<()>, Circle> {
+        let poll = self.node.poll_ending(&mut self.place, cx).map(|_| ());
+        // The call may have been boarded elsewhere: outside of all flights, or in another.
+        let drawn = self.edge.as_ref().map_or(nest::NOBODY, Edge::from);
+        if poll.is_pending() && nest::current() != drawn {
+            self.draw_edge()?;
+        }
+        Ok(poll)
+    }
+
+    fn draw_edge(&mut self) -> Result<(), Circle> {
+        self.edge = None;
+        self.edge = nest::wait_for(self.node.id())?;
+        Ok(())
+    }
+
+    /// Whether the flight queues for a permit that the caller's own flight, or one that began it, holds.
+    fn would_wait_for_own_permit(&self) -> bool {
+        self.coalescing.permits.is_some()
+            && !self.node.queue().has_begun()
+            && nest::holds(nest::held().as_ref(), self.coalescing.id())
     }
 
     /// The error for a caller whose patience has run out.
@@ -476,7 +546,7 @@ impl<K: Key, S: Share> Drop for Seat<K, S> {
         if let Some(place) = self.place {
             self.node.stop_waiting(place);
         }
-        if self.node.leave_seat() {
+        if self.node.leave_seat() || self.is_grounded {
             self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true);
         }
     }

@@ -33,9 +33,9 @@ impl Config {
     }
 
     /// What applies to a function of a namespace.
-    pub(crate) fn policy(&self, namespace: &str, options: &Options) -> Policy {
+    pub(crate) fn policy(&self, namespace: &str, options: &Options, can_refuse: bool) -> Policy {
         let configured = self.namespaces.get(namespace).cloned().unwrap_or_default();
-        Policy::new(&configured.or(&options.settings).or(&self.defaults), options.finish_abandoned)
+        Policy::new(&configured.or(&options.settings).or(&self.defaults), options.finish_abandoned, can_refuse)
     }
 }
 
@@ -45,12 +45,16 @@ impl Config {
 pub struct ConfigBuilder {
     config: Config,
     problems: Vec<String>,
+    has_defaults: bool,
 }
 
 impl ConfigBuilder {
     /// What applies where an attribute says nothing.
     pub fn defaults(mut self, settings: Settings) -> Self {
         self.check("defaults", &settings);
+        if std::mem::replace(&mut self.has_defaults, true) {
+            self.problems.push("defaults are configured twice".to_owned());
+        }
         self.config.defaults = settings;
         self
     }

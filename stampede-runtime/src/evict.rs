@@ -87,16 +87,24 @@ impl<N: Resident> Queues<N> {
         queue.push_back(Arc::downgrade(node));
     }
 
-    /// Notes that a node has been taken out of the table.
-    pub(crate) fn dismiss(&mut self, node: &N) {
-        if node.residence().place.swap(NOWHERE, Relaxed) == KEPT {
-            self.kept -= 1;
-            let shells = self.small.len() + self.main.len() - self.kept;
-            if shells > 32 && shells > self.kept {
-                let is_kept = |node: &Weak<N>| node.upgrade().is_some_and(|node| node.residence().is_kept());
-                self.small.retain(is_kept);
-                self.main.retain(is_kept);
-            }
+    /// Notes that a node has been taken out of the table. `passed` receives references that must not be dropped under
+    /// the lock: they may be the last.
+    pub(crate) fn dismiss(&mut self, node: &N, mut passed: impl FnMut(Arc<N>)) {
+        if node.residence().place.swap(NOWHERE, Relaxed) != KEPT {
+            return;
+        }
+        self.kept -= 1;
+        let shells = self.small.len() + self.main.len() - self.kept;
+        if shells > 32 && shells > self.kept {
+            let mut is_kept = |shell: &Weak<N>| {
+                shell.upgrade().is_some_and(|node| {
+                    let kept = node.residence().is_kept();
+                    passed(node);
+                    kept
+                })
+            };
+            self.small.retain(&mut is_kept);
+            self.main.retain(&mut is_kept);
         }
     }
 
@@ -127,28 +135,38 @@ impl<N: Resident> Queues<N> {
 
 /// Hashes of values dropped from the small queue, in a direct-mapped table of the capacity's size: an approximation
 /// of the paper's ghost queue that costs four bytes a value and no upkeep.
-struct Ghosts(Box<[u32]>);
+struct Ghosts {
+    /// Empty until the first value has been dropped.
+    prints: Box<[u32]>,
+    capacity: usize,
+}
 
 impl Ghosts {
     fn new(capacity: usize) -> Ghosts {
         // Bounded, since a capacity may be "as good as none" while memory is taken here at once.
         const MOST: usize = 1 << 20;
-        Ghosts(vec![0; capacity.min(MOST).next_power_of_two()].into())
+        Ghosts { prints: Box::default(), capacity: capacity.min(MOST).next_power_of_two() }
     }
 
     fn slot(&mut self, hash: u64) -> (&mut u32, u32) {
-        let at = low_bits(hash) & (self.0.len() - 1);
+        let at = low_bits(hash) & (self.prints.len() - 1);
         // Zero means "empty".
-        (&mut self.0[at], u32::try_from(hash >> 32).unwrap_or_default() | 1)
+        (&mut self.prints[at], u32::try_from(hash >> 32).unwrap_or_default() | 1)
     }
 
     fn remember(&mut self, hash: u64) {
+        if self.prints.is_empty() {
+            self.prints = vec![0; self.capacity].into();
+        }
         let (slot, print) = self.slot(hash);
         *slot = print;
     }
 
     /// Whether the hash was remembered; it no longer is.
     fn forget(&mut self, hash: u64) -> bool {
+        if self.prints.is_empty() {
+            return false;
+        }
         let (slot, print) = self.slot(hash);
         let known = *slot == print;
         if known {

@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::Moment;
 use crate::evict::{Residence, Resident};
-use crate::nest::FlightId;
+use crate::nest::{self, FlightId};
 use crate::share::Share;
 
 /// How a flight ended.
@@ -89,6 +89,7 @@ pub(crate) struct Node<K, S: Share> {
     pub(crate) key: K,
     ending: OnceLock<Ending<S>>,
     hash: u64,
+    id: FlightId,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
     home: Option<runtime::Id>,
     /// Empty until somebody has to wait.
@@ -119,6 +120,7 @@ impl<K, S: Share> Node<K, S> {
         Node {
             key,
             hash,
+            id: nest::new_id(),
             residence: Residence::default(),
             home,
             seats: AtomicU32::new(1 + u32::from(finishes)),
@@ -138,7 +140,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     pub(crate) fn id(&self) -> FlightId {
-        std::ptr::from_ref(self).addr()
+        self.id
     }
 
     #[inline]
@@ -280,26 +282,24 @@ impl<K, S: Share> Resident for Node<K, S> {
     }
 }
 
-/// Whether a flight of a function with `max_concurrent` has begun, and who is to be counted as its leader.
+/// Whether a flight's body has begun, and who is to be counted as its leader.
 ///
-/// Calls of such functions are counted when they end: only then is it known whether they were refused.
+/// With `max_concurrent` a flight may have to wait before it begins. Calls of such functions are counted when they end:
+/// only then is it known whether they were refused.
 #[derive(Default)]
 pub(crate) struct Queue(AtomicU8);
 
-const BEGUN: u8 = 0;
-const QUEUED: u8 = 1;
-/// Queued, and its first caller has given up.
-const LEADERLESS: u8 = 2;
+/// Not begun. Its first caller is there.
+const QUEUED: u8 = 0;
+/// Not begun, and its first caller has given up.
+const LEADERLESS: u8 = 1;
+const BEGUN: u8 = 2;
 /// Begun without its first caller: the first of the others to end counts as the leader.
 const LEADER_OWED: u8 = 3;
 
 impl Queue {
     fn step(&self, from: u8, to: u8) -> bool {
         self.0.compare_exchange(from, to, AcqRel, Acquire).is_ok()
-    }
-
-    pub(crate) fn enter(&self) {
-        self.0.store(QUEUED, Relaxed);
     }
 
     /// The body begins. Returns whether the first caller is still there to be counted as its leader.

@@ -13,7 +13,7 @@ use crate::coalescer::{Boarded, Coalescing, Purpose, Seat};
 use crate::error::Error;
 use crate::flight::{Ending, Rare};
 use crate::key::Key;
-use crate::nest;
+use crate::nest::{self, Circle};
 use crate::run::{Execution, Hooks};
 use crate::share::Share;
 use crate::stats::count;
@@ -59,12 +59,13 @@ impl<K: Key, S: Share> Boarding<K, S> {
             Way::Shared(Boarded::Joined(seat)) => Stage::Waiting(seat),
             Way::Shared(Boarded::First(seat, runtime)) => Stage::First(seat, runtime),
             Way::Shared(Boarded::Circle(coalescing)) => Stage::Circle(coalescing),
+            Way::Shared(Boarded::Nothing(coalescing)) => Stage::Nothing(coalescing),
             Way::Off(coalescing) => {
                 count(&coalescing.counters.bypassed);
                 Stage::Alone(None)
             }
         };
-        Call { stage, hooks, body: Some(body), purpose, patience: None, returns: PhantomData }
+        Call { stage, hooks, body: Some(body), purpose, again: false, patience: None, returns: PhantomData }
     }
 }
 
@@ -75,6 +76,8 @@ pub struct Call<K: Key, S: Share, B, F> {
     hooks: Hooks<S>,
     body: Option<B>,
     purpose: Purpose,
+    /// An earlier flight of this call was abandoned.
+    again: bool,
     /// Runs while this caller waits, where `wait` is set.
     patience: Option<Pin<Box<Sleep>>>,
     returns: PhantomData<fn() -> F>,
@@ -86,6 +89,8 @@ enum Stage<K: Key, S: Share, F> {
     Waiting(Seat<K, S>),
     /// Inside its own flight.
     Circle(Arc<Coalescing<K, S>>),
+    /// Its body was lost with the runtime that ran it, and there is nobody to join.
+    Nothing(Arc<Coalescing<K, S>>),
     /// Runs its own body, unshared, at its own pace.
     Alone(Option<Pin<Box<F>>>),
     /// The same, from inside its own flight.
@@ -138,10 +143,14 @@ where
                 _ => (),
             }
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::First(seat, runtime) => match self.body.take() {
-                    Some(body) => self.take_off(seat, &runtime, body, cx),
-                    None => return Poll::Ready(self.homeless(seat)),
-                },
+                Stage::First(seat, runtime) => {
+                    let body = self.own_body();
+                    self.take_off(seat, &runtime, body, cx)
+                }
+                Stage::Nothing(coalescing) => {
+                    let function = Arc::clone(&coalescing.name);
+                    return Poll::Ready(self.hooks.refused(Error::Abandoned { function }));
+                }
                 Stage::Circle(coalescing) => {
                     let depth = nest::depth();
                     if depth >= nest::DEEPEST {
@@ -164,12 +173,11 @@ where
 
     /// Begins the flight: polls the body once, here, and hands it to the runtime if it is not done. A function whose
     /// calls must end in time hands it over at once, since a body may block in its first poll as in any other.
-    fn take_off(&self, seat: Seat<K, S>, runtime: &Handle, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
-        let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
-        let policy = &coalescing.policy;
-        let is_urgent = self.hooks.can_refuse() && (policy.timeout.is_some() || policy.wait.is_some());
+    fn take_off(&self, mut seat: Seat<K, S>, runtime: &Handle, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
+        let policy = &seat.coalescing.policy;
+        let is_urgent = policy.timeout.is_some() || policy.wait.is_some();
         let inline = if is_urgent { None } else { nest::inline() };
-        let mut execution = Execution::new(coalescing, node, self.hooks, self.purpose, body);
+        let mut execution = Execution::new(&mut seat, self.hooks, self.purpose, self.again, body);
         let is_done = inline.is_some() && Pin::new(&mut execution).poll(cx).is_ready();
         drop(inline);
         if !is_done {
@@ -179,12 +187,21 @@ where
         Stage::Waiting(seat)
     }
 
-    /// Waits for the flight's end. `None`: it was abandoned, and this call has boarded again.
+    /// Waits for the flight's end. `None`: the stage is a new one.
     fn poll_seat(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Output>> {
         let Stage::Waiting(seat) = &mut self.stage else { unreachable!("only a call that waits comes here") };
         let hooks = self.hooks;
-        if seat.poll(cx).is_pending() {
-            let Some(limit) = seat.coalescing.policy.wait.filter(|_| hooks.can_refuse()) else { return Poll::Pending };
+        let poll = match seat.poll(cx) {
+            Ok(poll) => poll,
+            Err(Circle) if self.body.is_some() => {
+                self.stage = Stage::Circle(Arc::clone(&seat.coalescing));
+                return Poll::Ready(None);
+            }
+            // Begun outside and then awaited inside itself, with no body left to run: `wait` and `timeout` end that.
+            Err(Circle) => Poll::Pending,
+        };
+        if poll.is_pending() {
+            let Some(limit) = seat.coalescing.policy.wait else { return Poll::Pending };
             let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
             ready!(patience.as_mut().poll(cx));
             return Poll::Ready(Some(hooks.refused(seat.gave_up(limit))));
@@ -200,22 +217,23 @@ where
             Rare::Panicked(payload) => payload.resume(),
             Rare::TimedOut(limit) => hooks.refused(Error::Timeout { function: function(), limit: *limit }),
             Rare::Abandoned => {
-                self.purpose = Purpose::Again;
-                self.stage = match seat.coalescing.board_again(&seat.node) {
+                self.again = true;
+                self.stage = match seat.coalescing.board_again(&seat.node, self.purpose, self.body.is_some()) {
                     Boarded::Hit(output) => Stage::Done(output),
                     Boarded::Joined(seat) => Stage::Waiting(seat),
                     Boarded::First(seat, runtime) => Stage::First(seat, runtime),
                     Boarded::Circle(coalescing) => Stage::Circle(coalescing),
+                    Boarded::Nothing(coalescing) => Stage::Nothing(coalescing),
                 };
                 return Poll::Ready(None);
             }
         }))
     }
+}
 
-    /// The end of a call whose body was lost with the runtime that ran it.
-    fn homeless(&self, seat: Seat<K, S>) -> S::Output {
-        let function = Arc::clone(&seat.coalescing.name);
-        drop(seat);
-        self.hooks.refused(Error::Abandoned { function })
+impl<K: Key, S: Share, B, F> Call<K, S, B, F> {
+    /// The body, if it was not the one to run.
+    pub(crate) fn into_body(self) -> Option<B> {
+        self.body
     }
 }

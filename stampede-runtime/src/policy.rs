@@ -161,14 +161,18 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(settings: &Settings, finish_abandoned: bool) -> Policy {
+    /// `can_refuse`: whether calls can end with an error of ours. Without it, nothing may make them wait for one.
+    pub(crate) fn new(settings: &Settings, finish_abandoned: bool, can_refuse: bool) -> Policy {
         Policy {
             ttl: settings.ttl.filter(|ttl| !ttl.is_zero()),
             capacity: settings.capacity.unwrap_or(CAPACITY).max(1),
-            timeout: settings.timeout,
-            wait: settings.wait,
+            timeout: settings.timeout.filter(|_| can_refuse),
+            wait: settings.wait.filter(|_| can_refuse),
             // A semaphore's own limit; nobody runs as many.
-            max_concurrent: settings.max_concurrent.map(|most| most.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)),
+            max_concurrent: settings
+                .max_concurrent
+                .filter(|_| can_refuse)
+                .map(|most| most.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)),
             finish_abandoned,
         }
     }

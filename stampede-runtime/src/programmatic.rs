@@ -92,24 +92,25 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         F: Future<Output = Result<V, E>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
-        let mut work = Some(|| {
+        let work = || {
             let work = work();
             async { work.await.map_err(|error| Arc::new(error) as Fault) }
-        });
-        loop {
-            let boarding = match self.board(key) {
-                Ok(value) => return value.map_err(|_| unreachable!("a fault is never kept")),
-                Err(boarding) => boarding,
-            };
-            let mut call = boarding.fly(|| (work.take().expect("taken once, by the flight it begins"))());
-            match (&mut call).await {
-                Ok(value) => return Ok(value),
-                Err(fault) => {
-                    if let Some(error) = fault.downcast_ref::<E>() {
-                        return Err(error.clone());
-                    }
-                    drop(call);
-                }
+        };
+        let mut call = match self.board(key) {
+            Ok(value) => return value.map_err(|_| unreachable!("a fault is never kept")),
+            Err(boarding) => boarding.fly(work),
+        };
+        let understood = |fault: &Fault| fault.downcast_ref::<E>().cloned();
+        let fault = match (&mut call).await {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
+        };
+        match (understood(&fault), call.into_body()) {
+            (Some(error), _) => Err(error),
+            // Another caller's error of another type: this one's own work says what it has to say, unshared.
+            (None, Some(work)) => work().await.map_err(|fault| understood(&fault).expect("its own error is an `E`")),
+            (None, None) => {
+                panic!("the work ran on a runtime that shut down, and another caller's error is not an `E`")
             }
         }
     }
@@ -200,10 +201,10 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     #[must_use]
     pub fn build(self) -> Coalescer<K, V> {
         let coalescing = if let Some(name) = self.name {
-            registry::current().create("coalescer", name, &self.options)
+            registry::current().create("coalescer", name, &self.options, false)
         } else {
             let Options { settings, finish_abandoned, .. } = self.options;
-            Coalescing::new("coalescer".into(), Policy::new(&settings, finish_abandoned))
+            Coalescing::new("coalescer".into(), Policy::new(&settings, finish_abandoned, false))
         };
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
         Coalescer { coalescing, hooks }

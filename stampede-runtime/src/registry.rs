@@ -57,9 +57,10 @@ impl Registry {
         namespace: &str,
         function: &str,
         options: &Options,
+        can_refuse: bool,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
-        let policy = self.config.get_or_init(Config::default).policy(namespace, options);
+        let policy = self.config.get_or_init(Config::default).policy(namespace, options, can_refuse);
         let state = Coalescing::<K, S>::new(name.as_str().into(), policy);
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
@@ -80,9 +81,9 @@ impl Registry {
         }
         drop(states);
         // Created outside of the lock, since options run the user's expressions. Who comes second throws its own away.
-        let state = create();
+        let state: State = create();
         let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(states.entry(key).or_insert(state))
+        Arc::clone(states.entry(key).or_insert_with(|| Arc::clone(&state)))
     }
 
     /// The state of a site if it has been called.
@@ -121,10 +122,8 @@ static DETOURS: AtomicU64 = AtomicU64::new(UNREAD);
 const UNREAD: u64 = 1;
 /// `STAMPEDE_OFF` is set.
 const OFF: u64 = 2;
-/// One refresh that is about to board. There may be many.
-const REFRESH: u64 = 4;
 /// One isolation. There may be many.
-const ISOLATION: u64 = 1 << 32;
+const ISOLATION: u64 = 4;
 
 /// Whether every call may use the state that its site keeps at hand.
 #[inline]
@@ -145,16 +144,6 @@ pub(crate) fn is_off() -> bool {
         DETOURS.fetch_sub(UNREAD, Release);
         off
     })
-}
-
-/// Has every call look whether it is the refresh.
-pub(crate) fn begin_refresh() {
-    DETOURS.fetch_add(REFRESH, Release);
-}
-
-/// Ends [`begin_refresh`].
-pub(crate) fn end_refresh() {
-    DETOURS.fetch_sub(REFRESH, Release);
 }
 
 /// What an isolation holds for.

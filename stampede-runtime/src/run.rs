@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
 use crate::clock::{Moment, Stopwatch};
-use crate::coalescer::{Coalescing, Purpose};
+use crate::coalescer::{Coalescing, Purpose, Seat};
 use crate::error::Error;
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::key::Key;
-use crate::nest;
+use crate::nest::{self, Held};
 use crate::share::Share;
 use crate::stats::count;
 
@@ -106,6 +106,10 @@ pub(crate) struct Execution<K: Key, S: Share, F> {
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
     purpose: Purpose,
+    /// Begun because an earlier execution was abandoned.
+    again: bool,
+    /// The permits that this flight, or one that began it, holds: those it must not wait for.
+    held: Option<Arc<Held>>,
     /// Given back last, when the body is gone.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -121,14 +125,16 @@ impl<K: Key, S: Share, F> Execution<K, S, F>
 where
     F: Future<Output = S::Output> + Send + 'static,
 {
-    /// Prepares the body, which may panic: then the flight has ended already.
+    /// Prepares the body and begins, unless it has to queue for a permit. Where the body cannot even be made, the flight
+    /// has ended already.
     pub(crate) fn new(
-        coalescing: Arc<Coalescing<K, S>>,
-        node: Arc<Node<K, S>>,
+        seat: &mut Seat<K, S>,
         hooks: Hooks<S>,
         purpose: Purpose,
+        again: bool,
         body: impl FnOnce() -> F,
     ) -> Self {
+        let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
         let span = tracing::info_span!(
             target: "stampede",
             "execute",
@@ -145,14 +151,17 @@ where
             span,
             dispatch: None,
             purpose,
+            again,
+            held: nest::held(),
             permit: None,
         };
-        match catch_unwind(AssertUnwindSafe(|| Box::pin(body()))) {
-            Ok(body) => execution.body = Some(body),
-            Err(panic) => {
-                execution.begin();
-                execution.land(execution.panicked(&*panic));
-            }
+        seat.take_off();
+        let prepared = catch_unwind(AssertUnwindSafe(|| {
+            execution.body = Some(Box::pin(body()));
+            execution.begin_or_queue();
+        }));
+        if let Err(panic) = prepared {
+            execution.land(execution.panicked(&*panic));
         }
         execution
     }
@@ -163,40 +172,44 @@ where
         self
     }
 
-    /// Counts the execution and starts its clock.
-    fn begin(&mut self) {
+    /// Begins, if there is a permit or none is needed.
+    fn begin_or_queue(&mut self) {
+        let function = self.coalescing.id();
+        let permits = self.coalescing.permits.as_ref().filter(|_| !nest::holds(self.held.as_ref(), function));
+        match permits.map(|permits| Arc::clone(permits).try_acquire_owned()) {
+            None => self.begin(None),
+            Some(Ok(permit)) => self.begin(Some(permit)),
+            Some(Err(_)) => {
+                let permits = permits.map(Arc::clone);
+                self.stage = Stage::Queued(Box::pin(async { permits?.acquire_owned().await.ok() }));
+            }
+        }
+    }
+
+    /// Counts the execution, starts its clock, and sets the watch over its time.
+    fn begin(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        if permit.is_some() {
+            let function = self.coalescing.id();
+            self.held = Some(Arc::new(Held { function, by_beginner: self.held.take() }));
+        }
+        self.permit = permit;
         let counters = &self.coalescing.counters;
         let leader_is_here = self.node.queue().begin();
+        count(&counters.executions);
         match self.purpose {
+            _ if self.again => count(&counters.retries),
+            Purpose::Refresh => count(&counters.refreshes),
             Purpose::Call if leader_is_here => count(&counters.led),
             // Whoever ends first of those who joined is counted as the leader.
             Purpose::Call => (),
-            Purpose::Refresh => count(&counters.refreshes),
-            Purpose::Again => count(&counters.retries),
         }
         self.stage = Stage::Running(Stopwatch::start());
-    }
-
-    /// Waits for a permit where `max_concurrent` asks for one.
-    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let (Stage::New, Some(permits)) = (&self.stage, &self.coalescing.permits) {
-            match Arc::clone(permits).try_acquire_owned() {
-                Ok(permit) => self.permit = Some(permit),
-                Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-                    self.node.queue().enter();
-                    self.stage = Stage::Queued(Box::pin(permit(Arc::clone(permits))));
-                }
-            }
-        }
-        if let Stage::Queued(queued) = &mut self.stage {
-            self.permit = ready!(queued.as_mut().poll(cx));
-        }
-        Poll::Ready(())
+        self.watch();
     }
 
     /// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
     fn watch(&self) {
-        let Some(limit) = self.coalescing.policy.timeout.filter(|_| self.hooks.can_refuse()) else { return };
+        let Some(limit) = self.coalescing.policy.timeout else { return };
         let sleep = tokio::time::sleep(limit);
         let (coalescing, node) = (Arc::clone(&self.coalescing), Arc::clone(&self.node));
         let watch = tokio::spawn(async move {
@@ -208,13 +221,13 @@ where
 
     /// Polls the body and, when it is done, decides how the flight ends.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Ending<S>> {
-        let first = matches!(self.stage, Stage::New | Stage::Queued(_));
         let _current = nest::enter(self.node.id());
+        let _held = nest::hold(self.held.clone());
         let _span = self.span.clone().entered();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            if first {
-                self.begin();
-                self.watch();
+            if let Stage::Queued(queued) = &mut self.stage {
+                let permit = ready!(queued.as_mut().poll(cx));
+                self.begin(permit);
             }
             let body = self.body.as_mut().expect("a body is there until the flight has ended");
             let output = ready!(body.as_mut().poll(cx));
@@ -261,15 +274,7 @@ impl<K: Key, S: Share, F> Execution<K, S, F> {
             };
             self.span.record("outcome", outcome).record("waiters", waiters);
         }
-        // Begun without its first caller, and nobody else was there to be counted for it.
-        if waiters <= 1 && self.coalescing.policy.finish_abandoned && self.node.queue().claim_lead() {
-            count(&self.coalescing.counters.retries);
-        }
     }
-}
-
-async fn permit(permits: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    permits.acquire_owned().await.ok()
 }
 
 impl<K: Key, S: Share, F> Unpin for Execution<K, S, F> {}
@@ -284,7 +289,6 @@ where
         if let Stage::Ended = self.stage {
             return Poll::Ready(());
         }
-        ready!(self.poll_permit(cx));
         let ending = ready!(match self.dispatch.clone() {
             Some(dispatch) => dispatcher::with_default(&dispatch, || self.poll_body(cx)),
             None => self.poll_body(cx),

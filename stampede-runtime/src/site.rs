@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,17 +27,25 @@ pub struct Site {
     function: &'static str,
     /// The state of the instantiation that was called first, which in most functions is the only one.
     first: OnceLock<(TypeId, Arc<dyn Function>)>,
+    /// How many refreshes are about to board. While there are any, calls look whether they are one.
+    refreshes: AtomicUsize,
 }
 
 impl Site {
     /// A function that has not been called.
     #[must_use]
     pub const fn new(module: &'static str, function: &'static str) -> Site {
-        Site { module, function, first: OnceLock::new() }
+        Site { module, function, first: OnceLock::new(), refreshes: AtomicUsize::new(0) }
     }
 
     fn id(&'static self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether calls need not look at anything but the state at hand.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        registry::is_plain() && self.refreshes.load(Relaxed) == 0
     }
 }
 
@@ -91,7 +100,7 @@ where
     #[inline]
     pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
         self.with(|state| {
-            if registry::is_plain() {
+            if self.site.is_plain() {
                 state.hit(&key).map_err(|missed| Boarding::call(state.board(&key, missed), self.hooks))
             } else {
                 self.detour(state, &key)
@@ -117,7 +126,7 @@ where
         let mut call = pin!(call);
         let mut first = true;
         poll_fn(|cx| {
-            let _refreshing = std::mem::take(&mut first).then(|| Refreshing::begin(self.site.id()));
+            let _refreshing = std::mem::take(&mut first).then(|| Refreshing::begin(self.site));
             call.as_mut().poll(cx)
         })
         .await
@@ -133,9 +142,15 @@ where
         // An error is never kept.
         let Ok(value) = S::split(result.into_result()) else { return };
         self.with(|state| {
+            if registry::is_off() {
+                return;
+            }
             let expires = self.hooks.expires(&value, state.policy.ttl);
-            if expires > Moment::PAST && !registry::is_off() {
+            if expires > Moment::PAST {
                 state.insert(&key, value, expires);
+            } else {
+                // The newest value is not to be kept, so an older one is not either.
+                state.invalidate(&key);
             }
         });
     }
@@ -185,7 +200,7 @@ where
         let state = registry.state(self.key(), || {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
-            registry.create::<K, S>(namespace, self.site.function, &options)
+            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks.can_refuse())
         });
         if registry::is_global(&registry) {
             self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));
@@ -204,19 +219,20 @@ thread_local! {
 }
 
 struct Refreshing {
+    site: &'static Site,
     before: Option<usize>,
 }
 
 impl Refreshing {
-    fn begin(site: usize) -> Refreshing {
-        registry::begin_refresh();
-        Refreshing { before: REFRESHING.replace(Some(site)) }
+    fn begin(site: &'static Site) -> Refreshing {
+        site.refreshes.fetch_add(1, Relaxed);
+        Refreshing { site, before: REFRESHING.replace(Some(site.id())) }
     }
 }
 
 impl Drop for Refreshing {
     fn drop(&mut self) {
         REFRESHING.set(self.before);
-        registry::end_refresh();
+        self.site.refreshes.fetch_sub(1, Relaxed);
     }
 }

@@ -13,9 +13,10 @@ use crate::share::Share;
 
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
 ///
-/// Every call is counted once, when it is decided what becomes of it, so at any moment
-/// `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused` and
-/// `executions = led + refreshes + retries`.
+/// Every call is counted once, when it is decided what becomes of it:
+/// `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused`. Executions are counted where they
+/// begin; when all calls have returned, `executions = led + refreshes + retries`, except for an execution whose callers
+/// all gave up at the moment it left the queue of `max_concurrent`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -31,7 +32,7 @@ pub struct Stats {
     pub led: u64,
     /// Calls that ran their own body, unshared: `STAMPEDE_OFF` is set, or the call came from inside its own execution.
     pub bypassed: u64,
-    /// Calls that `max_concurrent` kept from beginning for as long as `wait` allows.
+    /// Calls that ended while they queued for `max_concurrent`: refused after `wait`, or dropped before.
     pub refused: u64,
     /// Executions begun: by calls, by refreshes, and anew after a runtime shut down. Without `bypassed`.
     pub executions: u64,
@@ -45,7 +46,7 @@ pub struct Stats {
     pub panics: u64,
     /// Executions ended by `timeout`.
     pub timeouts: u64,
-    /// Executions ended early: nobody waited any more, or their runtime shut down.
+    /// Flights that ended early, begun or still queued: nobody waited any more, or their runtime shut down.
     pub abandoned: u64,
     /// Values dropped to make room.
     pub evictions: u64,
@@ -91,6 +92,7 @@ impl Stats {
         self.stale_hits += other.stale_hits;
         self.coalesce_hits += other.coalesce_hits;
         self.led += other.led;
+        self.executions += other.executions;
         self.bypassed += other.bypassed;
         self.refused += other.refused;
         self.refreshes += other.refreshes;
@@ -113,7 +115,6 @@ impl Stats {
     fn derive(&mut self) {
         let saved = self.cache_hits + self.stale_hits + self.coalesce_hits;
         self.requests = saved + self.led + self.bypassed + self.refused;
-        self.executions = self.led + self.refreshes + self.retries;
         let rate = |part: u64| if self.requests == 0 { 0.0 } else { part as f64 / self.requests as f64 };
         (self.cache_hit_rate, self.coalesce_rate, self.savings_rate) =
             (rate(self.cache_hits), rate(self.coalesce_hits), rate(saved));
@@ -155,6 +156,7 @@ pub(crate) struct Counters {
     pub(crate) cache_hits: Striped,
     pub(crate) coalesce_hits: Striped,
     pub(crate) led: AtomicU64,
+    pub(crate) executions: AtomicU64,
     pub(crate) bypassed: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) refreshes: AtomicU64,
@@ -198,6 +200,7 @@ impl Counters {
             cache_hits: self.cache_hits.sum(),
             coalesce_hits: self.coalesce_hits.sum(),
             led: self.led.load(Relaxed),
+            executions: self.executions.load(Relaxed),
             bypassed: self.bypassed.load(Relaxed),
             refused: self.refused.load(Relaxed),
             refreshes: self.refreshes.load(Relaxed),
@@ -227,6 +230,7 @@ impl Counters {
         self.coalesce_hits.reset();
         let plain = [
             &self.led,
+            &self.executions,
             &self.bypassed,
             &self.refused,
             &self.refreshes,

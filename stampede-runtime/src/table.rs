@@ -9,7 +9,8 @@
 //!
 //! 1. A slot's pointer is null (never used since the array was made), `gone()` (a tombstone) or came from
 //!    `Arc::into_raw`; in the last case the slot owns that one reference.
-//! 2. `Shard::slots` always points to a live `Slots` made by `Box::into_raw`. Only writers replace it.
+//! 2. `Shard::slots` always points to a live `Slots` made by `Box::into_raw`. Only writers replace it, and what they
+//!    replaced becomes a `Box` again only to be dropped: a `Box` claims to be the only way to what it holds.
 //! 3. A pointer that a reader loaded during a visit stays valid until the visit ends: whatever is unlinked goes to
 //!    `Garbage`, which is dropped only after all `Guests` of a later moment have left (`lanes` explains why none is
 //!    overlooked).
@@ -43,7 +44,7 @@ struct Shard<N, X> {
 
 struct State<N, X> {
     /// Taken out while a slow reader was inside; freed by a later writer.
-    limbo: Vec<(Guests, Trash<N>)>,
+    limbo: Limbo<N>,
     live: usize,
     /// Slots that are not null: nodes and tombstones.
     used: usize,
@@ -164,7 +165,12 @@ impl<N, X> Table<N, X> {
         assert!(shards.is_power_of_two(), "shards are chosen by the highest bits of a hash");
         let shard = || Shard {
             slots: AtomicPtr::new(Box::into_raw(Box::new(Slots::new(FEWEST_SLOTS)))),
-            state: Mutex::new(State { limbo: Vec::new(), live: 0, used: 0, extra: extra() }),
+            state: Mutex::new(State {
+                limbo: Limbo { waiting: None, next: Vec::new() },
+                live: 0,
+                used: 0,
+                extra: extra(),
+            }),
         };
         Table {
             shards: std::iter::repeat_with(shard).take(shards).collect(),
@@ -206,11 +212,10 @@ impl<N, X> Table<N, X> {
 impl<N, X> Shard<N, X> {
     fn with<R>(&self, change: impl FnOnce(&mut Locked<'_, N, X>) -> R) -> R {
         // Declared before the lock, hence dropped after it.
-        let mut sweep = Sweep { shard: self, trash: Trash::default(), ripe: Vec::new() };
+        let mut sweep = Sweep { shard: self, trash: Trash::default(), ripe: Vec::new(), is_crowded: false };
         let mut state = self.lock();
-        if !state.limbo.is_empty() {
-            sweep.ripe.extend(state.limbo.extract_if(.., |(guests, _)| guests.have_left()).map(|(_, trash)| trash));
-        }
+        sweep.ripe = state.limbo.ripe();
+        sweep.is_crowded = state.limbo.is_crowded();
         change(&mut Locked { slots: &self.slots, state: &mut state, trash: &mut sweep.trash })
     }
 
@@ -337,17 +342,45 @@ struct Sweep<'a, N, X> {
     shard: &'a Shard<N, X>,
     trash: Trash<N>,
     ripe: Vec<Trash<N>>,
+    /// Some reader is known to stay long; waiting for it again is of no use.
+    is_crowded: bool,
 }
 
 impl<N, X> Drop for Sweep<'_, N, X> {
     fn drop(&mut self) {
-        if self.trash.first.is_some() {
-            let mut guests = Guests::now();
-            if !guests.leave_soon() {
-                let trash = std::mem::take(&mut self.trash);
-                self.shard.lock().limbo.push((guests, trash));
-            }
+        if self.trash.first.is_some() && (self.is_crowded || !Guests::now().leave_soon()) {
+            let trash = std::mem::take(&mut self.trash);
+            self.shard.lock().limbo.next.push(trash);
         }
+    }
+}
+
+/// What could not be dropped because a slow reader was inside. Two generations, so that a write costs the same however
+/// much there is: one waits for the guests of one moment, the other collects until those have left.
+struct Limbo<N> {
+    waiting: Option<(Guests, Vec<Trash<N>>)>,
+    next: Vec<Trash<N>>,
+}
+
+impl<N> Limbo<N> {
+    /// What may be dropped by now.
+    fn ripe(&mut self) -> Vec<Trash<N>> {
+        let ripe = match &mut self.waiting {
+            None => Vec::new(),
+            Some((guests, trash)) => {
+                if !guests.have_left() {
+                    return Vec::new();
+                }
+                std::mem::take(trash)
+            }
+        };
+        let next = std::mem::take(&mut self.next);
+        self.waiting = (!next.is_empty()).then(|| (Guests::now(), next));
+        ripe
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.waiting.is_some()
     }
 }
 
@@ -424,6 +457,43 @@ mod tests {
         table.with(0, |shard| assert!(shard.slots().slots.len() <= 2 * FEWEST_SLOTS));
         drop(table);
         assert_eq!(drops.load(SeqCst), 10_000);
+    }
+
+    #[test]
+    fn what_is_removed_is_dropped_without_waiting_for_more() {
+        let drops = AtomicUsize::new(0);
+        let table = Table::new(1, || ());
+        for key in 0..100 {
+            table.with(key, |shard| shard.insert(key, Arc::new(Counted(key, &drops))));
+            assert!(remove(&table, key, key));
+        }
+        // Readers of other tables may have been inside, on threads that were paused; they leave.
+        for _ in 0..1_000_000 {
+            table.with(0, |_| ());
+            if drops.load(SeqCst) == 100 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("only {} of 100 were dropped", drops.load(SeqCst));
+    }
+
+    #[test]
+    fn a_reader_that_stays_costs_writers_no_more_the_longer_it_stays() {
+        let drops = AtomicUsize::new(0);
+        let table = Table::new(1, || ());
+        table.with(0, |shard| shard.insert(0, Arc::new(Counted(0, &drops))));
+        table.find(0, |_| {
+            for key in 1..20_000 {
+                table.with(key, |shard| shard.insert(key, Arc::new(Counted(key, &drops))));
+                assert!(remove(&table, key, key));
+            }
+            Some(())
+        });
+        let generations = table.shards[0].lock().limbo.waiting.iter().count();
+        assert_eq!((generations, drops.load(SeqCst)), (1, 0));
+        drop(table);
+        assert_eq!(drops.load(SeqCst), 20_000);
     }
 
     #[test]

@@ -26,12 +26,8 @@ async fn ends(_key: u32, how: &'static str, world: Arc<World>) -> Result<usize, 
 #[tokio::test(start_paused = true)]
 async fn every_ending_reaches_every_caller_and_frees_the_key() {
     alone(async {
-        let all = [
-            ("value", "value 1"),
-            ("error", "fire"),
-            ("panic", "panic the disk is on fire"),
-            ("hang", "timeout"),
-        ];
+        let all =
+            [("value", "value 1"), ("error", "fire"), ("panic", "panic the disk is on fire"), ("hang", "timeout")];
         for (how, expected) in all {
             let world = World::new();
             let callers = crowd(20, || ends(1, how, Arc::clone(&world))).await;
@@ -130,7 +126,8 @@ fn outside_of_any_runtime_a_call_panics_with_one_sentence() {
     in_time_blocking(|| {
         let _isolated = stampede_runtime::testing::isolate();
         let mut call = pin!(ends(1, "value", World::at_ease()));
-        let panic = catch_unwind(AssertUnwindSafe(|| Bell::new().poll(call.as_mut()))).expect_err("there is no runtime");
+        let panic =
+            catch_unwind(AssertUnwindSafe(|| Bell::new().poll(call.as_mut()))).expect_err("there is no runtime");
         let text = message(&*panic);
         assert!(text.contains("ends` was called outside of a tokio runtime"), "{text}");
         assert_eq!(ends::stats().in_flight, 0);

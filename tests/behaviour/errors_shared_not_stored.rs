@@ -9,7 +9,7 @@ use std::time::Duration;
 use stampede_runtime::{Error, SharedError, coalesce};
 use tokio::time::{Instant, sleep};
 
-use super::help::{World, all, alone, crowd};
+use super::help::{Token, World, all, alone, crowd, freed, is_last};
 
 /// An error that cannot be cloned, with a cause.
 #[derive(Debug)]
@@ -265,7 +265,7 @@ async fn a_view_is_an_error_like_any_other() {
 #[tokio::test(start_paused = true)]
 async fn an_error_is_dropped_with_its_last_view() {
     #[derive(Debug)]
-    struct Heavy(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
+    struct Heavy(#[expect(dead_code, reason = "held to be counted")] Token);
 
     impl fmt::Display for Heavy {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,16 +276,20 @@ async fn an_error_is_dropped_with_its_last_view() {
     impl StdError for Heavy {}
 
     #[coalesce(ttl = "1h", skip(token))]
-    async fn load(_key: u32, token: Arc<()>) -> anyhow::Result<()> {
+    async fn load(_key: u32, token: Token) -> anyhow::Result<()> {
         Err(Heavy(token).into())
     }
 
     alone(async {
-        let token = Arc::new(());
+        let token = Token::default();
         let error = load(1, Arc::clone(&token)).await.expect_err("it fails");
-        assert_eq!(Arc::strong_count(&token), 2);
+        assert!(!is_last(&token));
         drop(error);
-        assert_eq!(Arc::strong_count(&token), 1);
+        let change = || {
+            load::insert(2, ());
+            load::invalidate(2);
+        };
+        freed(&[&token], change).await;
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stampede_runtime::coalesce;
 
-use super::help::{World, alone, boarded, crowd, panic_of};
+use super::help::{World, alone, boarded, crowd, panic_of, settle};
 
 #[coalesce(ttl = "1h", skip(world, text))]
 async fn panics(_key: u32, text: Option<String>, world: Arc<World>) -> usize {
@@ -107,7 +107,7 @@ async fn what_a_panicking_body_held_is_dropped() {
     alone(async {
         let token = Arc::new(());
         assert_eq!(panic_of(tokio::spawn(holds(1, Arc::clone(&token)))).await, "held");
-        super::help::settle().await;
+        settle().await;
         assert_eq!(Arc::strong_count(&token), 1);
     })
     .await;

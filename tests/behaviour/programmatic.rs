@@ -4,14 +4,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
 
+use stampede_runtime::ttl::HOUR;
 use stampede_runtime::{Coalescer, all_stats, clear_all};
 use tokio::time::advance;
 
 use super::help::{Bell, World, all, alone, boarded, crowd, panic_of, settle};
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 fn plain() -> Coalescer<String, usize> {
     Coalescer::builder().build()

@@ -206,7 +206,8 @@ async fn hammer<F>(call: impl Fn(u64, Arc<AtomicU64>) -> F + Clone + Send + 'sta
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let (begun, ended, bodies) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (begun, ended, bodies) =
+        (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let done = Arc::new(AtomicBool::new(false));
     let reader = {
         let (begun, ended, done) = (Arc::clone(&begun), Arc::clone(&ended), Arc::clone(&done));
@@ -267,7 +268,7 @@ async fn the_sums_hold_at_every_moment() {
         for _ in 0..key % 4 {
             yield_now().await;
         }
-        if key % 5 == 0 { Err("failure".to_owned()) } else { Ok(key) }
+        if key.is_multiple_of(5) { Err("failure".to_owned()) } else { Ok(key) }
     }
 
     alone(hammer(busy, busy::stats)).await;
@@ -281,7 +282,7 @@ async fn the_sums_hold_for_functions_that_queue() {
         for _ in 0..key % 4 {
             yield_now().await;
         }
-        if key % 5 == 0 { Err(Trouble::Fire) } else { Ok(key) }
+        if key.is_multiple_of(5) { Err(Trouble::Fire) } else { Ok(key) }
     }
 
     alone(hammer(narrow, narrow::stats)).await;

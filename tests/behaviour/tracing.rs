@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use stampede_runtime::coalesce;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber, info, info_span, subscriber};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Event, Metadata, Subscriber, info, info_span, subscriber};
 
-use super::help::{Trouble, World, alone, boarded, crowd, ending, settle};
+use super::help::{Bell, Trouble, World, alone, boarded, crowd, ending, settle};
 
 /// What a span was told.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,17 @@ struct Records {
 }
 
 impl Recorder {
+    /// A recorder of what happens on this thread while the guard lives.
+    fn install() -> (Recorder, DefaultGuard) {
+        // With one subscriber in the process, `tracing` asks the thread that first comes to a span whether anyone wants
+        // it, and remembers the answer for all threads. Most of ours have no subscriber. With two it asks both.
+        static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Recorder::default()));
+        LazyLock::force(&OTHER);
+        let recorder = Recorder::default();
+        let guard = subscriber::set_default(recorder.clone());
+        (recorder, guard)
+    }
+
     fn spans(&self) -> MutexGuard<'_, BTreeMap<u64, Span>> {
         self.0.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,8 +126,7 @@ async fn load(_secret: &str, how: &'static str, world: Arc<World>) -> Result<usi
 
 #[tokio::test(start_paused = true)]
 async fn each_execution_has_a_span_that_says_how_it_ended() {
-    let recorder = Recorder::default();
-    let _default = subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     alone(async {
         for how in ["value", "error", "panic", "timeout"] {
             let world = World::new();
@@ -154,8 +165,7 @@ async fn one_that_finishes_in_any_case_is_no_waiter() {
         world.body().await
     }
 
-    let recorder = Recorder::default();
-    let _default = subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     alone(async {
         let world = World::new();
         let mut calls = crowd(2, || finishing(1, Arc::clone(&world))).await;
@@ -171,8 +181,7 @@ async fn one_that_finishes_in_any_case_is_no_waiter() {
 
 #[tokio::test(start_paused = true)]
 async fn no_span_tells_a_key() {
-    let recorder = Recorder::default();
-    let _default = subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     alone(async {
         load("tell nobody", "value", World::at_ease()).await.expect("no error");
         load::invalidate("tell nobody");
@@ -184,14 +193,13 @@ async fn no_span_tells_a_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_runs_in_the_span_of_its_first_caller() {
-    let recorder = Recorder::default();
-    let _default = subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     alone(async {
         let world = World::new();
         let first = {
             let _request = info_span!("request", number = 1).entered();
             let mut call = Box::pin(load("key", "value", Arc::clone(&world)));
-            assert!(super::help::Bell::new().poll(call.as_mut()).is_pending());
+            assert!(Bell::new().poll(call.as_mut()).is_pending());
             tokio::spawn(call)
         };
         let second = {

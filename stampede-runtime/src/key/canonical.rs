@@ -13,7 +13,7 @@
 //! | text, `char` | `07`, length, UTF-8 |
 //! | bytes | `08`, length, bytes |
 //! | sequence, tuple | `09`, values, `FF` |
-//! | map | `0A`, then for each entry, sorted, the digest of its key and of its value, `FF` |
+//! | map | `0A`, the number of entries (u64, little-endian), then for each, sorted, the digests of its key and its value |
 //! | struct | `0B`, for each field its name as text and its value, `FF` |
 //! | enum variant | `0C`, the variant's name as text, then its content as unit, value, tuple or struct |
 //!
@@ -154,12 +154,12 @@ impl Open<'_> {
         self.encoder.value(value)
     }
 
-    fn close(mut self) {
+    fn close_map(mut self) {
         self.entries.sort_unstable_by_key(|[key, value]| (*key.as_bytes(), *value.as_bytes()));
+        self.encoder.hasher.update(&(self.entries.len() as u64).to_le_bytes());
         for [key, value] in &self.entries {
             self.encoder.hasher.update(key.as_bytes()).update(value.as_bytes());
         }
-        self.encoder.tag(END);
     }
 }
 
@@ -330,8 +330,8 @@ macro_rules! elements {
                 self.encoder.value(value)
             }
 
-            fn end(self) -> Result<(), Failed> {
-                self.close();
+            fn end(mut self) -> Result<(), Failed> {
+                self.encoder.tag(END);
                 Ok(())
             }
         }
@@ -355,8 +355,8 @@ macro_rules! fields {
                 self.field(name, value)
             }
 
-            fn end(self) -> Result<(), Failed> {
-                self.close();
+            fn end(mut self) -> Result<(), Failed> {
+                self.encoder.tag(END);
                 Ok(())
             }
         }
@@ -382,7 +382,7 @@ impl ser::SerializeMap for Open<'_> {
     }
 
     fn end(self) -> Result<(), Failed> {
-        self.close();
+        self.close_map();
         Ok(())
     }
 }
