@@ -44,10 +44,15 @@ mod imp {
     pub(super) use tokio::time::Instant;
 
     pub(super) fn now() -> u64 {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let now = Instant::now();
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        // Long before now: a clock that was paused earlier than this first look must not stand at the start.
+        let start = || {
+            let now = std::time::Instant::now();
+            let day = Duration::from_secs(86_400);
+            [day, day / 24, day / 1440].into_iter().find_map(|ago| now.checked_sub(ago)).unwrap_or(now)
+        };
         // One unit ahead of `PAST`, so that nothing that lives expires there.
-        units(now.saturating_duration_since(*START.get_or_init(|| now))) + 1
+        units(Instant::now().into_std().saturating_duration_since(*START.get_or_init(start))) + 1
     }
 
     pub(super) fn units(span: Duration) -> u64 {

@@ -85,11 +85,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn new(name: Arc<str>, policy: Policy) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = (policy.capacity / VALUES_PER_SHARD).clamp(1, 4 * cores).next_power_of_two();
-        let capacity = policy.capacity.div_ceil(shards);
+        let all = policy.capacity;
+        let capacity = |shard| all / shards + usize::from(shard < all % shards);
         Arc::new_cyclic(|me| Coalescing {
             me: me.clone(),
             name,
-            table: Table::new(shards, || Queues::new(capacity)),
+            table: Table::new(shards, |shard| Queues::new(capacity(shard))),
             hasher: RandomState::default(),
             counters: Counters::default(),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
@@ -266,22 +267,27 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             Ending::Value { expires, .. } => (true, *expires > Moment::PAST, None),
             Ending::Rare(rare) => (false, false, Some(self.counters.of(rare))),
         };
-        if !node.end(ending) {
+        if !node.claim() {
             return;
         }
         // Before anyone is woken, so that they find it counted.
         counter.map(count);
         // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
-        let mut landing = Landing { coalescing: self, node, stop, is_in_table: true };
+        let mut landing = Landing { coalescing: self, node, ending: Some(ending), stop, is_in_table: true };
+        // Who sees a refresh end must not find the older value any more, so that makes way first: meanwhile calls join.
+        let makes_way = is_value && node.is_refresh;
+        if !makes_way {
+            landing.end();
+        }
         self.table.with(node.hash(), |shard| {
-            if is_kept || (is_value && node.is_refresh) {
-                // Older values of the key make way, also for a newest one that is not to be kept.
+            if is_kept || makes_way {
                 let others = alike(shard, node.hash(), |key| *key == node.key);
                 let is_there = others.iter().any(|other| Arc::ptr_eq(other, node));
                 for other in others {
                     let is_older = !Arc::ptr_eq(&other, node) && other.ending().is_some();
                     if is_there && is_older { take_out(shard, other) } else { shard.discard(other) }
                 }
+                landing.end();
                 if is_kept && is_there {
                     self.keep(shard, node);
                     landing.is_in_table = false;
@@ -333,17 +339,28 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 }
 
-/// Ends a landing.
+/// A landing that has to come to its end, whatever panics on the way.
 struct Landing<'a, K: Key, S: Share> {
     coalescing: &'a Coalescing<K, S>,
     node: &'a Arc<Node<K, S>>,
+    /// Not set yet.
+    ending: Option<Ending<S>>,
     stop: bool,
-    /// Neither kept nor removed yet, which a panic of the user's `Eq` may leave it at.
+    /// Neither kept nor removed yet.
     is_in_table: bool,
+}
+
+impl<K: Key, S: Share> Landing<'_, K, S> {
+    fn end(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            self.node.end(ending);
+        }
+    }
 }
 
 impl<K: Key, S: Share> Drop for Landing<'_, K, S> {
     fn drop(&mut self) {
+        self.end();
         if self.is_in_table {
             self.coalescing.table.with(self.node.hash(), |shard| remove(shard, self.node));
         }
@@ -539,14 +556,17 @@ impl<K: Key, S: Share> Seat<K, S> {
 
 impl<K: Key, S: Share> Drop for Seat<K, S> {
     fn drop(&mut self) {
-        self.settle();
         if self.node.ending().is_some() {
+            self.settle();
             return;
         }
         if let Some(place) = self.place {
             self.node.stop_waiting(place);
         }
-        if self.node.leave_seat() || self.is_grounded {
+        let was_last = self.node.leave_seat();
+        // After the seat is left: an execution that finds none taken settles for itself.
+        self.settle();
+        if was_last || self.is_grounded {
             self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true);
         }
     }

@@ -8,8 +8,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{
-    AtomicU8, AtomicU32,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    AtomicBool, AtomicU8, AtomicU32,
+    Ordering::{AcqRel, Acquire},
 };
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -82,6 +82,10 @@ impl Payload {
 pub(crate) struct Node<K, S: Share> {
     residence: Residence,
     queue: Queue,
+    /// Somebody is ending the flight.
+    is_claimed: AtomicBool,
+    /// Ends only when its body does; one seat is its own.
+    finishes: bool,
     /// Begun by `refresh`: calls with a kept value do not join it, a refresh does.
     pub(crate) is_refresh: bool,
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
@@ -124,7 +128,9 @@ impl<K, S: Share> Node<K, S> {
             residence: Residence::default(),
             home,
             seats: AtomicU32::new(1 + u32::from(finishes)),
+            finishes,
             queue: Queue::default(),
+            is_claimed: AtomicBool::new(false),
             is_refresh,
             ending: OnceLock::new(),
             air: Mutex::new(None),
@@ -156,9 +162,15 @@ impl<K, S: Share> Node<K, S> {
         self.ending.get()
     }
 
-    /// Ends the flight, if nobody has yet.
-    pub(crate) fn end(&self, ending: Ending<S>) -> bool {
-        self.ending.set(ending).is_ok()
+    /// Takes the right to end the flight, which one of all who want to gets.
+    pub(crate) fn claim(&self) -> bool {
+        !self.is_claimed.swap(true, AcqRel)
+    }
+
+    /// Ends the flight. Only for who has claimed it.
+    pub(crate) fn end(&self, ending: Ending<S>) {
+        let ended = self.ending.set(ending);
+        debug_assert!(ended.is_ok(), "one may claim, and ends it once");
     }
 
     pub(crate) fn queue(&self) -> &Queue {
@@ -180,8 +192,9 @@ impl<K, S: Share> Node<K, S> {
         self.seats.fetch_sub(1, AcqRel) == 1
     }
 
-    pub(crate) fn seats(&self) -> u32 {
-        self.seats.load(Relaxed)
+    /// How many wait.
+    pub(crate) fn waiters(&self) -> u32 {
+        self.seats.load(Acquire) - u32::from(self.finishes)
     }
 
     fn air(&self) -> MutexGuard<'_, Option<Box<Air>>> {

@@ -72,8 +72,8 @@ impl Options {
 
 /// The options that a configuration may give too, for all functions or for those of one namespace.
 ///
-/// `timeout`, `wait` and `max_concurrent` apply to functions whose attribute has at least one of the three: only those
-/// have been checked to return an error that can say so.
+/// `timeout`, `wait` and `max_concurrent` apply to functions that can say so: those that return `Result<_, E>` with
+/// `E: From<stampede_runtime::Error>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub(crate) ttl: Option<Duration>,

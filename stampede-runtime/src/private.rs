@@ -14,7 +14,9 @@ pub use crate::key::{
     ByRef, Cons, Content, Digested, Key, Look, Nil, Part, PartOf, Steps, Text, ViaOwnWay, ViaRef, text,
 };
 pub use crate::policy::Options;
-pub use crate::share::{IntoResult, Probe, Refuse, Share, ViaClone, ViaError, ViaNothing, ViaPointer, ViaWhole};
+pub use crate::share::{
+    IntoResult, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer, ViaWhole,
+};
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
 
@@ -25,9 +27,10 @@ macro_rules! __share {
     ($result:ty) => {{
         #[allow(unused_imports)]
         use $crate::__private::{
-            InsteadOfShare as _, ViaClone as _, ViaError as _, ViaNothing as _, ViaPointer as _, ViaWhole as _,
+            InsteadOfShare as _, ViaClone as _, ViaCloneFromOurs as _, ViaError as _, ViaNothing as _, ViaPointer as _,
+            ViaWhole as _,
         };
-        let share = (&&&&$crate::__private::Probe::<$result>::NEW).share();
+        let share = (&&&&&$crate::__private::Probe::<$result>::NEW).share();
         $crate::__private::must_share(&share);
         $crate::__private::Checked::<_, $result>::new(share).share()
     }};

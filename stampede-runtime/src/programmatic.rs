@@ -16,7 +16,7 @@ use crate::policy::{Options, Policy};
 use crate::registry;
 use crate::run::Hooks;
 use crate::share::{AnyFault, Fault, Shareable};
-use crate::stats::Stats;
+use crate::stats::{Stats, count};
 
 /// Shares executions by key: what the attributes do, for code that has no function to decorate.
 ///
@@ -108,7 +108,10 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         match (understood(&fault), call.into_body()) {
             (Some(error), _) => Err(error),
             // Another caller's error of another type: this one's own work says what it has to say, unshared.
-            (None, Some(work)) => work().await.map_err(|fault| understood(&fault).expect("its own error is an `E`")),
+            (None, Some(work)) => {
+                count(&self.coalescing.counters.retries);
+                work().await.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
+            }
             (None, None) => {
                 panic!("the work ran on a runtime that shut down, and another caller's error is not an `E`")
             }

@@ -72,12 +72,12 @@ impl<S: Share> Hooks<S> {
 
     /// Whether calls can be refused.
     pub(crate) fn can_refuse(&self) -> bool {
-        self.refuse.is_some()
+        self.refuse.or(S::REFUSE).is_some()
     }
 
     /// The end of a call that gets no result: an error where the function can return one, else a panic.
     pub(crate) fn refused(&self, error: Error) -> S::Output {
-        match self.refuse {
+        match self.refuse.or(S::REFUSE) {
             Some(refuse) => refuse(error),
             None => panic!("{error}"),
         }
@@ -157,8 +157,8 @@ where
         };
         seat.take_off();
         let prepared = catch_unwind(AssertUnwindSafe(|| {
-            execution.body = Some(Box::pin(body()));
             execution.begin_or_queue();
+            execution.body = Some(Box::pin(body()));
         }));
         if let Err(panic) = prepared {
             execution.land(execution.panicked(&*panic));
@@ -195,7 +195,6 @@ where
         self.permit = permit;
         let counters = &self.coalescing.counters;
         let leader_is_here = self.node.queue().begin();
-        count(&counters.executions);
         match self.purpose {
             _ if self.again => count(&counters.retries),
             Purpose::Refresh => count(&counters.refreshes),
@@ -258,7 +257,10 @@ where
 impl<K: Key, S: Share, F> Execution<K, S, F> {
     fn land(&mut self, ending: Ending<S>) {
         self.stage = Stage::Ended;
-        let waiters = self.node.seats();
+        let waiters = self.node.waiters();
+        if waiters == 0 && self.node.queue().claim_lead() {
+            count(&self.coalescing.counters.retries);
+        }
         self.coalescing.land(&self.node, ending, false);
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.

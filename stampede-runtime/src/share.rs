@@ -2,7 +2,7 @@
 //!
 //! The order of preference for `Result<T, E>` is: `E` that can be cloned is cloned; an `E` that is an error made from
 //! ours, or points at one (`anyhow::Error`, a boxed error), becomes a shared view. Any other type must be `Clone`.
-//! The choice is made by autoref: method look-up on `&&&&Probe<R>` finds the first trait that fits
+//! The choice is made by autoref: method look-up on `&&&&&Probe<R>` finds the first trait that fits
 //! (<https://github.com/dtolnay/case-studies/tree/master/autoref-specialization>).
 
 use std::any::Any;
@@ -34,6 +34,9 @@ pub trait Share: Copy + Send + Sync + 'static {
     fn value(value: &Self::Value) -> Self::Output;
     /// One caller's copy of a fault.
     fn fault(fault: &Self::Fault) -> Self::Output;
+
+    /// How a call ends that gets no result, where the output can say so.
+    const REFUSE: Option<fn(Error) -> Self::Output> = None;
 }
 
 /// A value that can be handed to every caller.
@@ -69,27 +72,41 @@ impl<R: Shareable> Share for Whole<R> {
     }
 }
 
-/// `Result<T, E>` whose error can be cloned.
-pub struct ByClone<T, E>(PhantomData<fn() -> (T, E)>);
+/// `Result<T, E>` whose error can be cloned. `K`: whether it can also be made from ours.
+pub struct ByClone<T, E, K>(PhantomData<fn() -> T>, PhantomData<fn() -> (E, K)>);
 
-impl<T: Shareable, E: Clone + Send + Sync + 'static> Share for ByClone<T, E> {
-    type Output = Result<T, E>;
-    type Value = T;
-    type Fault = E;
+/// `E` can be made from our error.
+pub enum FromOurs {}
+/// `E` is only known to be `Clone`.
+pub enum Other {}
 
-    fn split(output: Result<T, E>) -> Result<T, E> {
-        output
-    }
+macro_rules! by_clone {
+    ($kind:ty, { $($bound:tt)* }, $refuse:expr) => {
+        impl<T: Shareable, E: Clone + Send + Sync + 'static $($bound)*> Share for ByClone<T, E, $kind> {
+            type Output = Result<T, E>;
+            type Value = T;
+            type Fault = E;
 
-    #[inline]
-    fn value(value: &T) -> Result<T, E> {
-        Ok(value.clone())
-    }
+            const REFUSE: Option<fn(Error) -> Result<T, E>> = $refuse;
 
-    fn fault(fault: &E) -> Result<T, E> {
-        Err(fault.clone())
-    }
+            fn split(output: Result<T, E>) -> Result<T, E> {
+                output
+            }
+
+            #[inline]
+            fn value(value: &T) -> Result<T, E> {
+                Ok(value.clone())
+            }
+
+            fn fault(fault: &E) -> Result<T, E> {
+                Err(fault.clone())
+            }
+        }
+    };
 }
+
+by_clone!(FromOurs, { + From<Error> }, Some(|error| Err(error.into())));
+by_clone!(Other, {}, None);
 
 /// `Result<T, E>` whose error is made from a view of the one that the body returned. A lone caller gets the view too:
 /// code must not behave differently under load.
@@ -100,51 +117,37 @@ pub enum IsError {}
 /// `E` points at an error.
 pub enum PointsAtError {}
 
-impl<T, E> Share for ByView<T, E, IsError>
-where
-    T: Shareable,
-    E: StdError + From<Error> + Send + Sync + 'static,
-{
-    type Output = Result<T, E>;
-    type Value = T;
-    type Fault = SharedError;
+macro_rules! by_view {
+    ($kind:ty, { $($bound:tt)* }, $view:path) => {
+        impl<T, E> Share for ByView<T, E, $kind>
+        where
+            T: Shareable,
+            E: $($bound)* + From<Error> + Send + Sync + 'static,
+        {
+            type Output = Result<T, E>;
+            type Value = T;
+            type Fault = SharedError;
 
-    fn split(output: Result<T, E>) -> Result<T, SharedError> {
-        output.map_err(SharedError::plain)
-    }
+            const REFUSE: Option<fn(Error) -> Result<T, E>> = Some(|error| Err(error.into()));
 
-    #[inline]
-    fn value(value: &T) -> Result<T, E> {
-        Ok(value.clone())
-    }
+            fn split(output: Result<T, E>) -> Result<T, SharedError> {
+                output.map_err($view)
+            }
 
-    fn fault(fault: &SharedError) -> Result<T, E> {
-        Err(Error::Shared(fault.clone()).into())
-    }
+            #[inline]
+            fn value(value: &T) -> Result<T, E> {
+                Ok(value.clone())
+            }
+
+            fn fault(fault: &SharedError) -> Result<T, E> {
+                Err(Error::Shared(fault.clone()).into())
+            }
+        }
+    };
 }
 
-impl<T, E> Share for ByView<T, E, PointsAtError>
-where
-    T: Shareable,
-    E: Deref<Target = dyn StdError + Send + Sync> + From<Error> + Send + Sync + 'static,
-{
-    type Output = Result<T, E>;
-    type Value = T;
-    type Fault = SharedError;
-
-    fn split(output: Result<T, E>) -> Result<T, SharedError> {
-        output.map_err(SharedError::pointing)
-    }
-
-    #[inline]
-    fn value(value: &T) -> Result<T, E> {
-        Ok(value.clone())
-    }
-
-    fn fault(fault: &SharedError) -> Result<T, E> {
-        Err(Error::Shared(fault.clone()).into())
-    }
-}
+by_view!(IsError, { StdError }, SharedError::plain);
+by_view!(PointsAtError, { Deref<Target = dyn StdError + Send + Sync> }, SharedError::pointing);
 
 /// `Result<T, E>` whose error cannot be shared: names the mistake by not being `Share`.
 pub struct Unshareable<T, E>(PhantomData<fn() -> (T, E)>);
@@ -157,7 +160,22 @@ impl<R> Probe<R> {
     pub const NEW: Probe<R> = Probe(PhantomData);
 }
 
-/// First choice: the error is `Clone`.
+/// First choice: the error is `Clone` and can be made from ours.
+pub trait ViaCloneFromOurs {
+    /// The answer.
+    type Share;
+    /// Gives it.
+    fn share(&self) -> Self::Share;
+}
+
+impl<T, E: Clone + From<Error>> ViaCloneFromOurs for &&&&Probe<Result<T, E>> {
+    type Share = ByClone<T, E, FromOurs>;
+    fn share(&self) -> Self::Share {
+        ByClone(PhantomData, PhantomData)
+    }
+}
+
+/// Second choice: the error is `Clone`.
 pub trait ViaClone {
     /// The answer.
     type Share;
@@ -166,13 +184,13 @@ pub trait ViaClone {
 }
 
 impl<T, E: Clone> ViaClone for &&&Probe<Result<T, E>> {
-    type Share = ByClone<T, E>;
+    type Share = ByClone<T, E, Other>;
     fn share(&self) -> Self::Share {
-        ByClone(PhantomData)
+        ByClone(PhantomData, PhantomData)
     }
 }
 
-/// Second choice: the error is an error that can be made from ours.
+/// Third choice: the error is an error that can be made from ours.
 pub trait ViaError {
     /// The answer.
     type Share;
@@ -187,7 +205,7 @@ impl<T, E: StdError + From<Error>> ViaError for &&Probe<Result<T, E>> {
     }
 }
 
-/// Third choice: the error points at an error and can be made from ours.
+/// Fourth choice: the error points at an error and can be made from ours.
 pub trait ViaPointer {
     /// The answer.
     type Share;
@@ -202,7 +220,7 @@ impl<T, E: Deref<Target = dyn StdError + Send + Sync> + From<Error>> ViaPointer 
     }
 }
 
-/// Fourth choice: a `Result` all the same, with an error that cannot be shared.
+/// Fifth choice: a `Result` all the same, with an error that cannot be shared.
 pub trait ViaNothing {
     /// The answer.
     type Share;
@@ -281,7 +299,7 @@ macro_rules! copy {
 }
 
 // By hand, since a derive would ask it of the parameters too.
-copy!(Whole<R>, ByClone<T, E>, ByView<T, E, K>, AnyFault<V>, Probe<R>);
+copy!(Whole<R>, ByClone<T, E, K>, ByView<T, E, K>, AnyFault<V>, Probe<R>);
 
 /// The programmatic [`Coalescer`](crate::Coalescer)'s way: values of one type, errors of any.
 pub(crate) struct AnyFault<V>(PhantomData<fn() -> V>);

@@ -13,10 +13,9 @@ use crate::share::Share;
 
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
 ///
-/// Every call is counted once, when it is decided what becomes of it:
-/// `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused`. Executions are counted where they
-/// begin; when all calls have returned, `executions = led + refreshes + retries`, except for an execution whose callers
-/// all gave up at the moment it left the queue of `max_concurrent`.
+/// Every call is counted once, when it is decided what becomes of it, and every execution for one reason, so at any
+/// moment `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused` and
+/// `executions = led + refreshes + retries`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -38,7 +37,8 @@ pub struct Stats {
     pub executions: u64,
     /// Executions begun by a refresh.
     pub refreshes: u64,
-    /// Executions begun anew because the runtime of the first one shut down.
+    /// Executions that no call is counted for: begun anew because a runtime shut down, or because the error of another
+    /// caller was of another type; and those whose callers had all left when `max_concurrent` let them begin.
     pub retries: u64,
     /// Executions that ended with an error.
     pub errors: u64,
@@ -92,7 +92,6 @@ impl Stats {
         self.stale_hits += other.stale_hits;
         self.coalesce_hits += other.coalesce_hits;
         self.led += other.led;
-        self.executions += other.executions;
         self.bypassed += other.bypassed;
         self.refused += other.refused;
         self.refreshes += other.refreshes;
@@ -115,6 +114,7 @@ impl Stats {
     fn derive(&mut self) {
         let saved = self.cache_hits + self.stale_hits + self.coalesce_hits;
         self.requests = saved + self.led + self.bypassed + self.refused;
+        self.executions = self.led + self.refreshes + self.retries;
         let rate = |part: u64| if self.requests == 0 { 0.0 } else { part as f64 / self.requests as f64 };
         (self.cache_hit_rate, self.coalesce_rate, self.savings_rate) =
             (rate(self.cache_hits), rate(self.coalesce_hits), rate(saved));
@@ -156,7 +156,6 @@ pub(crate) struct Counters {
     pub(crate) cache_hits: Striped,
     pub(crate) coalesce_hits: Striped,
     pub(crate) led: AtomicU64,
-    pub(crate) executions: AtomicU64,
     pub(crate) bypassed: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) refreshes: AtomicU64,
@@ -200,7 +199,6 @@ impl Counters {
             cache_hits: self.cache_hits.sum(),
             coalesce_hits: self.coalesce_hits.sum(),
             led: self.led.load(Relaxed),
-            executions: self.executions.load(Relaxed),
             bypassed: self.bypassed.load(Relaxed),
             refused: self.refused.load(Relaxed),
             refreshes: self.refreshes.load(Relaxed),
@@ -230,7 +228,6 @@ impl Counters {
         self.coalesce_hits.reset();
         let plain = [
             &self.led,
-            &self.executions,
             &self.bypassed,
             &self.refused,
             &self.refreshes,

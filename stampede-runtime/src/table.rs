@@ -160,22 +160,19 @@ unsafe fn borrow<N>(node: *const N) -> ManuallyDrop<Arc<N>> {
 }
 
 impl<N, X> Table<N, X> {
-    /// `shards` must be a power of two; `extra` is called once for each.
-    pub(crate) fn new(shards: usize, extra: impl Fn() -> X) -> Table<N, X> {
+    /// `shards` must be a power of two; `extra` is called with the number of each.
+    pub(crate) fn new(shards: usize, extra: impl Fn(usize) -> X) -> Table<N, X> {
         assert!(shards.is_power_of_two(), "shards are chosen by the highest bits of a hash");
-        let shard = || Shard {
+        let shard = |number| Shard {
             slots: AtomicPtr::new(Box::into_raw(Box::new(Slots::new(FEWEST_SLOTS)))),
             state: Mutex::new(State {
                 limbo: Limbo { waiting: None, next: Vec::new() },
                 live: 0,
                 used: 0,
-                extra: extra(),
+                extra: extra(number),
             }),
         };
-        Table {
-            shards: std::iter::repeat_with(shard).take(shards).collect(),
-            shift: u64::BITS - shards.trailing_zeros(),
-        }
+        Table { shards: (0..shards).map(shard).collect(), shift: u64::BITS - shards.trailing_zeros() }
     }
 
     #[inline]
@@ -431,7 +428,7 @@ mod tests {
     #[test]
     fn equal_hashes_are_told_apart_and_each_node_is_dropped_once() {
         let drops = AtomicUsize::new(0);
-        let table = Table::new(1, || ());
+        let table = Table::new(1, |_| ());
         for key in 0..100 {
             table.with(7, |shard| shard.insert(7, Arc::new(Counted(key, &drops))));
         }
@@ -449,7 +446,7 @@ mod tests {
     #[test]
     fn tombstones_do_not_grow_the_table() {
         let drops = AtomicUsize::new(0);
-        let table = Table::new(1, || ());
+        let table = Table::new(1, |_| ());
         for key in 0..10_000_u64 {
             table.with(key, |shard| shard.insert(key, Arc::new(Counted(key, &drops))));
             assert!(remove(&table, key, key));
@@ -462,7 +459,7 @@ mod tests {
     #[test]
     fn what_is_removed_is_dropped_without_waiting_for_more() {
         let drops = AtomicUsize::new(0);
-        let table = Table::new(1, || ());
+        let table = Table::new(1, |_| ());
         for key in 0..100 {
             table.with(key, |shard| shard.insert(key, Arc::new(Counted(key, &drops))));
             assert!(remove(&table, key, key));
@@ -481,7 +478,7 @@ mod tests {
     #[test]
     fn a_reader_that_stays_costs_writers_no_more_the_longer_it_stays() {
         let drops = AtomicUsize::new(0);
-        let table = Table::new(1, || ());
+        let table = Table::new(1, |_| ());
         table.with(0, |shard| shard.insert(0, Arc::new(Counted(0, &drops))));
         table.find(0, |_| {
             for key in 1..20_000 {
@@ -499,7 +496,7 @@ mod tests {
     #[test]
     fn what_a_reader_sees_outlives_its_removal() {
         let drops = AtomicUsize::new(0);
-        let table = Table::new(2, || ());
+        let table = Table::new(2, |_| ());
         table.with(1, |shard| shard.insert(1, Arc::new(Counted(1, &drops))));
         table.find(1, |node| {
             table.with_each(|shard| shard.drain(|_| ()));
@@ -518,7 +515,7 @@ mod tests {
         const KEYS: u64 = 64;
         let rounds = if cfg!(debug_assertions) { 20_000 } else { 400_000 };
         let drops = AtomicUsize::new(0);
-        let table = Table::new(2, || ());
+        let table = Table::new(2, |_| ());
         let (made, done) = (AtomicUsize::new(0), AtomicBool::new(false));
         // Hashes that collide in fours, and differ in their highest bits too.
         let hash = |key: u64| (key / 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
