@@ -17,7 +17,7 @@ use crate::args::STEPS;
 use crate::body::rename_self;
 use crate::companion;
 use crate::item::{Input, SelfPassing};
-use crate::key::{Mentions, Shape};
+use crate::key::{Mentions, Shape, Value};
 use crate::model::{Companion, Model, Setting};
 use crate::types::{Passing, without_lifetimes};
 
@@ -120,7 +120,13 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
                 quote!(#private::Cons(#part, #rest))
             })
         }
-        Shape::Text(format, values) => quote!(#private::text(::core::format_args!(#format #(, #values)*))),
+        Shape::Text(format, values) => {
+            let values = values.iter().map(|Value { place, spec, stop }| {
+                let formatted = quote!(::core::format_args!(#spec, #place));
+                stop.map_or(formatted.clone(), |stop| quote!(#private::Escaped(#formatted, #stop)))
+            });
+            quote!(#private::text(::core::format_args!(#format #(, #values)*)))
+        }
         Shape::Content(steps, fields) => {
             let steps = STEPS.iter().zip(steps).map(|(step, taken)| {
                 let step = local(step);

@@ -24,9 +24,18 @@ pub(crate) enum Shape {
     /// A tuple, compared as it is.
     Parts(Vec<TokenStream>),
     /// A readable text with one placeholder for each value.
-    Text(LitStr, Vec<TokenStream>),
+    Text(LitStr, Vec<Value>),
     /// Named fields, compared by their content.
     Content(Steps, Vec<(String, TokenStream)>),
+}
+
+/// A value in a text.
+pub(crate) struct Value {
+    pub(crate) place: TokenStream,
+    /// How it is formatted: a format text for this value alone.
+    pub(crate) spec: String,
+    /// The character after it, if there is one.
+    pub(crate) stop: Option<char>,
 }
 
 /// Which of [`STEPS`] are taken, in that order.
@@ -56,7 +65,8 @@ impl Key {
 
     fn of_text(text: &LitStr, item: &Item, errors: &mut Errors) -> Key {
         let (format, values) = errors.keep(placeholders(text, item)).unwrap_or_default();
-        let mentions = Mentions::of(quote!(#(#values)*), item);
+        let places = values.iter().map(|value| &value.place);
+        let mentions = Mentions::of(quote!(#(#places)*), item);
         Key { shape: Shape::Text(LitStr::new(&format, text.span()), values), mentions }
     }
 
@@ -208,14 +218,22 @@ fn find(plain_name: &str, item: &Item) -> std::result::Result<Ident, String> {
 }
 
 /// Splits `"user:{user.id:>8}"` into `"user:{:>8}"` and `user.id`: a format text of Rust takes names, but no fields.
-fn placeholders(text: &LitStr, item: &Item) -> Result<(String, Vec<TokenStream>)> {
+fn placeholders(text: &LitStr, item: &Item) -> Result<(String, Vec<Value>)> {
     let error = |message: String| Error::new(text.span(), message);
     let source = text.value();
-    let (mut format, mut values, mut rest) = (String::new(), Vec::new(), source.as_str());
+    let (mut format, mut values, mut rest) = (String::new(), Vec::<Value>::new(), source.as_str());
+    // What follows a value ends it.
+    let end = |values: &mut Vec<Value>, text: &str| {
+        if let Some(value) = values.last_mut() {
+            value.stop = value.stop.or(text.chars().next());
+        }
+    };
     while let Some(brace) = rest.find(['{', '}']) {
+        end(&mut values, &rest[..brace]);
         format.push_str(&rest[..brace]);
         rest = &rest[brace..];
         if let Some(after) = rest.strip_prefix("{{").or_else(|| rest.strip_prefix("}}")) {
+            end(&mut values, rest);
             format.push_str(&rest[..2]);
             rest = after;
             continue;
@@ -226,13 +244,18 @@ fn placeholders(text: &LitStr, item: &Item) -> Result<(String, Vec<TokenStream>)
                 "a brace without its other half; write `{{` or `}}` for the character itself".to_owned(),
             ));
         };
+        if values.last().is_some_and(|value| value.stop.is_none()) {
+            return Err(error(format!(
+                "nothing tells where the value before `{{{inside}}}` ends; write a character between them, such as `:`"
+            )));
+        }
         let (name, spec) = inside.split_once(':').map_or((inside, ""), |(name, _)| (name, &inside[name.len()..]));
-        values.push(place(name.trim(), text, item).map_err(error)?);
-        format.push('{');
-        format.push_str(spec);
-        format.push('}');
+        let place = place(name.trim(), text, item).map_err(error)?;
+        values.push(Value { place, spec: format!("{{{spec}}}"), stop: None });
+        format.push_str("{}");
         rest = after;
     }
+    end(&mut values, rest);
     format.push_str(rest);
     Ok((format, values))
 }

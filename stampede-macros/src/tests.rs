@@ -116,7 +116,9 @@ fn lists_are_written_in_three_ways() {
 #[test]
 fn placeholders_name_arguments_and_their_fields() {
     let expansion = decorate(Coalesce, tokens(r#"key = "{{u}}:{id:>8}:{name.0.len}""#), tokens(LOAD)).to_string();
-    assert!(expansion.contains(r#"format_args ! ("{{u}}:{:>8}:{}" , id , name . 0 . len)"#), "{expansion}");
+    assert!(expansion.contains(r#"format_args ! ("{{u}}:{}:{}" ,"#), "{expansion}");
+    assert!(expansion.contains(r#"Escaped (:: core :: format_args ! ("{:>8}" , id) , ':')"#), "{expansion}");
+    assert!(expansion.contains(r#"format_args ! ("{}" , name . 0 . len)"#), "{expansion}");
     for (text, says) in [
         ("{}", "is not an argument"),
         ("{0}", "is not an argument"),
@@ -126,6 +128,7 @@ fn placeholders_name_arguments_and_their_fields() {
         ("{id", "without its other half"),
         ("id}", "without its other half"),
         ("{self.id}", "no argument `self`"),
+        ("{id}{name}", "write a character between them"),
     ] {
         let sentence = mistake(&format!("key = \"{text}\""), LOAD);
         assert!(sentence.contains(says), "{text}: {sentence}");

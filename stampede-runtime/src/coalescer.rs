@@ -548,7 +548,7 @@ impl<K: Key, S: Share> Seat<K, S> {
                 }
             }
             Due::Joiner if !queue.has_begun() => count(&counters.refused),
-            Due::Joiner if queue.claim_lead() => count(&counters.led),
+            Due::Joiner if queue.claim_lead() => (),
             Due::Joiner => counters.coalesce_hits.add_one(),
         }
     }

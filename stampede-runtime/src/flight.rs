@@ -307,7 +307,7 @@ const QUEUED: u8 = 0;
 /// Not begun, and its first caller has given up.
 const LEADERLESS: u8 = 1;
 const BEGUN: u8 = 2;
-/// Begun without its first caller: the first of the others to end counts as the leader.
+/// Begun without its first caller: the first of the others to end is the leader that has been counted.
 const LEADER_OWED: u8 = 3;
 
 impl Queue {
@@ -315,10 +315,10 @@ impl Queue {
         self.0.compare_exchange(from, to, AcqRel, Acquire).is_ok()
     }
 
-    /// The body begins. Returns whether the first caller is still there to be counted as its leader.
-    pub(crate) fn begin(&self) -> bool {
+    /// The body begins.
+    pub(crate) fn begin(&self) {
         // In this order: a queued flight may lose its leader in between, but not find one.
-        self.step(QUEUED, BEGUN) || !self.step(LEADERLESS, LEADER_OWED)
+        let _ = self.step(QUEUED, BEGUN) || self.step(LEADERLESS, LEADER_OWED);
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -330,7 +330,7 @@ impl Queue {
         self.step(QUEUED, LEADERLESS)
     }
 
-    /// Takes over the leader's place in the statistics, if it is owed.
+    /// Takes the leader's place in the statistics, if nobody has. It is counted already.
     pub(crate) fn claim_lead(&self) -> bool {
         self.step(LEADER_OWED, BEGUN)
     }

@@ -12,7 +12,7 @@ use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 
 pub use content::{Content, Digested, Steps};
-pub use text::{Text, text};
+pub use text::{Escaped, Text, text};
 
 /// A key as a caller brings it.
 pub trait Look {

@@ -153,6 +153,8 @@ impl Settings {
 pub(crate) struct Policy {
     /// `None` keeps nothing.
     pub(crate) ttl: Option<Duration>,
+    /// Configured for the namespace, which is stronger than a `ttl` that depends on the value.
+    pub(crate) ttl_is_overridden: bool,
     pub(crate) capacity: usize,
     pub(crate) timeout: Option<Duration>,
     pub(crate) wait: Option<Duration>,
@@ -165,6 +167,7 @@ impl Policy {
     pub(crate) fn new(settings: &Settings, finish_abandoned: bool, can_refuse: bool) -> Policy {
         Policy {
             ttl: settings.ttl.filter(|ttl| !ttl.is_zero()),
+            ttl_is_overridden: false,
             capacity: settings.capacity.unwrap_or(CAPACITY).max(1),
             timeout: settings.timeout.filter(|_| can_refuse),
             wait: settings.wait.filter(|_| can_refuse),

@@ -11,7 +11,7 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
 pub use crate::key::{
-    ByRef, Cons, Content, Digested, Key, Look, Nil, Part, PartOf, Steps, Text, ViaOwnWay, ViaRef, text,
+    ByRef, Cons, Content, Digested, Escaped, Key, Look, Nil, Part, PartOf, Steps, Text, ViaOwnWay, ViaRef, text,
 };
 pub use crate::policy::Options;
 pub use crate::share::{

@@ -24,7 +24,8 @@ use crate::stats::Stats;
 /// [`testing::isolate`](crate::testing::isolate) in force.
 #[derive(Default)]
 pub(crate) struct Registry {
-    config: OnceLock<Config>,
+    /// `None`: a function was called before there was one.
+    config: OnceLock<Option<Config>>,
     states: RwLock<HashMap<StateKey, State>>,
     functions: Mutex<BTreeMap<String, Vec<Weak<dyn Function>>>>,
 }
@@ -60,7 +61,8 @@ impl Registry {
         can_refuse: bool,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
-        let policy = self.config.get_or_init(Config::default).policy(namespace, options, can_refuse);
+        let policy =
+            self.config.get_or_init(|| None).clone().unwrap_or_default().policy(namespace, options, can_refuse);
         let state = Coalescing::<K, S>::new(name.as_str().into(), policy);
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
@@ -92,10 +94,11 @@ impl Registry {
     }
 
     fn configure(&self, config: Config) -> Result<(), ConfigError> {
-        let called = self.functions().keys().cloned().collect::<Vec<_>>();
-        self.config
-            .set(config)
-            .map_err(|_| if called.is_empty() { ConfigError::Twice } else { ConfigError::TooLate(called) })
+        let Err(_) = self.config.set(Some(config)) else { return Ok(()) };
+        Err(match self.config.get() {
+            Some(None) => ConfigError::TooLate(self.functions().keys().cloned().collect()),
+            _ => ConfigError::Twice,
+        })
     }
 
     fn all_stats(&self) -> BTreeMap<String, Stats> {
@@ -184,7 +187,7 @@ pub(crate) fn is_global(registry: &Arc<Registry>) -> bool {
 pub(crate) fn isolate(scope: Scope, config: Config) -> bool {
     let registry = Registry::default();
     // A new registry has no configuration yet.
-    let _ = registry.config.set(config);
+    let _ = registry.config.set(Some(config));
     let mut isolated = ISOLATED.write().unwrap_or_else(PoisonError::into_inner);
     let free = isolated.iter().all(|(taken, _)| *taken != scope);
     if free {

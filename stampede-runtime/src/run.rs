@@ -5,6 +5,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::key::Key;
 use crate::nest::{self, Held};
+use crate::policy::Policy;
 use crate::share::Share;
 use crate::stats::count;
 
@@ -83,14 +85,15 @@ impl<S: Share> Hooks<S> {
         }
     }
 
-    fn keeps_for(&self, value: &S::Value, ttl: Option<Duration>) -> Option<Duration> {
-        let ttl = self.ttl.map_or(ttl, |of| Some(of(value)).filter(|ttl| !ttl.is_zero()))?;
+    fn keeps_for(&self, value: &S::Value, policy: &Policy) -> Option<Duration> {
+        let of_value = self.ttl.filter(|_| !policy.ttl_is_overridden);
+        let ttl = of_value.map_or(policy.ttl, |of| Some(of(value)).filter(|ttl| !ttl.is_zero()))?;
         self.cache_if.is_none_or(|cache_if| cache_if(value)).then_some(ttl)
     }
 
     /// When a value that was just made expires.
-    pub(crate) fn expires(&self, value: &S::Value, ttl: Option<Duration>) -> Moment {
-        self.keeps_for(value, ttl).map_or(Moment::PAST, |ttl| Moment::now().after(ttl))
+    pub(crate) fn expires(&self, value: &S::Value, policy: &Policy) -> Moment {
+        self.keeps_for(value, policy).map_or(Moment::PAST, |ttl| Moment::now().after(ttl))
     }
 }
 
@@ -194,13 +197,12 @@ where
         }
         self.permit = permit;
         let counters = &self.coalescing.counters;
-        let leader_is_here = self.node.queue().begin();
+        self.node.queue().begin();
         match self.purpose {
             _ if self.again => count(&counters.retries),
             Purpose::Refresh => count(&counters.refreshes),
-            Purpose::Call if leader_is_here => count(&counters.led),
-            // Whoever ends first of those who joined is counted as the leader.
-            Purpose::Call => (),
+            // The first caller, or if that has left, whoever ends first of those who joined.
+            Purpose::Call => count(&counters.led),
         }
         self.stage = Stage::Running(Stopwatch::start());
         self.watch();
@@ -237,7 +239,7 @@ where
             }
             Poll::Ready(match S::split(output) {
                 Ok(value) => {
-                    let expires = self.hooks.expires(&value, self.coalescing.policy.ttl);
+                    let expires = self.hooks.expires(&value, &self.coalescing.policy);
                     Ending::Value { value, expires }
                 }
                 Err(fault) => Ending::rare(Rare::Fault(fault)),
@@ -259,7 +261,10 @@ impl<K: Key, S: Share, F> Execution<K, S, F> {
         self.stage = Stage::Ended;
         let waiters = self.node.waiters();
         if waiters == 0 && self.node.queue().claim_lead() {
-            count(&self.coalescing.counters.retries);
+            // They have all left.
+            let counters = &self.coalescing.counters;
+            counters.led.fetch_sub(1, Relaxed);
+            count(&counters.retries);
         }
         self.coalescing.land(&self.node, ending, false);
         if !self.span.is_disabled() {

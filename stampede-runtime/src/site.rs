@@ -145,7 +145,7 @@ where
             if registry::is_off() {
                 return;
             }
-            let expires = self.hooks.expires(&value, state.policy.ttl);
+            let expires = self.hooks.expires(&value, &state.policy);
             if expires > Moment::PAST {
                 state.insert(&key, value, expires);
             } else {

@@ -30,6 +30,34 @@ pub fn text(format: fmt::Arguments<'_>) -> Text {
     Text(buffer)
 }
 
+/// A value in a key with text after it: where it ends must be plain to see, or `"a:b", "c"` and `"a", "b:c"` would be
+/// one key of `"{a}:{b}"`. So the first character of that text, and `%`, stand in it as `%XX` for each byte.
+pub struct Escaped<'a>(pub fmt::Arguments<'a>, pub char);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaping { to: f, stop: self.1 }.write_fmt(self.0)
+    }
+}
+
+struct Escaping<'a, 'f> {
+    to: &'a mut fmt::Formatter<'f>,
+    stop: char,
+}
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(['%', self.stop]) {
+            let plain = piece.trim_end_matches(['%', self.stop]);
+            self.to.write_str(plain)?;
+            for byte in piece[plain.len()..].bytes() {
+                write!(self.to, "%{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Text {
     fn drop(&mut self) {
         if self.0.capacity() <= LONGEST_KEPT {
@@ -53,5 +81,31 @@ impl Look for Text {
 
     fn own(&self) -> Box<str> {
         self.0.as_str().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_told_apart() {
+        let pair = |a: &str, b: &str| text(format_args!("{}:{}", Escaped(format_args!("{a}"), ':'), b)).own();
+        assert_eq!(&*pair("a", "b"), "a:b");
+        assert_eq!(&*pair("a:b", "c"), "a%3Ab:c");
+        assert_ne!(pair("a:b", "c"), pair("a", "b:c"));
+        assert_ne!(pair("%3A", ""), pair(":", ""));
+        assert_eq!(text(format_args!("{}é", Escaped(format_args!("{:>3}", "é"), 'é'))).own().as_ref(), "  %C3%A9é");
+    }
+
+    #[test]
+    fn the_buffer_may_be_in_use() {
+        struct Nested;
+        impl fmt::Display for Nested {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&text(format_args!("inner")).own())
+            }
+        }
+        assert_eq!(&*text(format_args!("outer {Nested}")).own(), "outer inner");
     }
 }

@@ -18,7 +18,9 @@ fn profile(
                 )
                 .board(
                     crate::renamed::__private::text(
-                        ::core::format_args!("user:{}", user.id),
+                        ::core::format_args!(
+                            "user:{}", ::core::format_args!("{}", user.id)
+                        ),
                     ),
                 )
         };
