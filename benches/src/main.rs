@@ -21,7 +21,10 @@ use std::process::ExitCode;
 use measure::Effort;
 use report::Section;
 
-const MEASUREMENTS: [(&str, fn(&Effort) -> Vec<Section>); 6] = [
+/// A name and what it measures.
+type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
+
+const MEASUREMENTS: [Measurement; 6] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -31,6 +34,7 @@ const MEASUREMENTS: [(&str, fn(&Effort) -> Vec<Section>); 6] = [
 ];
 
 fn main() -> ExitCode {
+    let mut bench = false;
     let mut quick = false;
     let mut json = false;
     let mut peers = Vec::new();
@@ -56,11 +60,15 @@ fn main() -> ExitCode {
                 memory::child(&store, entries);
                 return ExitCode::SUCCESS;
             }
-            // Cargo says so to every benchmark.
-            "--bench" => (),
+            "--bench" => bench = true,
             flag if flag.starts_with('-') => return refuse(&format!("unknown option `{flag}`")),
             _ => wanted.push(argument),
         }
+    }
+    if !bench {
+        // `cargo test --all-targets` comes by too, and wants no figures.
+        println!("nothing measured: `cargo bench` says `--bench`");
+        return ExitCode::SUCCESS;
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
     let measurements: Vec<_> = MEASUREMENTS.iter().filter(|(name, _)| is_wanted(name)).collect();

@@ -116,7 +116,9 @@ impl Zipf {
                 sum
             })
             .collect();
-        sums.iter_mut().for_each(|part| *part /= sum);
+        for part in &mut sums {
+            *part /= sum;
+        }
         Zipf { sums, random: fastrand::Rng::with_seed(0x5a1f_ed00_c0ff_ee42) }
     }
 

@@ -16,7 +16,10 @@ const ENTRIES: usize = 1_000_000;
 /// The argument that makes this program a store's own process.
 pub(crate) const CHILD: &str = "--memory-of";
 
-const STORES: [(&str, fn(usize)); 3] =
+/// A name, and what fills the store with so many entries.
+type Store = (&'static str, fn(usize));
+
+const STORES: [Store; 3] =
     [(Stampede::NAME, stampede), (QuickCache::NAME, quick_cache), ("vector of keys and values", plain)];
 
 fn value() -> Arc<str> {

@@ -49,23 +49,21 @@ pub(crate) fn table(sections: &[Section]) -> String {
     let first = peers.chain(sections.iter().map(|section| section.title.chars().count().min(44))).max().unwrap_or(0);
     let mut lines = Vec::new();
     for section in sections {
-        let mut head = format!("{:first$}", section.title);
-        for column in &section.columns {
-            head += &format!(" {column:>WIDTH$}");
-        }
-        lines.push(head + "  goal");
+        let columns: Vec<String> = section.columns.iter().map(|column| format!(" {column:>WIDTH$}")).collect();
+        lines.push(format!("{:first$}{}  goal", section.title, columns.concat()));
         for row in &section.rows {
-            let mut line = format!("  {:width$}", row.peer, width = first - 2);
-            for figure in &row.figures {
-                let figure = figure.map_or_else(|| "-".to_owned(), figure_text);
-                line += &format!(" {figure:>WIDTH$}");
-            }
+            let cell = |figure: &Option<f64>| {
+                let text = figure.map_or_else(|| "-".to_owned(), figure_text);
+                format!(" {text:>WIDTH$}")
+            };
+            let figures: Vec<String> = row.figures.iter().map(cell).collect();
             let goals: Vec<String> = row
                 .goals
                 .iter()
                 .map(|goal| format!("{} {}", goal.text, if goal.met { "met" } else { "MISSED" }))
                 .collect();
-            lines.push(format!("{line}  {}", goals.join(", ")).trim_end().to_owned());
+            let line = format!("  {:width$}{}  {}", row.peer, figures.concat(), goals.join(", "), width = first - 2);
+            lines.push(line.trim_end().to_owned());
         }
         lines.push(String::new());
     }

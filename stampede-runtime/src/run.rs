@@ -5,7 +5,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -201,6 +200,8 @@ where
         match self.purpose {
             _ if self.again => count(&counters.retries),
             Purpose::Refresh => count(&counters.refreshes),
+            // They have all left the queue, and settled or will settle as refused.
+            Purpose::Call if self.node.waiters() == 0 && self.node.queue().claim_lead() => count(&counters.retries),
             // The first caller, or if that has left, whoever ends first of those who joined.
             Purpose::Call => count(&counters.led),
         }
@@ -260,12 +261,6 @@ impl<K: Key, S: Share, F> Execution<K, S, F> {
     fn land(&mut self, ending: Ending<S>) {
         self.stage = Stage::Ended;
         let waiters = self.node.waiters();
-        if waiters == 0 && self.node.queue().claim_lead() {
-            // They have all left.
-            let counters = &self.coalescing.counters;
-            counters.led.fetch_sub(1, Relaxed);
-            count(&counters.retries);
-        }
         self.coalescing.land(&self.node, ending, false);
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.

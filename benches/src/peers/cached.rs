@@ -1,5 +1,7 @@
 //! The attributes of `cached`.
 
+#![allow(clippy::unused_async, reason = "the bodies are ready at once; the functions are still called as async ones")]
+
 use std::sync::Arc;
 
 use cached::macros::{cached, concurrent_cached};

@@ -55,7 +55,9 @@ impl Peer for ReadOnly {
 
 /// A flight: a map of lists of wakers. A first caller that is dropped would hang the others.
 #[derive(Clone, Copy)]
-pub(crate) struct WakerList(&'static (RandomState, Mutex<HashTable<(Key, Arc<Mutex<Flight>>)>>));
+pub(crate) struct WakerList(&'static (RandomState, Mutex<Flights>));
+
+type Flights = HashTable<(Key, Arc<Mutex<Flight>>)>;
 
 #[derive(Default)]
 struct Flight {
@@ -103,13 +105,11 @@ impl Peer for WakerList {
         if !begins {
             return poll_fn(|context| {
                 let mut flight = lock(&flight);
-                match &flight.value {
-                    Some(value) => Poll::Ready(Arc::clone(value)),
-                    None => {
-                        flight.wakers.push(context.waker().clone());
-                        Poll::Pending
-                    }
+                if let Some(value) = &flight.value {
+                    return Poll::Ready(Arc::clone(value));
                 }
+                flight.wakers.push(context.waker().clone());
+                Poll::Pending
             })
             .await;
         }

@@ -30,19 +30,16 @@ impl Peer for Moka {
     const NAME: &'static str = "moka future, borrowed key";
 
     async fn ready(self, topic: &str, number: u32) -> Arc<str> {
-        match self.ready.get(&KeyRef(topic, number)).await {
-            Some(value) => value,
-            None => {
-                let key = KeyRef(topic, number).to_key();
-                self.ready.get_with(key, async { body::ready(topic, number) }).await
-            }
+        if let Some(value) = self.ready.get(&KeyRef(topic, number)).await {
+            return value;
         }
+        self.ready.get_with(KeyRef(topic, number).to_key(), async { body::ready(topic, number) }).await
     }
 
     async fn slow(self, topic: &'static str, number: u32) -> Arc<str> {
-        match self.slow.get(&KeyRef(topic, number)).await {
-            Some(value) => value,
-            None => self.slow.get_with(KeyRef(topic, number).to_key(), body::slow(topic, number)).await,
+        if let Some(value) = self.slow.get(&KeyRef(topic, number)).await {
+            return value;
         }
+        self.slow.get_with(KeyRef(topic, number).to_key(), body::slow(topic, number)).await
     }
 }

@@ -1,4 +1,4 @@
-//! quick_cache, with a borrowed key and a deadline by hand.
+//! `quick_cache`, with a borrowed key and a deadline by hand.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,10 +31,9 @@ impl Equivalent<Key> for KeyRef<'_> {
 }
 
 async fn call(store: &Store, topic: &str, number: u32, body: impl Future<Output = Arc<str>>) -> Arc<str> {
-    if let Some((value, deadline)) = store.get(&KeyRef(topic, number)) {
-        if deadline > coarse_now() {
-            return value;
-        }
+    let found = store.get(&KeyRef(topic, number));
+    if let Some((value, _)) = found.filter(|(_, deadline)| *deadline > coarse_now()) {
+        return value;
     }
     let body = async { Ok::<_, Infallible>((body.await, deadline())) };
     let Ok((value, _)) = store.get_or_insert_async(&KeyRef(topic, number).to_key(), body).await;
