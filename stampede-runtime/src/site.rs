@@ -97,7 +97,7 @@ where
     }
 
     /// Begins a call: a kept value, or what has to be awaited. Apart, so that a hit moves nothing but its value.
-    #[inline]
+    #[inline(always)]
     pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
         self.with(|state| {
             if self.site.is_plain() {
@@ -110,6 +110,7 @@ where
 
     /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
     #[cold]
+    #[inline(never)]
     fn detour<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L) -> Result<S::Output, Boarding<L::Own, S>> {
         if registry::is_off() {
             Err(Boarding::off(state.me(), self.hooks))
@@ -180,16 +181,20 @@ where
     }
 
     /// Calls `act` with the instantiation's state.
-    #[inline]
+    #[inline(always)]
     fn with<K: Key, R>(self, act: impl FnOnce(&Coalescing<K, S>) -> R) -> R {
-        if registry::is_plain()
+        let found;
+        let state = if registry::is_plain()
             && let Some((marker, state)) = self.site.first.get()
             && *marker == TypeId::of::<M>()
             && let Some(state) = (&**state as &dyn Any).downcast_ref()
         {
-            return act(state);
-        }
-        act(&self.find())
+            state
+        } else {
+            found = self.find();
+            &*found
+        };
+        act(state)
     }
 
     #[cold]

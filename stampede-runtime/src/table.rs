@@ -107,7 +107,7 @@ impl<N> Slots<N> {
 
     /// Shows `pick` the slots that hold a node with this hash, in probing order, until it returns something. Ends at
     /// a null slot, of which there is always one.
-    #[inline]
+    #[inline(always)]
     fn probe<R>(&self, hash: u64, mut pick: impl FnMut(&Slot<N>, *const N) -> Option<R>) -> Option<R> {
         let mask = self.slots.len() - 1;
         let mut at = low_bits(hash) & mask;
@@ -183,7 +183,7 @@ impl<N, X> Table<N, X> {
 
     /// Shows `pick` the nodes with this hash until it returns something. Takes no lock while `pick` runs, and may
     /// miss what is being put in or taken out at this moment: a writer's [`Locked::find`] is the authority.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find<R>(&self, hash: u64, mut pick: impl FnMut(&Arc<N>) -> Option<R>) -> Option<R> {
         let shard = self.shard(hash);
         let Some(_visit) = lanes::visit() else { return shard.find_without_lane(hash, pick) };
