@@ -37,15 +37,14 @@ fn function(model: &Model) -> TokenStream {
     let (board, body) = (ask(model, "board", &TokenStream::new()), body(model));
     let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
     let fly = quote_spanned!(boarding.span()=> #boarding.fly(#body).await);
-    let (boarded, kept) = (local("boarded"), local("kept"));
+    let kept = local("kept");
     let declaration = Declaration {
         inputs: all_inputs(model),
         output: future(model),
         body: quote! {
             async move {
                 #[allow(clippy::used_underscore_binding)]
-                let #boarded = { #board };
-                let #boarding = match #boarded {
+                let #boarding = match { #board } {
                     ::core::result::Result::Ok(#kept) => return #kept,
                     ::core::result::Result::Err(#boarding) => #boarding,
                 };

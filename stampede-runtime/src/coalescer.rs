@@ -308,6 +308,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         for node in passed {
             shard.discard(node);
         }
+        shard.extra().announce_victim();
     }
 
     /// The value that a call would be answered with from memory.

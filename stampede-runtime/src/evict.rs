@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
-use crate::table::low_bits;
+use crate::table::{low_bits, prefetch};
 
 /// How often a value was hit since it was last looked at, and which queue it stands in.
 #[derive(Default)]
@@ -90,9 +90,10 @@ impl<N: Resident> Queues<N> {
     /// Notes that a node has been taken out of the table. `passed` receives references that must not be dropped under
     /// the lock: they may be the last.
     pub(crate) fn dismiss(&mut self, node: &N, mut passed: impl FnMut(Arc<N>)) {
-        if node.residence().place.swap(NOWHERE, Relaxed) != KEPT {
+        if !node.residence().is_kept() {
             return;
         }
+        node.residence().place.store(NOWHERE, Relaxed);
         self.kept -= 1;
         let shells = self.small.len() + self.main.len() - self.kept;
         if shells > 32 && shells > self.kept {
@@ -108,11 +109,23 @@ impl<N: Resident> Queues<N> {
         }
     }
 
+    /// Has the next victim brought to the cache: it is the node that nobody has touched for longest.
+    pub(crate) fn announce_victim(&self) {
+        let queue = if self.takes_from_small() { &self.small } else { &self.main };
+        if let Some(shell) = queue.front() {
+            prefetch(shell);
+        }
+    }
+
+    fn takes_from_small(&self) -> bool {
+        self.small.len() > (self.capacity / 10).max(1) || self.main.is_empty()
+    }
+
     /// The next node to take out, while there are more than the capacity allows. `passed` receives references that
     /// must not be dropped under the lock.
     pub(crate) fn victim(&mut self, mut passed: impl FnMut(Arc<N>)) -> Option<Arc<N>> {
         while self.kept > self.capacity {
-            let from_small = self.small.len() > (self.capacity / 10).max(1) || self.main.is_empty();
+            let from_small = self.takes_from_small();
             let queue = if from_small { &mut self.small } else { &mut self.main };
             let shell = queue.pop_front()?;
             let Some(node) = shell.upgrade() else { continue };

@@ -105,6 +105,29 @@ impl<T: ?Sized + Part> Look for ByRef<'_, T> {
     }
 }
 
+/// A part that is a reference, where it stands. Not copied: its two words are written one by one by the caller, and a
+/// copy would read them as one, which has to wait until they have left the store buffer (20 of 70 ns a hit).
+#[derive(Debug)]
+pub struct ByPlace<'p, 'a, T: ?Sized>(&'p &'a T);
+
+impl<T: ?Sized + Part> Look for ByPlace<'_, '_, T> {
+    type Own = T::Owned;
+
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        ByRef(*self.0).hash(hasher);
+    }
+
+    #[inline]
+    fn is(&self, own: &T::Owned) -> bool {
+        ByRef(*self.0).is(own)
+    }
+
+    fn own(&self) -> T::Owned {
+        ByRef(*self.0).own()
+    }
+}
+
 /// An optional reference.
 #[derive(Debug)]
 pub struct ByOption<'a, T: ?Sized>(Option<&'a T>);
@@ -167,11 +190,11 @@ pub trait ViaOwnWay {
     fn look(&self) -> Self::Look;
 }
 
-impl<'a, T: ?Sized> ViaOwnWay for &PartOf<'_, &'a T> {
-    type Look = ByRef<'a, T>;
+impl<'p, 'a, T: ?Sized> ViaOwnWay for &PartOf<'p, &'a T> {
+    type Look = ByPlace<'p, 'a, T>;
     #[inline]
     fn look(&self) -> Self::Look {
-        ByRef(self.0)
+        ByPlace(self.0)
     }
 }
 

@@ -203,7 +203,7 @@ where
             // They have all left the queue, and settled or will settle as refused.
             Purpose::Call if self.node.waiters() == 0 && self.node.queue().claim_lead() => count(&counters.retries),
             // The first caller, or if that has left, whoever ends first of those who joined.
-            Purpose::Call => count(&counters.led),
+            Purpose::Call => counters.led.add_one(),
         }
         self.stage = Stage::Running(Stopwatch::start());
         self.watch();

@@ -155,7 +155,7 @@ impl fmt::Display for Stats {
 pub(crate) struct Counters {
     pub(crate) cache_hits: Striped,
     pub(crate) coalesce_hits: Striped,
-    pub(crate) led: AtomicU64,
+    pub(crate) led: Striped,
     pub(crate) bypassed: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) refreshes: AtomicU64,
@@ -166,8 +166,8 @@ pub(crate) struct Counters {
     pub(crate) abandoned: AtomicU64,
     pub(crate) evictions: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
-    times: AtomicU64,
-    total_nanos: AtomicU64,
+    times: Striped,
+    total_nanos: Striped,
     max_nanos: AtomicU64,
 }
 
@@ -189,16 +189,18 @@ impl Counters {
 
     pub(crate) fn took(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.times.fetch_add(1, Relaxed);
-        self.total_nanos.fetch_add(nanos, Relaxed);
-        self.max_nanos.fetch_max(nanos, Relaxed);
+        self.times.add_one();
+        self.total_nanos.add(nanos);
+        if nanos > self.max_nanos.load(Relaxed) {
+            self.max_nanos.fetch_max(nanos, Relaxed);
+        }
     }
 
     pub(crate) fn snapshot(&self, cache_size: usize) -> Stats {
         let mut stats = Stats {
             cache_hits: self.cache_hits.sum(),
             coalesce_hits: self.coalesce_hits.sum(),
-            led: self.led.load(Relaxed),
+            led: self.led.sum(),
             bypassed: self.bypassed.load(Relaxed),
             refused: self.refused.load(Relaxed),
             refreshes: self.refreshes.load(Relaxed),
@@ -211,8 +213,8 @@ impl Counters {
             in_flight: self.in_flight.load(Relaxed),
             cache_size,
             execution_time: ExecutionTime {
-                count: self.times.load(Relaxed),
-                total: Duration::from_nanos(self.total_nanos.load(Relaxed)),
+                count: self.times.sum(),
+                total: Duration::from_nanos(self.total_nanos.sum()),
                 max: Duration::from_nanos(self.max_nanos.load(Relaxed)),
                 mean: Duration::ZERO,
             },
@@ -224,10 +226,10 @@ impl Counters {
 
     /// Back to zero, except for what is counted down again.
     pub(crate) fn reset(&self) {
-        self.cache_hits.reset();
-        self.coalesce_hits.reset();
+        for striped in [&self.cache_hits, &self.coalesce_hits, &self.led, &self.times, &self.total_nanos] {
+            striped.reset();
+        }
         let plain = [
-            &self.led,
             &self.bypassed,
             &self.refused,
             &self.refreshes,
@@ -237,8 +239,6 @@ impl Counters {
             &self.timeouts,
             &self.abandoned,
             &self.evictions,
-            &self.times,
-            &self.total_nanos,
             &self.max_nanos,
         ];
         for counter in plain {
@@ -278,12 +278,19 @@ impl Default for Striped {
 impl Striped {
     #[inline]
     pub(crate) fn add_one(&self) {
+        self.add(1);
+    }
+
+    #[inline]
+    fn add(&self, more: u64) {
         match lanes::mine().and_then(|lane| self.stripes.get(lane)) {
             Some(stripe) => {
                 let count = &stripe.get_or_init(Box::default).0;
-                count.store(count.load(Relaxed) + 1, Relaxed);
+                count.store(count.load(Relaxed) + more, Relaxed);
             }
-            None => count(&self.shared),
+            None => {
+                self.shared.fetch_add(more, Relaxed);
+            }
         }
     }
 
@@ -322,7 +329,7 @@ mod tests {
     #[test]
     fn rates_are_fractions_and_shown_as_per_cent() {
         let counters = Counters::default();
-        counters.led.store(7, Relaxed);
+        counters.led.add(7);
         (0..13).for_each(|_| counters.coalesce_hits.add_one());
         let stats = counters.snapshot(0);
         assert!((stats.savings_rate - 0.65).abs() < 1e-12);

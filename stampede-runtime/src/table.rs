@@ -25,7 +25,7 @@ use std::sync::atomic::{
     AtomicPtr, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::lanes::{self, Guests};
 
@@ -96,6 +96,22 @@ pub(crate) fn low_bits(hash: u64) -> usize {
     hash as usize
 }
 
+/// Has what a reference points at brought to the cache, without waiting for it. A hint; it may do nothing.
+pub(crate) fn prefetch<N>(node: &Weak<N>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // The counts before the node and what comes first in it: two lines.
+        let node = node.as_ptr().cast::<i8>();
+        for line in [node.wrapping_sub(16), node.wrapping_add(48)] {
+            // SAFETY: a prefetch reads nothing and cannot fault, wherever it points.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = node;
+}
+
 const FEWEST_SLOTS: usize = 8;
 
 impl<N> Slots<N> {
@@ -105,10 +121,10 @@ impl<N> Slots<N> {
         Slots { slots: std::iter::repeat_with(slot).take(count).collect(), nodes: PhantomData }
     }
 
-    /// Shows `pick` the slots that hold a node with this hash, in probing order, until it returns something. Ends at
+    /// Shows `pick` the nodes with this hash, in probing order, until it returns something. Ends at
     /// a null slot, of which there is always one.
     #[inline(always)]
-    fn probe<R>(&self, hash: u64, mut pick: impl FnMut(&Slot<N>, *const N) -> Option<R>) -> Option<R> {
+    fn probe<R>(&self, hash: u64, mut pick: impl FnMut(*const N) -> Option<R>) -> Option<R> {
         let mask = self.slots.len() - 1;
         let mut at = low_bits(hash) & mask;
         loop {
@@ -120,7 +136,7 @@ impl<N> Slots<N> {
             // The writer stores the hash before the node, so one that belongs to the node (or a later one) is seen.
             if slot.hash.load(Relaxed) == hash
                 && node != gone()
-                && let Some(found) = pick(slot, node)
+                && let Some(found) = pick(node)
             {
                 return Some(found);
             }
@@ -142,6 +158,30 @@ impl<N> Slots<N> {
             }
             at = (at + 1) & mask;
         }
+    }
+
+    /// Takes this very node out. Returns its pointer and how many slots became null: at the end of a run of used slots
+    /// no tombstone is needed, nor are those right before it, and probes that find nothing end the sooner.
+    fn take(&self, hash: u64, node: *const N) -> Option<(*mut N, usize)> {
+        let mask = self.slots.len() - 1;
+        let at = |at: usize| &self.slots[at & mask].node;
+        let mut here = low_bits(hash) & mask;
+        while !ptr::eq(at(here).load(Relaxed), node) {
+            if at(here).load(Relaxed).is_null() {
+                return None;
+            }
+            here = (here + 1) & mask;
+        }
+        if !at(here + 1).load(Relaxed).is_null() {
+            return Some((at(here).swap(gone(), SeqCst), 0));
+        }
+        let taken = at(here).swap(ptr::null_mut(), SeqCst);
+        let mut freed = 1;
+        while at(here.wrapping_sub(freed)).load(Relaxed) == gone() {
+            at(here.wrapping_sub(freed)).store(ptr::null_mut(), SeqCst);
+            freed += 1;
+        }
+        Some((taken, freed))
     }
 
     fn each(&self) -> impl Iterator<Item = (u64, *mut N)> + '_ {
@@ -190,7 +230,7 @@ impl<N, X> Table<N, X> {
         // SAFETY: valid by invariant 2, and until the visit ends by invariant 3.
         let slots = unsafe { &*shard.slots.load(SeqCst) };
         // SAFETY: loaded from a slot during the visit, used until its end: invariant 3.
-        slots.probe(hash, |_, node| pick(&*unsafe { borrow(node) }))
+        slots.probe(hash, |node| pick(&*unsafe { borrow(node) }))
     }
 
     /// Locks the shard of `hash` and runs `change`. What it takes out is dropped after unlocking, also when it panics.
@@ -256,7 +296,7 @@ impl<N, X> Locked<'_, N, X> {
     /// Shows `pick` the nodes with this hash until it returns something. Only the user's `Eq` may run in `pick`.
     pub(crate) fn find<R>(&self, hash: u64, mut pick: impl FnMut(&Arc<N>) -> Option<R>) -> Option<R> {
         // SAFETY: a slot owns a reference to its node, and slots do not change while the lock is held.
-        self.slots().probe(hash, |_, node| pick(&*unsafe { borrow(node) }))
+        self.slots().probe(hash, |node| pick(&*unsafe { borrow(node) }))
     }
 
     /// Adds a node, without looking for others like it.
@@ -273,12 +313,10 @@ impl<N, X> Locked<'_, N, X> {
 
     /// Takes out this very node. Returns whether it was there.
     pub(crate) fn remove(&mut self, hash: u64, node: &Arc<N>) -> bool {
-        let found = self.slots().probe(hash, |slot, there| {
-            ptr::eq(there, Arc::as_ptr(node)).then(|| slot.node.swap(gone(), SeqCst).cast_const())
-        });
-        let Some(raw) = found else { return false };
+        let Some((raw, freed)) = self.slots().take(hash, Arc::as_ptr(node)) else { return false };
         self.state.live -= 1;
-        // SAFETY: the slot's own reference (invariant 1), which the tombstone has replaced.
+        self.state.used -= freed;
+        // SAFETY: the slot's own reference (invariant 1), which the slot has given up.
         self.discard(unsafe { Arc::from_raw(raw) });
         true
     }

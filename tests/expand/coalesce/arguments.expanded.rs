@@ -6,20 +6,19 @@ pub fn load(
 ) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarded = {
+        let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             load::__site()
                 .board(
                     ::stampede_runtime::__private::Cons(
-                        ::stampede_runtime::__private::part!(topic),
+                        ::stampede_runtime::__private::part!(& topic),
                         ::stampede_runtime::__private::Cons(
                             ::stampede_runtime::__private::part!(& n),
                             ::stampede_runtime::__private::Nil,
                         ),
                     ),
                 )
-        };
-        let boarding = match boarded {
+        } {
             ::core::result::Result::Ok(kept) => return kept,
             ::core::result::Result::Err(boarding) => boarding,
         };
@@ -93,7 +92,7 @@ impl load {
         load::__site()
             .invalidate(
                 ::stampede_runtime::__private::Cons(
-                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::part!(& topic),
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::part!(& n),
                         ::stampede_runtime::__private::Nil,
@@ -107,7 +106,7 @@ impl load {
         load::__site()
             .peek(
                 ::stampede_runtime::__private::Cons(
-                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::part!(& topic),
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::part!(& n),
                         ::stampede_runtime::__private::Nil,
@@ -125,7 +124,7 @@ impl load {
         load::__site()
             .insert(
                 ::stampede_runtime::__private::Cons(
-                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::part!(& topic),
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::part!(& n),
                         ::stampede_runtime::__private::Nil,

@@ -9,7 +9,7 @@ impl<T: Clone> Repository<T> {
     {
         async move {
             #[allow(clippy::used_underscore_binding)]
-            let boarded = {
+            let boarding = match {
                 use ::stampede_runtime::__private::parts::*;
                 Self::__user_site::<S>()
                     .board(
@@ -21,8 +21,7 @@ impl<T: Clone> Repository<T> {
                             ),
                         ),
                     )
-            };
-            let boarding = match boarded {
+            } {
                 ::core::result::Result::Ok(kept) => return kept,
                 ::core::result::Result::Err(boarding) => boarding,
             };
@@ -199,7 +198,7 @@ impl<T: Clone> Repository<T> {
     ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send {
         async move {
             #[allow(clippy::used_underscore_binding)]
-            let boarded = {
+            let boarding = match {
                 static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
                     ::core::module_path!(),
                     "count",
@@ -210,8 +209,7 @@ impl<T: Clone> Repository<T> {
                         ::stampede_runtime::__private::share!(u64),
                     )
                     .board(::stampede_runtime::__private::Nil)
-            };
-            let boarding = match boarded {
+            } {
                 ::core::result::Result::Ok(kept) => return kept,
                 ::core::result::Result::Err(boarding) => boarding,
             };

@@ -6,7 +6,7 @@ fn forecast(
 > + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarded = {
+        let boarding = match {
             static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
                 ::core::module_path!(),
                 "forecast",
@@ -22,12 +22,11 @@ fn forecast(
                 )
                 .board(
                     ::stampede_runtime::__private::Cons(
-                        ::stampede_runtime::__private::part!(city),
+                        ::stampede_runtime::__private::part!(& city),
                         ::stampede_runtime::__private::Nil,
                     ),
                 )
-        };
-        let boarding = match boarded {
+        } {
             ::core::result::Result::Ok(kept) => return kept,
             ::core::result::Result::Err(boarding) => boarding,
         };

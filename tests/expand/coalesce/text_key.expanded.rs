@@ -6,7 +6,7 @@ fn profile(
 ) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarded = {
+        let boarding = match {
             static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
                 ::core::module_path!(),
                 "profile",
@@ -23,8 +23,7 @@ fn profile(
                         ),
                     ),
                 )
-        };
-        let boarding = match boarded {
+        } {
             ::core::result::Result::Ok(kept) => return kept,
             ::core::result::Result::Err(boarding) => boarding,
         };

@@ -6,7 +6,7 @@ fn answer(
 ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
     async move {
         #[allow(clippy::used_underscore_binding)]
-        let boarded = {
+        let boarding = match {
             answer::__site()
                 .board(
                     ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
@@ -15,12 +15,11 @@ fn answer(
                             trim: true,
                             spaces: false,
                         })
-                        .field("topic", topic)
+                        .field("topic", &topic)
                         .field("context", &context)
                         .digest(),
                 )
-        };
-        let boarding = match boarded {
+        } {
             ::core::result::Result::Ok(kept) => return kept,
             ::core::result::Result::Err(boarding) => boarding,
         };
@@ -95,7 +94,7 @@ impl answer {
                         trim: true,
                         spaces: false,
                     })
-                    .field("topic", topic)
+                    .field("topic", &topic)
                     .field("context", &context)
                     .digest(),
             )
@@ -110,7 +109,7 @@ impl answer {
                         trim: true,
                         spaces: false,
                     })
-                    .field("topic", topic)
+                    .field("topic", &topic)
                     .field("context", &context)
                     .digest(),
             )
@@ -129,7 +128,7 @@ impl answer {
                         trim: true,
                         spaces: false,
                     })
-                    .field("topic", topic)
+                    .field("topic", &topic)
                     .field("context", &context)
                     .digest(),
                 value,

@@ -95,7 +95,7 @@ pub struct Repository<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Repository<T> {
-    const TTL: Duration = Duration::from_mins(1);
+    const TTL: Duration = Duration::from_secs(60);
 
     /// A repository of one item.
     pub const fn new(id: u64, item: T) -> Self {
