@@ -145,4 +145,8 @@ impl Look for Replacement<()> {
     }
 
     fn own(&self) {}
+
+    fn again(&self) -> Self {
+        *self
+    }
 }

@@ -482,6 +482,10 @@ impl<K: Key> Look for Again<'_, K> {
     fn own(&self) -> K {
         self.0.clone()
     }
+
+    fn again(&self) -> Self {
+        Again(self.0)
+    }
 }
 
 /// What is still to be counted for a caller of a function with `max_concurrent` when its call ends.

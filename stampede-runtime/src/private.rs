@@ -11,7 +11,8 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
 pub use crate::key::{
-    ByRef, Cons, Content, Digested, Escaped, Key, Look, Nil, Part, PartOf, Steps, Text, ViaOwnWay, ViaRef, text,
+    ByRef, Cons, Content, Digested, Escaped, Key, Look, Nil, Part, PartOf, Steps, Text, ViaBits, ViaOwnWay, ViaRef,
+    text,
 };
 pub use crate::policy::Options;
 pub use crate::share::{
@@ -42,7 +43,7 @@ macro_rules! __share {
 #[macro_export]
 macro_rules! __part {
     ($part:expr) => {
-        match (&&$crate::__private::PartOf($part)).look() {
+        match (&&&$crate::__private::PartOf($part)).look() {
             part => {
                 $crate::__private::must_look(&part);
                 $crate::__private::Checked::<_, ()>::new(part).look()
@@ -53,7 +54,7 @@ macro_rules! __part {
 
 /// The traits of `part!`.
 pub mod parts {
-    pub use super::{InsteadOfPart as _, ViaOwnWay as _, ViaRef as _};
+    pub use super::{InsteadOfPart as _, ViaBits as _, ViaOwnWay as _, ViaRef as _};
 }
 
 /// Owns an argument.

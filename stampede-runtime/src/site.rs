@@ -101,9 +101,9 @@ where
     pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
         self.with(|state| {
             if self.site.is_plain() {
-                state.hit(&key).map_err(|missed| Boarding::call(state.board(&key, missed), self.hooks))
+                state.hit(&key).map_err(|missed| Boarding::call(state.board(&key.again(), missed), self.hooks))
             } else {
-                self.detour(state, &key)
+                self.detour(state, &key.again())
             }
         })
     }

@@ -83,4 +83,8 @@ impl Look for Digested {
     fn own(&self) -> Digest {
         self.0
     }
+
+    fn again(&self) -> Self {
+        *self
+    }
 }

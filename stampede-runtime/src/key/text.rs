@@ -82,6 +82,10 @@ impl Look for Text {
     fn own(&self) -> Box<str> {
         self.0.as_str().into()
     }
+
+    fn again(&self) -> Self {
+        Text(self.0.clone())
+    }
 }
 
 #[cfg(test)]
