@@ -93,6 +93,10 @@ impl Item {
         }
         Some(Item { attributes, visibility, signature, receiver, inputs, output, body: braces })
     }
+
+    pub(crate) fn input(&self, name: &Ident) -> Option<&Input> {
+        self.inputs.iter().find(|input| name.unraw() == input.plain_name())
+    }
 }
 
 fn parse_function(

@@ -10,7 +10,8 @@ use syn::{Error, Expr, ExprReference, LitStr, Result, Token};
 
 use crate::args::{Args, KeyArg, STEPS};
 use crate::errors::{Errors, list, suggest};
-use crate::item::{Input, Item};
+use crate::item::{Input, Item, SelfPassing};
+use crate::types::Passing;
 use crate::words::Attribute;
 
 /// The key expression, every part a reference, and what it is made of.
@@ -59,7 +60,7 @@ impl Key {
 
     fn of_parts(parts: &[Expr], item: &Item) -> Key {
         let mentions = Mentions::of(quote!(#(#parts)*), item);
-        Key { shape: Shape::Parts(parts.iter().map(part_reference).collect()), mentions }
+        Key { shape: Shape::Parts(parts.iter().map(|part| part_reference(part, item)).collect()), mentions }
     }
 
     fn of_text(text: &LitStr, item: &Item, errors: &mut Errors) -> Key {
@@ -126,11 +127,18 @@ fn steps(chosen: Option<&[Ident]>) -> Steps {
 fn self_reference(item: &Item) -> TokenStream {
     let receiver = item.receiver.as_ref().expect("asked for only where there is one");
     let word = receiver.written.self_token;
-    refer(word, word.span)
+    match receiver.passing {
+        SelfPassing::Reference | SelfPassing::Pointer => quote!(#word),
+        SelfPassing::Value => refer(word, word.span),
+    }
 }
 
 fn input_reference(input: &Input) -> TokenStream {
-    refer(&input.name, input.name.span())
+    let name = &input.name;
+    match input.passing {
+        Passing::Reference => quote!(#name),
+        Passing::Value | Passing::OptionalReference => refer(name, name.span()),
+    }
 }
 
 /// A reference to an expression at its own place, where the compiler then reports what it cannot do in a key.
@@ -138,8 +146,17 @@ fn refer(expression: impl ToTokens, at: Span) -> TokenStream {
     quote_spanned!(Span::mixed_site().located_at(at)=> &#expression)
 }
 
-/// A part of `key(…)`.
-fn part_reference(part: &Expr) -> TokenStream {
+/// A part of `key(…)`; what is a reference already needs no second `&`.
+fn part_reference(part: &Expr, item: &Item) -> TokenStream {
+    if let Expr::Path(path) = part
+        && let Some(name) = path.path.get_ident()
+    {
+        match item.input(name) {
+            Some(input) if input.passing == Passing::Reference => return quote!(#part),
+            None if name == "self" && item.receiver.is_some() => return self_reference(item),
+            _ => {}
+        }
+    }
     let (and_token, expr) = (Token![&](Span::mixed_site().located_at(part.span())), Box::new(part.clone()));
     ExprReference { attrs: Vec::new(), and_token, mutability: None, expr }.into_token_stream()
 }

@@ -107,7 +107,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         std::ptr::from_ref(self).addr()
     }
 
-    #[inline]
+    #[inline(always)]
     fn hash(&self, look: &impl Look) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         look.hash(&mut hasher);
@@ -119,7 +119,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
         let mut in_the_air = None;
-        let hit = self.table.find(hash, |node| {
+        let hit = self.table.glance(hash, |node| {
             if look.is(&node.key) {
                 match node.view() {
                     View::Fresh(value) => {

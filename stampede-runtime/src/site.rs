@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::coalescer::{Coalescing, Function};
+use crate::coalescer::{Coalescing, Function, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
 use crate::invalidation::Invalidation;
@@ -101,11 +101,17 @@ where
     pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
         self.with(|state| {
             if self.site.is_plain() {
-                state.hit(&key).map_err(|missed| Boarding::call(state.board(&key.again(), missed), self.hooks))
+                state.hit(&key).map_err(|missed| self.miss(state, &key.again(), missed))
             } else {
                 self.detour(state, &key.again())
             }
         })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn miss<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L, missed: Missed<L::Own, S>) -> Boarding<L::Own, S> {
+        Boarding::call(state.board(key, missed), self.hooks)
     }
 
     /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
@@ -118,7 +124,7 @@ where
             REFRESHING.set(None);
             Err(Boarding::refresh(state.board_refresh(key), self.hooks))
         } else {
-            state.hit(key).map_err(|missed| Boarding::call(state.board(key, missed), self.hooks))
+            state.hit(key).map_err(|missed| self.miss(state, key, missed))
         }
     }
 

@@ -221,16 +221,21 @@ impl<N, X> Table<N, X> {
         &self.shards[low_bits(hash.checked_shr(self.shift).unwrap_or(0))]
     }
 
-    /// Shows `pick` the nodes with this hash until it returns something. Takes no lock while `pick` runs, and may
-    /// miss what is being put in or taken out at this moment: a writer's [`Locked::find`] is the authority.
+    /// [`find`](Self::find) for the path of a hit. It finds nothing on a thread without a lane: the way there would have
+    /// to lend `pick` to a function that is not inlined, and all that it holds would have to be in memory.
     #[inline(always)]
-    pub(crate) fn find<R>(&self, hash: u64, mut pick: impl FnMut(&Arc<N>) -> Option<R>) -> Option<R> {
-        let shard = self.shard(hash);
-        let Some(_visit) = lanes::visit() else { return shard.find_without_lane(hash, pick) };
+    pub(crate) fn glance<R>(&self, hash: u64, mut pick: impl FnMut(&Arc<N>) -> Option<R>) -> Option<R> {
+        let _visit = lanes::visit()?;
         // SAFETY: valid by invariant 2, and until the visit ends by invariant 3.
-        let slots = unsafe { &*shard.slots.load(SeqCst) };
+        let slots = unsafe { &*self.shard(hash).slots.load(SeqCst) };
         // SAFETY: loaded from a slot during the visit, used until its end: invariant 3.
         slots.probe(hash, |node| pick(&*unsafe { borrow(node) }))
+    }
+
+    /// Shows `pick` the nodes with this hash until it returns something. Takes no lock while `pick` runs, and may
+    /// miss what is being put in or taken out at this moment: a writer's [`Locked::find`] is the authority.
+    pub(crate) fn find<R>(&self, hash: u64, pick: impl FnMut(&Arc<N>) -> Option<R>) -> Option<R> {
+        if lanes::mine().is_some() { self.glance(hash, pick) } else { self.shard(hash).find_without_lane(hash, pick) }
     }
 
     /// Locks the shard of `hash` and runs `change`. What it takes out is dropped after unlocking, also when it panics.

@@ -11,7 +11,7 @@ pub fn load(
             load::__site()
                 .board(
                     ::stampede_runtime::__private::Cons(
-                        ::stampede_runtime::__private::part!(& topic),
+                        ::stampede_runtime::__private::part!(topic),
                         ::stampede_runtime::__private::Cons(
                             ::stampede_runtime::__private::part!(& n),
                             ::stampede_runtime::__private::Nil,
@@ -92,7 +92,7 @@ impl load {
         load::__site()
             .invalidate(
                 ::stampede_runtime::__private::Cons(
-                    ::stampede_runtime::__private::part!(& topic),
+                    ::stampede_runtime::__private::part!(topic),
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::part!(& n),
                         ::stampede_runtime::__private::Nil,
@@ -106,7 +106,7 @@ impl load {
         load::__site()
             .peek(
                 ::stampede_runtime::__private::Cons(
-                    ::stampede_runtime::__private::part!(& topic),
+                    ::stampede_runtime::__private::part!(topic),
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::part!(& n),
                         ::stampede_runtime::__private::Nil,
@@ -124,7 +124,7 @@ impl load {
         load::__site()
             .insert(
                 ::stampede_runtime::__private::Cons(
-                    ::stampede_runtime::__private::part!(& topic),
+                    ::stampede_runtime::__private::part!(topic),
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::part!(& n),
                         ::stampede_runtime::__private::Nil,

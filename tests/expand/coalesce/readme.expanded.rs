@@ -22,7 +22,7 @@ fn forecast(
                 )
                 .board(
                     ::stampede_runtime::__private::Cons(
-                        ::stampede_runtime::__private::part!(& city),
+                        ::stampede_runtime::__private::part!(city),
                         ::stampede_runtime::__private::Nil,
                     ),
                 )

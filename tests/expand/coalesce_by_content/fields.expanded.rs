@@ -15,7 +15,7 @@ fn answer(
                             trim: true,
                             spaces: false,
                         })
-                        .field("topic", &topic)
+                        .field("topic", topic)
                         .field("context", &context)
                         .digest(),
                 )
@@ -94,7 +94,7 @@ impl answer {
                         trim: true,
                         spaces: false,
                     })
-                    .field("topic", &topic)
+                    .field("topic", topic)
                     .field("context", &context)
                     .digest(),
             )
@@ -109,7 +109,7 @@ impl answer {
                         trim: true,
                         spaces: false,
                     })
-                    .field("topic", &topic)
+                    .field("topic", topic)
                     .field("context", &context)
                     .digest(),
             )
@@ -128,7 +128,7 @@ impl answer {
                         trim: true,
                         spaces: false,
                     })
-                    .field("topic", &topic)
+                    .field("topic", topic)
                     .field("context", &context)
                     .digest(),
                 value,
