@@ -106,6 +106,10 @@ pub mod ttl;
 #[path = "private.rs"]
 pub mod __private;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidation::Invalidation;

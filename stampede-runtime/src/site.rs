@@ -99,13 +99,21 @@ where
     /// Begins a call: a kept value, or what has to be awaited. Apart, so that a hit moves nothing but its value.
     #[inline(always)]
     pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
-        self.with(|state| {
-            if self.site.is_plain() {
-                state.hit(&key).map_err(|missed| self.miss(state, &key.again(), missed))
-            } else {
-                self.detour(state, &key.again())
+        let found;
+        let state = if let Some(state) = self.at_hand() {
+            state
+        } else {
+            found = self.find();
+            &*found
+        };
+        if self.site.is_plain() {
+            match state.hit(&key) {
+                Ok(output) => Ok(output),
+                Err(missed) => Err(self.miss(state, &key.again(), missed)),
             }
-        })
+        } else {
+            self.detour(state, &key.again())
+        }
     }
 
     #[cold]
@@ -186,21 +194,24 @@ where
         registry::current().existing(self.key())
     }
 
-    /// Calls `act` with the instantiation's state.
+    /// The state, where the site keeps it at hand.
     #[inline(always)]
-    fn with<K: Key, R>(self, act: impl FnOnce(&Coalescing<K, S>) -> R) -> R {
-        let found;
-        let state = if registry::is_plain()
+    fn at_hand<K: Key>(self) -> Option<&'static Coalescing<K, S>> {
+        if registry::is_plain()
             && let Some((marker, state)) = self.site.first.get()
             && *marker == TypeId::of::<M>()
-            && let Some(state) = (&**state as &dyn Any).downcast_ref()
         {
-            state
-        } else {
-            found = self.find();
-            &*found
-        };
-        act(state)
+            return (&**state as &dyn Any).downcast_ref();
+        }
+        None
+    }
+
+    /// Calls `act` with the instantiation's state.
+    fn with<K: Key, R>(self, act: impl FnOnce(&Coalescing<K, S>) -> R) -> R {
+        match self.at_hand() {
+            Some(state) => act(state),
+            None => act(&self.find()),
+        }
     }
 
     #[cold]
