@@ -39,7 +39,7 @@ async fn kept(_key: u32, world: Arc<World>) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "run with STAMPEDE_OFF"]
+#[ignore = "run in a process of its own, with STAMPEDE_OFF"]
 async fn nothing_is_shared() {
     in_time(async {
         let world = World::new();
@@ -70,7 +70,7 @@ async fn nothing_is_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "run with and without STAMPEDE_OFF"]
+#[ignore = "run in a process of its own, with and without STAMPEDE_OFF"]
 async fn everything_is_shared() {
     let world = World::new();
     assert_eq!(kept(1, Arc::clone(&world)).await, 1);
