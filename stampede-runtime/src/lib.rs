@@ -153,7 +153,7 @@ pub use stats::{ExecutionTime, Stats};
 /// |---|---|---|
 /// | `ttl = 60`, `"1h30m"`, `HOUR`, `\|value\| …` | how long a value is kept: whole seconds, text with units, an expression of type `Duration`, or a closure of the value; a computed zero keeps nothing | share in flight only |
 /// | `key(expr, …)` | what identifies a call, instead of all arguments: a tuple of expressions | all arguments |
-/// | `key = "user:{id}"` | the same as readable text; formatted at each call | |
+/// | `key = "user:{id}"` | the same as readable text, formatted at each call; where text follows a value, its first character and `%` are escaped in the value, so that different values never meet | |
 /// | `skip(argument, …)` | arguments that do not identify a call | none |
 /// | `namespace = "text"` | the group of keys the function belongs to, for its name in the statistics and for configured overrides | the module's path |
 /// | `capacity = 1000` | how many values are kept | 1,000 |
@@ -182,7 +182,7 @@ pub use stats::{ExecutionTime, Stats};
 ///
 /// A companion is a braced struct, which may share a function's name. Where that is impossible, rustc says so: E0574 or
 /// "struct is not supported in `impl`s" for a function in an `impl` (say `method`), E0255 for `mod load; pub use
-/// load::load;` (say `companion = Name`).
+/// load::load;` (say `companion = Name`). In documentation, link the function as `[load()]`.
 ///
 /// # Methods
 ///
