@@ -4,21 +4,19 @@ use std::any::Any;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use crate::clock::Moment;
-use crate::error::Error;
 use crate::evict::{Queues, Resident};
-use crate::flight::{Ending, Node, Rare, View};
+use crate::flight::{Ending, Node, View};
 use crate::key::{Key, Look};
-use crate::nest::{self, Circle, Edge};
+use crate::nest;
 use crate::policy::Policy;
 use crate::registry;
+use crate::seat::{Due, Seat};
 use crate::share::Share;
 use crate::stats::{Counters, Stats, count};
 use crate::table::{Locked, Table};
@@ -256,7 +254,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     fn seat(&self, node: Arc<Node<K, S>>, due: Due) -> Seat<K, S> {
-        Seat { coalescing: self.me(), node, place: None, edge: None, due, is_grounded: false }
+        Seat::new(self.me(), node, due)
     }
 
     /// Ends a flight, unless it has ended: keeps its value or frees its key, then wakes everyone. `stop`: the body may
@@ -485,100 +483,5 @@ impl<K: Key> Look for Again<'_, K> {
 
     fn again(&self) -> Self {
         Again(self.0)
-    }
-}
-
-/// What is still to be counted for a caller of a function with `max_concurrent` when its call ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    /// Began the flight. Counted with the execution, or as refused if that never begins.
-    Leader,
-    /// Joined a flight.
-    Joiner,
-}
-
-/// A caller's place on a flight. Giving up the last one ends the flight.
-pub(crate) struct Seat<K: Key, S: Share> {
-    pub(crate) coalescing: Arc<Coalescing<K, S>>,
-    pub(crate) node: Arc<Node<K, S>>,
-    place: Option<usize>,
-    edge: Option<Edge>,
-    due: Due,
-    /// The first seat of a flight whose body nobody runs yet. Given up now, nobody ever would.
-    is_grounded: bool,
-}
-
-impl<K: Key, S: Share> Seat<K, S> {
-    /// An execution has taken the flight over.
-    pub(crate) fn take_off(&mut self) {
-        self.is_grounded = false;
-    }
-
-    /// Waits for the flight's end. An error: to wait would be to wait for oneself.
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Result<Poll<()>, Circle> {
-        let poll = self.node.poll_ending(&mut self.place, cx).map(|_| ());
-        // The call may have been boarded elsewhere: outside of all flights, or in another.
-        let drawn = self.edge.as_ref().map_or(nest::NOBODY, Edge::from);
-        if poll.is_pending() && nest::current() != drawn {
-            self.draw_edge()?;
-        }
-        Ok(poll)
-    }
-
-    fn draw_edge(&mut self) -> Result<(), Circle> {
-        self.edge = None;
-        self.edge = nest::wait_for(self.node.id())?;
-        Ok(())
-    }
-
-    /// Whether the flight queues for a permit that the caller's own flight, or one that began it, holds.
-    fn would_wait_for_own_permit(&self) -> bool {
-        self.coalescing.permits.is_some()
-            && !self.node.queue().has_begun()
-            && nest::holds(nest::held().as_ref(), self.coalescing.id())
-    }
-
-    /// The error for a caller whose patience has run out.
-    pub(crate) fn gave_up(&self, limit: Duration) -> Error {
-        let function = Arc::clone(&self.coalescing.name);
-        match self.coalescing.policy.max_concurrent {
-            Some(limit) if !self.node.queue().has_begun() => Error::Refused { function, limit },
-            _ => Error::WaitTimeout { function, limit },
-        }
-    }
-
-    fn settle(&self) {
-        let counters = &self.coalescing.counters;
-        let queue = self.node.queue();
-        match self.due {
-            Due::Nothing => (),
-            Due::Leader => {
-                if queue.leader_ends() {
-                    count(&counters.refused);
-                }
-            }
-            Due::Joiner if !queue.has_begun() => count(&counters.refused),
-            Due::Joiner if queue.claim_lead() => (),
-            Due::Joiner => counters.coalesce_hits.add_one(),
-        }
-    }
-}
-
-impl<K: Key, S: Share> Drop for Seat<K, S> {
-    fn drop(&mut self) {
-        if self.node.ending().is_some() {
-            self.settle();
-            return;
-        }
-        if let Some(place) = self.place {
-            self.node.stop_waiting(place);
-        }
-        let was_last = self.node.leave_seat();
-        // After the seat is left: an execution that finds none taken settles for itself.
-        self.settle();
-        if was_last || self.is_grounded {
-            self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true);
-        }
     }
 }

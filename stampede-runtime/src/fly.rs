@@ -9,12 +9,13 @@ use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use crate::coalescer::{Boarded, Coalescing, Purpose, Seat};
+use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Rare};
 use crate::key::Key;
 use crate::nest::{self, Circle};
 use crate::run::{Execution, Hooks};
+use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
 

@@ -95,6 +95,7 @@ mod policy;
 mod programmatic;
 mod registry;
 mod run;
+mod seat;
 mod share;
 mod site;
 mod stats;

@@ -12,12 +12,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
 use crate::clock::{Moment, Stopwatch};
-use crate::coalescer::{Coalescing, Purpose, Seat};
+use crate::coalescer::{Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::key::Key;
 use crate::nest::{self, Held};
 use crate::policy::Policy;
+use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
 
