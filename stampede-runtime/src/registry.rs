@@ -225,7 +225,7 @@ pub fn all_stats() -> BTreeMap<String, Stats> {
     current().all_stats()
 }
 
-/// Invalidates everything: kept values are dropped, and what is in the air is neither kept nor joined any more.
+/// Invalidates everything that every function and every named [`Coalescer`](crate::Coalescer) has: kept values are dropped, and what is in the air is neither kept nor joined any more.
 ///
 /// Returns how many keys there were.
 pub fn clear_all() -> usize {
@@ -267,7 +267,8 @@ impl Drop for Draining {
     }
 }
 
-/// Waits until no execution is under way, for at most `deadline`. Returns how many still are.
+/// Waits until no execution of a function or a named [`Coalescer`](crate::Coalescer) is under way, for at most
+/// `deadline`. Returns how many still are.
 ///
 /// Call it when the service stops taking requests: what runs on with `on_abandon = "finish"` gets its time.
 ///
