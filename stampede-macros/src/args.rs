@@ -91,6 +91,11 @@ impl Args {
         self.written.iter().find(|word| *word == name)
     }
 
+    /// Whether bodies run inside the calls that begin them.
+    pub(crate) fn attached(&self) -> bool {
+        self.word("attached").is_some()
+    }
+
     fn argument(&mut self, input: ParseStream<'_>) -> Result<()> {
         let at = input
             .call(Ident::parse_any)
@@ -116,7 +121,8 @@ impl Args {
             "max_concurrent" => self.max_concurrent = Some(value.count()?),
             "on_abandon" => self.finish_abandoned = value.on_abandon()?,
             "companion" => self.companion = Some(value.name()?),
-            "method" => {}
+            // Their being written is all they say.
+            "attached" | "method" => {}
             "crate" => self.krate = Some(value.path()?),
             other => unreachable!("`{other}` is in the table of words but not here"),
         }

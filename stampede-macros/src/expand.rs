@@ -36,7 +36,8 @@ fn function(model: &Model) -> TokenStream {
     let attributes = &model.item.attributes;
     let (board, body) = (ask(model, "board", &TokenStream::new()), body(model));
     let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
-    let fly = quote_spanned!(boarding.span()=> #boarding.fly(#body).await);
+    let fly = Ident::new(if model.is_attached { "fly_attached" } else { "fly" }, boarding.span());
+    let fly = quote_spanned!(boarding.span()=> #boarding.#fly(#body).await);
     let kept = local("kept");
     let declaration = Declaration {
         inputs: all_inputs(model),
@@ -139,10 +140,57 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
     quote!(#items #here.#verb(#key #more))
 }
 
-/// A closure that makes the author's body own what it mentions. It runs only if this caller is the first.
+/// A closure that makes the author's body. It runs only if this caller is the first.
 fn body(model: &Model) -> TokenStream {
-    let private = private(model);
     let result = &model.item.output;
+    let braces = &model.item.body;
+    let Moved { own, bind, body } = if model.is_attached { stays(model) } else { leaves(model) };
+    let mut group = Group::new(Delimiter::Brace, body);
+    group.set_span(braces.span());
+    // Ties the types of `return` and `?` to the signature, so that a mismatch is reported where the author made it.
+    let at_result = Span::mixed_site().located_at(result.span());
+    let (anchor, output) = (Ident::new("anchor", at_result), local("output"));
+    let anchored = quote_spanned! {at_result=>
+        #[allow(unreachable_code)]
+        if false { let #anchor: #result = loop {}; return #anchor; }
+    };
+    // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
+    quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
+        move || {
+            #own
+            async move {
+                #bind
+                #anchored
+                #[allow(unused_braces)]
+                let #output: #result = #group;
+                #[allow(unreachable_code)]
+                return #output;
+            }
+        }
+    }
+}
+
+/// The author's body on its way into the flight.
+struct Moved {
+    /// Makes its arguments owned, in the call.
+    own: TokenStream,
+    /// Makes them look to it as they were declared, in the flight.
+    bind: TokenStream,
+    body: TokenStream,
+}
+
+/// The body stays in the call, and its arguments are what they were.
+fn stays(model: &Model) -> Moved {
+    let patterns = model.item.inputs.iter().filter_map(|input| {
+        let (Input { name, attributes, .. }, pattern) = (input, input.pattern.as_ref()?);
+        Some(quote!(#(#attributes)* let #pattern = #name;))
+    });
+    Moved { own: TokenStream::new(), bind: patterns.collect(), body: model.item.body.stream() }
+}
+
+/// The body leaves the call, and owns what it mentions.
+fn leaves(model: &Model) -> Moved {
+    let private = private(model);
     let this = local("this");
     let braces = &model.item.body;
     let renamed = model.item.receiver.as_ref().and_then(|_| rename_self(braces.stream(), &this));
@@ -173,29 +221,7 @@ fn body(model: &Model) -> TokenStream {
         bind.extend(bound);
     }
 
-    let mut body = Group::new(Delimiter::Brace, renamed.unwrap_or_else(|| braces.stream()));
-    body.set_span(braces.span());
-    // Ties the types of `return` and `?` to the signature, so that a mismatch is reported where the author made it.
-    let at_result = Span::mixed_site().located_at(result.span());
-    let (anchor, output) = (Ident::new("anchor", at_result), local("output"));
-    let anchored = quote_spanned! {at_result=>
-        #[allow(unreachable_code)]
-        if false { let #anchor: #result = loop {}; return #anchor; }
-    };
-    // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
-    quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
-        move || {
-            #own
-            async move {
-                #bind
-                #anchored
-                #[allow(unused_braces)]
-                let #output: #result = #body;
-                #[allow(unreachable_code)]
-                return #output;
-            }
-        }
-    }
+    Moved { own, bind, body: renamed.unwrap_or_else(|| braces.stream()) }
 }
 
 /// What an argument needs outside the flight, to be owned, and inside, to look to the body as it was declared.
@@ -203,14 +229,17 @@ fn own_input(model: &Model, input: &Input) -> (TokenStream, TokenStream) {
     let private = private(model);
     let Input { name, pattern, attributes, ty, passing, .. } = input;
     let declared = pattern.as_ref().map_or_else(|| name.to_token_stream(), ToTokens::to_token_stream);
-    let (owned, borrow) = match passing {
+    let (owned, borrowed) = match passing {
         Passing::Value if pattern.is_none() => return (TokenStream::new(), TokenStream::new()),
         Passing::Value => return (TokenStream::new(), quote!(#(#attributes)* let #declared = #name;)),
-        Passing::Reference => (located_macro(model, "own", name.to_token_stream()), quote!(Borrow::borrow)),
-        Passing::OptionalReference => (quote!(#private::own_option(#name)), quote!(borrow_option)),
+        Passing::Reference => {
+            (located_macro(model, "own", name.to_token_stream()), quote!(#private::Borrow::borrow(&#name)))
+        }
+        Passing::OptionalReference => (quote!(#private::own_option(#name)), quote!(#private::borrow_option(&#name))),
+        Passing::Cow => (quote!(#private::own_cow(#name)), name.to_token_stream()),
     };
     let ty = without_lifetimes(ty);
-    (quote!(let #name = #owned;), quote!(#(#attributes)* let #declared: #ty = #private::#borrow(&#name);))
+    (quote!(let #name = #owned;), quote!(#(#attributes)* let #declared: #ty = #borrowed;))
 }
 
 /// A function of ours with the visibility and the generics of the author's.
@@ -256,12 +285,13 @@ fn declared(input: &Input) -> TokenStream {
     quote!(#(#attributes)* #name: #ty)
 }
 
-/// `-> impl Future<…> + Send`, in the place of the word `async`.
+/// `-> impl Future<…>`, in the place of the word `async`.
 pub(crate) fn future(model: &Model) -> TokenStream {
     let result = &model.item.output;
-    quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
-        -> impl ::core::future::Future<Output = #result> + ::core::marker::Send
-    }
+    let at = Span::mixed_site().located_at(place_of_async(model));
+    // An attached body decides for itself whether it is `Send`.
+    let send = (!model.is_attached).then(|| quote_spanned!(at=> + ::core::marker::Send));
+    quote_spanned!(at=> -> impl ::core::future::Future<Output = #result> #send)
 }
 
 fn place_of_async(model: &Model) -> Span {

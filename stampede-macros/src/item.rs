@@ -7,6 +7,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::parse_quote;
 use syn::{FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Type, Visibility};
 
+use crate::args::Args;
 use crate::body;
 use crate::errors::Errors;
 use crate::types::{self, Passing};
@@ -61,8 +62,9 @@ impl Input {
 }
 
 impl Item {
-    /// Reads the function and reports all that is wrong with its signature.
-    pub(crate) fn parse(attribute: Attribute, tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
+    /// Reads the function and reports all that is wrong with it, whatever its key is.
+    pub(crate) fn parse(args: &Args, tokens: TokenStream, errors: &mut Errors) -> Option<Item> {
+        let attribute = args.attribute;
         let parsed = (|input: ParseStream<'_>| parse_function(attribute, input)).parse2(tokens);
         let (mut attributes, visibility, signature, body) = errors.keep(parsed)?;
         check_modifiers(attribute, &attributes, &signature, errors);
@@ -71,17 +73,8 @@ impl Item {
         let mut braces = Group::new(Delimiter::Brace, tokens);
         braces.set_span(body.span());
 
-        let lifetimes: Vec<Lifetime> = signature.generics.lifetimes().map(|param| param.lifetime.clone()).collect();
-        if let Some(named) = body::first_lifetime(body.stream(), &lifetimes) {
-            errors.at(
-                &named,
-                format!("`{named}` ends with the call, and the body outlives it; leave the lifetime out here"),
-            );
-        }
-        if signature.receiver().is_some()
-            && let Some(text) = body::first_self_in_text(body.stream())
-        {
-            errors.at(text, "`self` has another name in here, which a text cannot follow; write `{}` and pass `self`");
+        if !args.attached() {
+            check_moved_body(&signature, &body, errors);
         }
         let output = check_output(&signature, errors);
         let receiver = signature.receiver().map(|receiver| SelfInput::new(receiver, errors));
@@ -96,6 +89,25 @@ impl Item {
 
     pub(crate) fn input(&self, name: &Ident) -> Option<&Input> {
         self.inputs.iter().find(|input| name.unraw() == input.plain_name())
+    }
+}
+
+/// A body that leaves its call must not name what stays there.
+fn check_moved_body(signature: &Signature, body: &Group, errors: &mut Errors) {
+    let lifetimes: Vec<Lifetime> = signature.generics.lifetimes().map(|param| param.lifetime.clone()).collect();
+    if let Some(named) = body::first_lifetime(body.stream(), &lifetimes) {
+        errors.at(
+            &named,
+            format!(
+                "`{named}` ends with the call, and the body outlives it; leave the lifetime out here, or keep the body \
+                 in the call with `attached`"
+            ),
+        );
+    }
+    if signature.receiver().is_some()
+        && let Some(text) = body::first_self_in_text(body.stream())
+    {
+        errors.at(text, "`self` has another name in here, which a text cannot follow; write `{}` and pass `self`");
     }
 }
 
@@ -178,39 +190,25 @@ fn check_output(signature: &Signature, errors: &mut Errors) -> Type {
 
 impl SelfInput {
     fn new(written: &Receiver, errors: &mut Errors) -> SelfInput {
-        let passing = match &written.kind {
-            ReceiverKind::Reference(_, _, mutability) => {
-                if mutability.is_some() {
-                    errors.at(written, "callers that share one execution cannot lend it `&mut self`; take `&self`");
-                }
-                SelfPassing::Reference
-            }
-            ReceiverKind::Typed(_, ty) => typed_receiver(ty, written, errors),
-            _ => SelfPassing::Value,
+        let (passing, is_mutable) = match &written.kind {
+            ReceiverKind::Reference(_, _, mutability) => (SelfPassing::Reference, mutability.is_some()),
+            ReceiverKind::Typed(_, ty) => (typed_receiver(ty), types::lends_mutably(ty)),
+            _ => (SelfPassing::Value, false),
         };
+        if is_mutable {
+            errors.at(written, "callers that share one execution cannot lend it `&mut self`; take `&self`");
+        }
         SelfInput { written: written.clone(), passing }
     }
 }
 
-fn typed_receiver(ty: &Type, written: &Receiver, errors: &mut Errors) -> SelfPassing {
+fn typed_receiver(ty: &Type) -> SelfPassing {
     match ty {
-        Type::Reference(reference) if reference.mutability.is_some() => {
-            errors.at(written, "callers that share one execution cannot lend it `&mut Self`; take `&self`");
-            SelfPassing::Reference
-        }
         Type::Reference(reference) => match &*reference.elem {
             Type::Path(path) if path.path.is_ident("Self") => SelfPassing::Reference,
             _ => SelfPassing::Pointer,
         },
-        _ => {
-            if types::borrows(ty) {
-                errors.at(
-                    written,
-                    "the flight outlives this borrow and cannot own it; take `&self` or `self: Arc<Self>`",
-                );
-            }
-            SelfPassing::Value
-        }
+        _ => SelfPassing::Value,
     }
 }
 
@@ -225,14 +223,13 @@ impl Input {
         };
         let is_plain = named.is_some_and(|named| named.mutability.is_none());
         let ours = || format_ident!("arg{position}", span = Span::mixed_site());
-        let passing = Passing::of(&argument.ty, errors);
         Input {
             name: named.map_or_else(ours, |named| named.ident.clone()),
             is_named: named.is_some(),
             pattern: (!is_plain).then(|| (*argument.pat).clone()),
             attributes: argument.attrs.clone(),
+            passing: Passing::of(&argument.ty),
             ty: (*argument.ty).clone(),
-            passing,
         }
     }
 }

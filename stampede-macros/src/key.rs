@@ -137,7 +137,7 @@ fn input_reference(input: &Input) -> TokenStream {
     let name = &input.name;
     match input.passing {
         Passing::Reference => quote!(#name),
-        Passing::Value | Passing::OptionalReference => refer(name, name.span()),
+        Passing::Value | Passing::OptionalReference | Passing::Cow => refer(name, name.span()),
     }
 }
 

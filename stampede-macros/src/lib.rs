@@ -43,7 +43,7 @@ pub fn coalesce_by_content(args: proc_macro::TokenStream, item: proc_macro::Toke
 fn decorate(attribute: Attribute, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = Args::parse(attribute, args, &mut errors);
-    let model = Item::parse(attribute, item.clone(), &mut errors).map(|item| Model::new(&args, item, &mut errors));
+    let model = Item::parse(&args, item.clone(), &mut errors).map(|item| Model::new(&args, item, &mut errors));
     match errors.finish(model) {
         Ok(model) => expand::expand(&model),
         Err(report) => report.with_item(item),

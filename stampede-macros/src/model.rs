@@ -3,20 +3,22 @@
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::Path;
 use syn::spanned::Spanned;
+use syn::{Path, ReceiverKind};
 
-use crate::args::{Args, Time};
+use crate::args::{Args, KeyArg, Time};
 use crate::body;
 use crate::errors::Errors;
-use crate::item::Item;
+use crate::item::{Item, SelfPassing};
 use crate::key::Key;
-use crate::types::{self, Passing};
+use crate::types::{self, Owner, Passing};
 
 /// One shared function, complete and legal.
 pub(crate) struct Model {
     pub(crate) runtime: Runtime,
     pub(crate) item: Item,
+    /// The body stays inside the call that begins the flight.
+    pub(crate) is_attached: bool,
     /// The policy, evaluated at the first call.
     pub(crate) options: Vec<Setting>,
     /// What depends on the type of the result.
@@ -68,9 +70,18 @@ impl Model {
     pub(crate) fn new(args: &Args, item: Item, errors: &mut Errors) -> Model {
         check(args, errors);
         let key = Key::new(args, &item, errors);
+        check_ownership(args, &item, &key, errors);
         let companion = companion(args, &item, errors);
         let runtime = Runtime::new(args.krate.as_ref());
-        Model { options: options(args, &runtime), hooks: hooks(args, &runtime), runtime, item, key, companion }
+        Model {
+            options: options(args, &runtime),
+            hooks: hooks(args, &runtime),
+            is_attached: args.attached(),
+            runtime,
+            item,
+            key,
+            companion,
+        }
     }
 }
 
@@ -88,11 +99,39 @@ fn check(args: &Args, errors: &mut Errors) {
             }
         }
     }
+    if let (true, Some(at)) = (args.finish_abandoned, args.word("attached")) {
+        errors.at(
+            at,
+            "an attached body ends with its caller, so nothing is left to finish; remove `on_abandon` or `attached`",
+        );
+    }
     for word in ["key", "fields"] {
         if let (Some(_), Some(skip)) = (args.word(word), args.word("skip")) {
             errors
                 .at(skip, format!("`{word}` names all that counts, so there is nothing to skip; keep one of the two"));
         }
+    }
+}
+
+/// A flight owns what its body needs, unless the body is attached; a key always owns what it is made of.
+fn check_ownership(args: &Args, item: &Item, key: &Key, errors: &mut Errors) {
+    // What `key` was given are expressions, which the compiler judges.
+    let is_whole_part = !matches!(args.key, Some(KeyArg::Parts(_) | KeyArg::Text(_)));
+    let owner = |is_mentioned: bool| match args.attached() {
+        false => Some(Owner::Flight),
+        true => (is_mentioned && is_whole_part).then_some(Owner::Key),
+    };
+    if let Some(receiver) = &item.receiver
+        && let ReceiverKind::Typed(_, ty) = &receiver.written.kind
+        && receiver.passing == SelfPassing::Value
+        && types::borrows(ty)
+        && !types::lends_mutably(ty)
+        && let Some(owner) = owner(key.mentions.receiver)
+    {
+        types::report_borrow(&receiver.written, owner, "`&self` or `self: Arc<Self>`", errors);
+    }
+    for (position, input) in item.inputs.iter().enumerate() {
+        types::check(&input.ty, owner(key.mentions.inputs.contains(&position)), errors);
     }
 }
 
@@ -151,6 +190,7 @@ fn options(args: &Args, runtime: &Runtime) -> Vec<Setting> {
         ("wait", time(&args.wait)),
         ("max_concurrent", args.max_concurrent.as_ref().map(ToTokens::to_token_stream)),
         ("finish_abandoned", args.finish_abandoned.then(TokenStream::new)),
+        ("attached", args.attached().then(TokenStream::new)),
     ];
     let setting = |(method, value): (&str, Option<TokenStream>)| {
         let at = args.word(method).map_or_else(Span::mixed_site, |word| Span::mixed_site().located_at(word.span()));

@@ -1,13 +1,13 @@
-//! What the types of a signature borrow, and so which arguments the flight can own.
+//! What the types of a signature borrow, and so which arguments a flight and a key can own.
 
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait};
-use syn::{TypeMacro, TypeReference};
+use syn::{TypeMacro, TypeReference, parse_quote};
 
 use crate::errors::Errors;
 
-/// How the flight comes to own an argument.
+/// How an argument comes to be owned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Passing {
     /// It is moved.
@@ -16,45 +16,79 @@ pub(crate) enum Passing {
     Reference,
     /// `Option<&T>`: the same, inside.
     OptionalReference,
+    /// `Cow<'_, T>`: owned if it is not yet.
+    Cow,
 }
 
 impl Passing {
     /// Judges the type of an argument.
-    pub(crate) fn of(ty: &Type, errors: &mut Errors) -> Passing {
-        let (passing, target) = match bare(ty) {
-            Type::Reference(reference) if !is_static(reference) => (Passing::Reference, Some(reference)),
-            other => match optional_reference(other) {
-                Some(reference) => (Passing::OptionalReference, Some(reference)),
-                None => (Passing::Value, None),
-            },
-        };
-        match target {
-            Some(reference) => check_reference(ty, reference, errors),
-            None if borrows(ty) => errors.at(ty, BORROWED),
-            None => {}
+    pub(crate) fn of(ty: &Type) -> Passing {
+        match bare(ty) {
+            Type::Reference(reference) if !is_static(reference) => Passing::Reference,
+            other if optional_reference(other).is_some() => Passing::OptionalReference,
+            other if borrows(other) && inside(other, "Cow").is_some() => Passing::Cow,
+            _ => Passing::Value,
         }
-        passing
     }
 }
 
-const BORROWED: &str =
-    "the flight outlives this borrow and cannot own it; take an owned type, such as `String` or `Arc<_>`";
+/// Who has to own an argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The flight, whose body leaves the call.
+    Flight,
+    /// The key alone: the body stays.
+    Key,
+}
 
-fn check_reference(ty: &Type, reference: &TypeReference, errors: &mut Errors) {
-    if reference.mutability.is_some() {
+impl Owner {
+    fn name(self) -> &'static str {
+        match self {
+            Owner::Flight => "the flight",
+            Owner::Key => "a key",
+        }
+    }
+
+    /// What to write instead, where `owned` is one way.
+    fn remedy(self, owned: &str) -> String {
+        match self {
+            Owner::Flight => format!("take {owned}, or leave it out with `skip` and say `attached`"),
+            Owner::Key => "leave it out with `skip`, or say what identifies it with `key(…)`".to_owned(),
+        }
+    }
+}
+
+/// Reports what cannot be lent, and what `owner`, if there is one, cannot own.
+pub(crate) fn check(ty: &Type, owner: Option<Owner>, errors: &mut Errors) {
+    let reference = match bare(ty) {
+        Type::Reference(reference) if !is_static(reference) => Some(reference),
+        other => optional_reference(other),
+    };
+    if lends_mutably(ty) {
         errors.at(ty, "callers that share one execution cannot lend it `&mut`; take a value and return what changed");
         return;
     }
-    match bare(&reference.elem) {
-        Type::TraitObject(object) => {
-            errors.at(ty, format!("the flight cannot own a `dyn` reference; take `Arc<{}>`", source(object)));
+    let Some(owner) = owner else { return };
+    let name = owner.name();
+    let target = reference.map(|reference| bare(&reference.elem)).or_else(|| inside(bare(ty), "Cow"));
+    match target {
+        Some(Type::TraitObject(object)) => {
+            let remedy = owner.remedy(&format!("`Arc<{}>`", source(object)));
+            errors.at(ty, format!("{name} cannot own a `dyn` reference; {remedy}"));
         }
-        Type::ImplTrait(_) => {
-            errors.at(ty, "the flight must name what it owns; write a generic `T` instead of `impl`, and take `&T`");
+        Some(Type::ImplTrait(_)) => {
+            errors
+                .at(ty, format!("{name} must name what it owns; write a generic `T` instead of `impl`, and take `&T`"));
         }
-        target if borrows(target) => errors.at(ty, BORROWED),
+        other if borrows(other.unwrap_or(ty)) => {
+            report_borrow(ty, owner, "an owned type, such as `String` or `Arc<_>`", errors);
+        }
         _ => {}
     }
+}
+
+pub(crate) fn report_borrow(tokens: impl ToTokens, owner: Owner, owned: &str, errors: &mut Errors) {
+    errors.at(tokens, format!("{} outlives this borrow and cannot own it; {}", owner.name(), owner.remedy(owned)));
 }
 
 /// A type as people write it.
@@ -82,21 +116,31 @@ fn is_static(reference: &TypeReference) -> bool {
 
 /// The `&T` of `Option<&T>`.
 fn optional_reference(ty: &Type) -> Option<&TypeReference> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|segment| segment.ident == "Option")?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    match arguments.args.first()? {
-        GenericArgument::Type(ty) => match bare(ty) {
-            Type::Reference(reference) if !is_static(reference) => Some(reference),
-            _ => None,
-        },
+    match inside(ty, "Option") {
+        Some(Type::Reference(reference)) if !is_static(reference) => Some(reference),
         _ => None,
     }
+}
+
+/// The `T` of `Name<T>`, or of `Name<'_, T>`.
+fn inside<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|segment| segment.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(bare(ty)),
+        _ => None,
+    })
 }
 
 /// Whether a type names a borrow that is not `'static`.
 pub(crate) fn borrows(ty: &Type) -> bool {
     search(ty).borrow
+}
+
+/// Whether a type names a `&mut`.
+pub(crate) fn lends_mutably(ty: &Type) -> bool {
+    search(ty).mutable
 }
 
 /// Whether `impl Trait` occurs in a type.
@@ -107,6 +151,7 @@ pub(crate) fn has_impl_trait(ty: &Type) -> bool {
 #[derive(Default)]
 struct Search {
     borrow: bool,
+    mutable: bool,
     impl_trait: bool,
 }
 
@@ -120,6 +165,7 @@ fn search(ty: &Type) -> Search {
 impl VisitMut for Search {
     fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
         self.borrow |= reference.lifetime.is_none();
+        self.mutable |= reference.mutability.is_some();
         visit_mut::visit_type_reference_mut(self, reference);
     }
 
@@ -143,11 +189,10 @@ pub(crate) fn without_lifetimes(ty: &Type) -> Type {
     struct Eraser;
 
     impl VisitMut for Eraser {
-        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
-            if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident != "static") {
-                reference.lifetime = None;
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident != "static" {
+                *lifetime = parse_quote!('_);
             }
-            visit_mut::visit_type_reference_mut(self, reference);
         }
     }
 

@@ -55,6 +55,7 @@ static WORDS: &[Word] = &[
     word("wait", "wait = \"2s\"", ALL),
     word("max_concurrent", "max_concurrent = 8", ALL),
     word("on_abandon", "on_abandon = \"finish\"", ALL),
+    word("attached", "attached", ALL),
     word("companion", "companion = Name` or `companion = none", ALL),
     word("method", "method", ALL),
     word("crate", "crate = my_crate::stampede_runtime", ALL),

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
 
 use foldhash::fast::RandomState;
-use tokio::runtime::{self, Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use crate::clock::Moment;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Node, View};
+use crate::home::Home;
 use crate::key::{Key, Look};
 use crate::nest;
 use crate::policy::Policy;
@@ -68,8 +68,8 @@ pub(crate) enum Boarded<K: Key, S: Share> {
     Hit(S::Output),
     /// A flight in the air.
     Joined(Seat<K, S>),
-    /// Nothing: this caller's body is to run, on this runtime.
-    First(Seat<K, S>, Handle),
+    /// Nothing: this caller's body is to run. A detached one goes on in this runtime.
+    First(Seat<K, S>, Option<Home>),
     /// To wait would be to wait for oneself.
     Circle(Arc<Coalescing<K, S>>),
     /// Nothing, and this caller has no body to run.
@@ -164,9 +164,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         look: &L,
         how: How,
     ) -> Boarded<K, S> {
-        let (runtime, home) = here();
+        let around = Home::around();
+        let home = around.as_ref().and_then(Home::if_alone);
         let is_refresh = how.purpose == Purpose::Refresh;
-        if is_refresh && runtime.is_none() {
+        let can_lead = around.is_some() || self.is_timeless();
+        if is_refresh && !can_lead {
             // Before anything is taken out for it.
             self.outside();
         }
@@ -175,7 +177,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         }
         // Made before the lock is taken: owning a key runs the user's code.
         let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
-        let leads = how.may_lead && runtime.is_some();
+        let leads = how.may_lead && can_lead;
         let (hit, join) = self.table.with(hash, |shard| {
             // Compared first, since `Eq` may panic, and changed after.
             let (mut hit, mut join) = (None, None);
@@ -209,20 +211,25 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         if let Some(node) = join {
             return self.joined(node, how);
         }
-        match runtime {
-            Some(runtime) if how.may_lead => {
-                self.counters.in_flight.fetch_add(1, Relaxed);
-                let is_call = how.purpose == Purpose::Call && !how.again;
-                let due = if is_call && self.permits.is_some() { Due::Leader } else { Due::Nothing };
-                let mut seat = self.seat(fresh, due);
-                seat.is_grounded = true;
-                // A flight that nobody else has seen waits for nobody, so it closes no circle.
-                seat.edge = nest::wait_for(seat.node.id()).ok().flatten();
-                Boarded::First(seat, runtime)
-            }
-            Some(_) => Boarded::Nothing(self.me()),
-            None => self.outside(),
+        if !can_lead {
+            self.outside();
         }
+        if !how.may_lead {
+            return Boarded::Nothing(self.me());
+        }
+        self.counters.in_flight.fetch_add(1, Relaxed);
+        let is_call = how.purpose == Purpose::Call && !how.again;
+        let due = if is_call && self.permits.is_some() { Due::Leader } else { Due::Nothing };
+        let mut seat = self.seat(fresh, due);
+        seat.is_grounded = true;
+        // A flight that nobody else has seen waits for nobody, so it closes no circle.
+        seat.edge = nest::wait_for(seat.node.id()).ok().flatten();
+        Boarded::First(seat, around)
+    }
+
+    /// Whether flights need no runtime: their bodies stay with their callers, and no clock runs.
+    fn is_timeless(&self) -> bool {
+        self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
     }
 
     fn outside(&self) -> ! {
@@ -454,13 +461,6 @@ fn take_out_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: im
         take_out(shard, node);
     }
     any
-}
-
-/// The runtime that would run a body of this caller, and its identity where nobody else can move it.
-fn here() -> (Option<Handle>, Option<runtime::Id>) {
-    let Ok(runtime) = Handle::try_current() else { return (None, None) };
-    let home = (runtime.runtime_flavor() == RuntimeFlavor::CurrentThread).then(|| runtime.id());
-    (Some(runtime), home)
 }
 
 /// A stored key, looked for again. Its hash is known.

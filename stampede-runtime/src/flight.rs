@@ -7,21 +7,17 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32,
-    Ordering::{AcqRel, Acquire},
-};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::runtime;
-use tokio::task::AbortHandle;
-
 use crate::clock::Moment;
 use crate::evict::{Residence, Resident};
+use crate::home::{HomeId, Task};
 use crate::nest::{self, FlightId};
 use crate::share::Share;
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, OnceLock};
 
 /// How a flight ended.
 pub(crate) enum Ending<S: Share> {
@@ -95,7 +91,7 @@ pub(crate) struct Node<K, S: Share> {
     hash: u64,
     id: FlightId,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
-    home: Option<runtime::Id>,
+    home: Option<HomeId>,
     /// Empty until somebody has to wait.
     air: Mutex<Option<Box<Air>>>,
 }
@@ -106,8 +102,8 @@ struct Air {
     /// Where to reach those who wait; a seat knows its place.
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
-    body: Option<AbortHandle>,
-    watch: Option<AbortHandle>,
+    body: Option<Task>,
+    watch: Option<Task>,
 }
 
 /// What a node is to a caller.
@@ -120,7 +116,7 @@ pub(crate) enum View<'a, S: Share> {
 
 impl<K, S: Share> Node<K, S> {
     /// A flight with one seat taken.
-    pub(crate) fn new(key: K, hash: u64, home: Option<runtime::Id>, finishes: bool, is_refresh: bool) -> Node<K, S> {
+    pub(crate) fn new(key: K, hash: u64, home: Option<HomeId>, finishes: bool, is_refresh: bool) -> Node<K, S> {
         Node {
             key,
             hash,
@@ -178,7 +174,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// Whether a caller whose current-thread runtime is `here` can count on this flight to move.
-    pub(crate) fn moves_for(&self, here: Option<runtime::Id>) -> bool {
+    pub(crate) fn moves_for(&self, here: Option<HomeId>) -> bool {
         self.home.is_none() || self.home == here
     }
 
@@ -202,16 +198,16 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// Remembers the task that runs the body, to end it with the flight.
-    pub(crate) fn set_body(&self, body: AbortHandle) {
+    pub(crate) fn set_body(&self, body: Task) {
         self.keep_or_abort(body, |air, body| air.body = Some(body));
     }
 
     /// Remembers the task that watches over the body's timeout.
-    pub(crate) fn set_watch(&self, watch: AbortHandle) {
+    pub(crate) fn set_watch(&self, watch: Task) {
         self.keep_or_abort(watch, |air, watch| air.watch = Some(watch));
     }
 
-    fn keep_or_abort(&self, task: AbortHandle, keep: impl FnOnce(&mut Air, AbortHandle)) {
+    fn keep_or_abort(&self, task: Task, keep: impl FnOnce(&mut Air, Task)) {
         let mut air = self.air();
         // As in `poll_ending`: either `disembark` finds the task or we find the ending.
         if self.ending.get().is_none() {

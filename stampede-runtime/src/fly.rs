@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Rare};
+use crate::home::{Home, Task};
 use crate::key::Key;
 use crate::nest::{self, Circle};
 use crate::run::{Execution, Hooks};
@@ -47,18 +47,33 @@ impl<K: Key, S: Share> Boarding<K, S> {
         Boarding { way: Way::Off(coalescing), purpose: Purpose::Call, hooks }
     }
 
-    /// The rest of the call. `body` is called only if this caller's body is the one to run.
+    /// The rest of the call. `body` is called only if this caller's body is the one to run, and then runs on its own.
     #[inline]
     pub fn fly<B, F>(self, body: B) -> Call<K, S, B, F>
     where
         B: FnOnce() -> F,
-        F: Future<Output = S::Output> + Send + 'static,
+        F: Future<Output = S::Output> + Send + 'static, // a body that is not can stay in its call: say `attached`
     {
+        self.with(body, Some(Execution::detach))
+    }
+
+    /// The same for a body that stays inside this call.
+    #[inline]
+    pub fn fly_attached<B, F>(self, body: B) -> Call<K, S, B, F>
+    where
+        B: FnOnce() -> F,
+        F: Future<Output = S::Output>,
+    {
+        self.with(body, None)
+    }
+
+    #[inline]
+    fn with<B, F>(self, body: B, detach: Option<Detach<K, S, F>>) -> Call<K, S, B, F> {
         let Boarding { way, purpose, hooks } = self;
         let stage = match way {
             Way::Shared(Boarded::Hit(output)) => Stage::Done(output),
             Way::Shared(Boarded::Joined(seat)) => Stage::Waiting(seat),
-            Way::Shared(Boarded::First(seat, runtime)) => Stage::First(seat, runtime),
+            Way::Shared(Boarded::First(seat, home)) => Stage::First(seat, home),
             Way::Shared(Boarded::Circle(coalescing)) => Stage::Circle(coalescing),
             Way::Shared(Boarded::Nothing(coalescing)) => Stage::Nothing(coalescing),
             Way::Off(coalescing) => {
@@ -66,16 +81,17 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Stage::Alone(None)
             }
         };
-        Call { stage, hooks, body: Some(body), purpose, again: false, patience: None, returns: PhantomData }
+        Call { stage, hooks, body: Some(body), detach, purpose, again: false, patience: None, returns: PhantomData }
     }
 }
 
-/// A call under way. Dropping it gives up its seat and nothing else.
+/// A call under way. Dropping it gives up its seat, and its execution where that has not left it.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Call<K: Key, S: Share, B, F> {
     stage: Stage<K, S, F>,
     hooks: Hooks<S>,
     body: Option<B>,
+    detach: Option<Detach<K, S, F>>,
     purpose: Purpose,
     /// An earlier flight of this call was abandoned.
     again: bool,
@@ -84,10 +100,16 @@ pub struct Call<K: Key, S: Share, B, F> {
     returns: PhantomData<fn() -> F>,
 }
 
+/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
+type Detach<K, S, F> = fn(Execution<K, S, F>, &Home) -> Task;
+
 enum Stage<K: Key, S: Share, F> {
     Done(S::Output),
-    First(Seat<K, S>, Handle),
+    First(Seat<K, S>, Option<Home>),
     Waiting(Seat<K, S>),
+    /// The same, and the flight moves only as this call is polled. Dropped in this order: the body is gone when the
+    /// others hear that its flight is.
+    Driving(Box<Execution<K, S, F>>, Seat<K, S>),
     /// Inside its own flight.
     Circle(Arc<Coalescing<K, S>>),
     /// Its body was lost with the runtime that ran it, and there is nobody to join.
@@ -105,7 +127,7 @@ impl<K: Key, S: Share, B, F> Unpin for Call<K, S, B, F> {}
 impl<K: Key, S: Share, B, F> Future for Call<K, S, B, F>
 where
     B: FnOnce() -> F,
-    F: Future<Output = S::Output> + Send + 'static,
+    F: Future<Output = S::Output>,
 {
     type Output = S::Output;
 
@@ -122,13 +144,13 @@ where
 impl<K: Key, S: Share, B, F> Call<K, S, B, F>
 where
     B: FnOnce() -> F,
-    F: Future<Output = S::Output> + Send + 'static,
+    F: Future<Output = S::Output>,
 {
     #[inline(never)]
     fn poll_miss(&mut self, cx: &mut Context<'_>) -> Poll<S::Output> {
         loop {
             match &mut self.stage {
-                Stage::Waiting(_) => match ready!(self.poll_seat(cx)) {
+                Stage::Waiting(_) | Stage::Driving(..) => match ready!(self.poll_seat(cx)) {
                     Some(output) => {
                         self.stage = Stage::Over;
                         return Poll::Ready(output);
@@ -144,9 +166,9 @@ where
                 _ => (),
             }
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::First(seat, runtime) => {
+                Stage::First(seat, home) => {
                     let body = self.own_body();
-                    self.take_off(seat, &runtime, body, cx)
+                    self.take_off(seat, home, body, cx)
                 }
                 Stage::Nothing(coalescing) => {
                     let function = Arc::clone(&coalescing.name);
@@ -163,7 +185,9 @@ where
                 Stage::Alone(None) => Stage::Alone(Some(Box::pin(self.own_body()()))),
                 Stage::Done(output) => return Poll::Ready(output),
                 Stage::Over => panic!("a call was polled after it had returned"),
-                Stage::Waiting(_) | Stage::Alone(Some(_)) | Stage::Inside(_) => unreachable!("polled above"),
+                Stage::Waiting(_) | Stage::Driving(..) | Stage::Alone(Some(_)) | Stage::Inside(_) => {
+                    unreachable!("polled above")
+                }
             };
         }
     }
@@ -174,23 +198,35 @@ where
 
     /// Begins the flight: polls the body once, here, and hands it to the runtime if it is not done. A function whose
     /// calls must end in time hands it over at once, since a body may block in its first poll as in any other.
-    fn take_off(&self, mut seat: Seat<K, S>, runtime: &Handle, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
+    fn take_off(&self, mut seat: Seat<K, S>, home: Option<Home>, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
+        let mut execution = Execution::new(&mut seat, self.hooks, self.purpose, self.again, body);
+        let Some(detach) = self.detach else { return Stage::Driving(Box::new(execution), seat) };
         let policy = &seat.coalescing.policy;
         let is_urgent = policy.timeout.is_some() || policy.wait.is_some();
         let inline = if is_urgent { None } else { nest::inline() };
-        let mut execution = Execution::new(&mut seat, self.hooks, self.purpose, self.again, body);
         let is_done = inline.is_some() && Pin::new(&mut execution).poll(cx).is_ready();
         drop(inline);
         if !is_done {
-            let task = runtime.spawn(execution.detach());
-            seat.node.set_body(task.abort_handle());
+            let home = home.expect("only functions that are `attached` lead outside of a runtime");
+            seat.node.set_body(detach(execution, &home));
         }
         Stage::Waiting(seat)
     }
 
-    /// Waits for the flight's end. `None`: the stage is a new one.
+    /// Waits for the flight's end, which a body that stays here has to reach here. `None`: the stage is a new one.
     fn poll_seat(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Output>> {
-        let Stage::Waiting(seat) = &mut self.stage else { unreachable!("only a call that waits comes here") };
+        let seat = match &mut self.stage {
+            Stage::Waiting(seat) => seat,
+            Stage::Driving(execution, seat) => {
+                // Its time may be up; then it is not polled again.
+                if seat.node.ending().is_none() {
+                    // Landing says what became of it.
+                    let _ = Pin::new(&mut **execution).poll(cx);
+                }
+                seat
+            }
+            _ => unreachable!("only a call that waits comes here"),
+        };
         let hooks = self.hooks;
         let poll = match seat.poll(cx) {
             Ok(poll) => poll,
@@ -222,7 +258,7 @@ where
                 self.stage = match seat.coalescing.board_again(&seat.node, self.purpose, self.body.is_some()) {
                     Boarded::Hit(output) => Stage::Done(output),
                     Boarded::Joined(seat) => Stage::Waiting(seat),
-                    Boarded::First(seat, runtime) => Stage::First(seat, runtime),
+                    Boarded::First(seat, home) => Stage::First(seat, home),
                     Boarded::Circle(coalescing) => Stage::Circle(coalescing),
                     Boarded::Nothing(coalescing) => Stage::Nothing(coalescing),
                 };

@@ -8,7 +8,7 @@ mod canonical;
 mod content;
 mod text;
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::hash::{Hash, Hasher};
 
 pub use content::{Content, Digested, Steps};
@@ -151,28 +151,29 @@ impl<T: ?Sized + Part> Look for ByOption<'_, T> {
     }
 }
 
-/// A number that is not `Eq`, by its bits: zero has one sign and there is one NaN, so that equal questions meet.
+/// A number that is not `Eq`, or none, by its bits: zero has one sign and there is one NaN, so that equal questions meet.
 #[derive(Debug)]
-pub struct ByBits(u64);
+pub struct ByBits(Option<u64>);
 
 impl ByBits {
-    fn new(number: f64) -> ByBits {
-        ByBits(if number.is_nan() { f64::NAN.to_bits() } else { (number + 0.0).to_bits() })
+    fn new(number: Option<f64>) -> ByBits {
+        let bits = |number: f64| if number.is_nan() { f64::NAN.to_bits() } else { (number + 0.0).to_bits() };
+        ByBits(number.map(bits))
     }
 }
 
 impl Look for ByBits {
-    type Own = u64;
+    type Own = Option<u64>;
 
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(self.0);
+        self.0.hash(hasher);
     }
 
-    fn is(&self, own: &u64) -> bool {
+    fn is(&self, own: &Option<u64>) -> bool {
         self.0 == *own
     }
 
-    fn own(&self) -> u64 {
+    fn own(&self) -> Option<u64> {
         self.0
     }
 
@@ -202,7 +203,14 @@ macro_rules! by_bits {
     )*};
 }
 
-by_bits! { f64: |it| it, &f64: |it| *it, f32: |it| it.into(), &f32: |it| (*it).into() }
+by_bits! {
+    f64: |it| Some(it),
+    &f64: |it| Some(*it),
+    Option<f64>: |it| it,
+    f32: |it| Some(it.into()),
+    &f32: |it| Some((*it).into()),
+    Option<f32>: |it| it.map(f64::from),
+}
 
 /// Second choice: references.
 pub trait ViaOwnWay {
@@ -224,6 +232,13 @@ impl<'a, T: ?Sized> ViaOwnWay for &PartOf<'_, Option<&'a T>> {
     type Look = ByOption<'a, T>;
     fn look(&self) -> Self::Look {
         ByOption(*self.0)
+    }
+}
+
+impl<'a, T: ?Sized + ToOwned> ViaOwnWay for &PartOf<'a, Cow<'_, T>> {
+    type Look = ByRef<'a, T>;
+    fn look(&self) -> Self::Look {
+        ByRef(self.0)
     }
 }
 
@@ -284,9 +299,17 @@ mod tests {
     }
 
     #[test]
+    fn a_cow_is_what_it_holds() {
+        assert!(alike(&look!(&Cow::Borrowed("a")), &look!("a")));
+        assert!(!alike(&look!(&Cow::<str>::Owned("a".to_owned())), &look!("b")));
+    }
+
+    #[test]
     fn floats_have_one_zero_and_one_nan() {
         assert!(alike(&look!(&0.0_f64), &look!(&-0.0_f64)));
         assert!(alike(&look!(&f32::NAN), &look!(&-f32::NAN)));
         assert!(!alike(&look!(&1.0_f64), &look!(&1.5_f64)));
+        assert!(alike(&look!(&Some(0.5_f32)), &look!(&Some(0.5_f32))));
+        assert!(!alike(&look!(&Some(0.0_f64)), &look!(&None::<f64>)));
     }
 }

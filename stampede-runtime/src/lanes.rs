@@ -7,10 +7,12 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{
-    AtomicU64, AtomicUsize,
+    AtomicUsize,
     Ordering::{Relaxed, Release, SeqCst},
 };
 use std::sync::{Mutex, PoisonError};
+
+use crate::sync::{AtomicU64, thread_local};
 
 /// More threads than this may call; those beyond take the locked path.
 pub(crate) const LANES: usize = 256;
@@ -107,6 +109,9 @@ impl Drop for Visit {
     }
 }
 
+/// How often a writer looks whether a visitor has left. A model checker would only look on.
+const PATIENCE: u32 = if cfg!(stampede_model) { 1 } else { 200 };
+
 /// The visits under way at one moment. Once all have ended, what was unlinked before that moment is out of reach.
 pub(crate) struct Guests(Vec<(usize, u64)>);
 
@@ -132,7 +137,7 @@ impl Guests {
             return false;
         }
         self.0.is_empty()
-            || (0..200).any(|_| {
+            || (0..PATIENCE).any(|_| {
                 std::hint::spin_loop();
                 self.have_left()
             })

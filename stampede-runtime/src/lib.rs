@@ -48,7 +48,7 @@
 //!
 //! It is polled once inside the call that began it, and if it has to wait for something, it becomes a tokio task. So it
 //! owns its arguments: `&str` and other `ToOwned` references are owned for it and borrowed back inside. It must be
-//! `Send`. It runs in the first caller's [`tracing`] span; that caller's task-locals are visible until the body's first
+//! `Send`. (With [`attached`](macro@coalesce#attached) it stays where it is, and none of this is asked.) It runs in the first caller's [`tracing`] span; that caller's task-locals are visible until the body's first
 //! pending `.await` only. Calls must be made from inside a tokio runtime, except those that are answered from memory.
 //!
 //! # Panics
@@ -87,6 +87,7 @@ mod error;
 mod evict;
 mod flight;
 mod fly;
+mod home;
 mod invalidation;
 mod key;
 mod lanes;
@@ -99,6 +100,7 @@ mod seat;
 mod share;
 mod site;
 mod stats;
+mod sync;
 mod table;
 pub mod testing;
 pub mod ttl;
@@ -163,6 +165,7 @@ pub use stats::{ExecutionTime, Stats};
 /// | `wait = "5s"` | how long one caller waits; it gets [`Error::WaitTimeout`], the others go on waiting | none |
 /// | `max_concurrent = 8` | how many executions of the function may run at once; others queue, for as long as `wait` allows, then get [`Error::Refused`] | no limit |
 /// | `on_abandon = "finish"` | an execution that nobody waits for any more goes on, and its value is kept | `"cancel"` |
+/// | `attached` | the body runs inside the call that begins it, and may borrow from it | as a task of its own |
 /// | `companion = Name`, `none` | renames or omits the item beside the function; on methods, `companion = prefix` asks for sibling functions | the function's name; none on methods |
 /// | `method` | says that a function without receiver stands in an `impl` | |
 /// | `crate = path` | where `stampede_runtime` is to be found | `::stampede_runtime` |
@@ -188,7 +191,45 @@ pub use stats::{ExecutionTime, Stats};
 /// # Methods
 ///
 /// A method says what of `self` is in the key: `key(self.id, …)`, or `skip(self)`. The body needs a `self` of its own:
-/// `self: Arc<Self>`, or `&self` of a type that is `Clone` (a cheap handle, best).
+/// `self: Arc<Self>`, or `&self` of a type that is `Clone` (a cheap handle, best); or say `attached`.
+///
+/// # Attached
+///
+/// With `attached` the body stays inside the first caller, as in a function without attribute. So it may borrow from
+/// `self` and from arguments that are not in the key, need not be `Send`, sees its caller's task-locals all the way, and
+/// needs no tokio runtime (but for `timeout` and `wait`, which need a clock).
+///
+/// ```
+/// use std::rc::Rc;
+/// use stampede_runtime::coalesce;
+///
+/// struct Store {
+///     rows: Rc<[&'static str]>, // neither `Send` nor, as a whole, `Clone`
+/// }
+///
+/// impl Store {
+///     #[coalesce(key(id), attached, companion = row)]
+///     async fn row(&self, id: usize, log: &dyn Fn(&str)) -> Option<String> {
+///         log("reading");
+///         tokio::task::yield_now().await;
+///         self.rows.get(id).map(ToString::to_string)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = Store { rows: ["zero", "one"].into() };
+/// let log = |line: &str| println!("{line}");
+/// let (one, two) = tokio::join!(store.row(1, &log), store.row(1, &log));
+/// assert_eq!((one.as_deref(), two.as_deref()), (Some("one"), Some("one")));
+/// assert_eq!(Store::row_stats().executions, 1);
+/// # }
+/// ```
+///
+/// The price is one promise. *Nobody owns it* becomes: if the first caller is dropped, its execution ends with it, and
+/// exactly one of those who wait begins anew with its own body (counted as `abandoned` and as one of `retries`). While the
+/// first caller lives but is not polled, the others wait, for as long as their `wait` allows. So await attached calls
+/// where they are made, or in a task; do not keep them half done.
 ///
 /// # Errors
 ///

@@ -13,6 +13,8 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::sync::thread_local;
+
 /// A flight's identity. Numbers are not used twice: an address would be.
 pub(crate) type FlightId = u64;
 

@@ -11,6 +11,7 @@ pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
     pub(crate) finish_abandoned: bool,
+    pub(crate) attached: bool,
 }
 
 impl Options {
@@ -66,6 +67,13 @@ impl Options {
     #[must_use]
     pub fn finish_abandoned(mut self) -> Self {
         self.finish_abandoned = true;
+        self
+    }
+
+    /// Bodies run inside the calls that begin them.
+    #[must_use]
+    pub fn attached(mut self) -> Self {
+        self.attached = true;
         self
     }
 }
@@ -160,11 +168,14 @@ pub(crate) struct Policy {
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
     pub(crate) finish_abandoned: bool,
+    /// Bodies run inside the calls that begin them, instead of as tasks.
+    pub(crate) attached: bool,
 }
 
 impl Policy {
-    /// `can_refuse`: whether calls can end with an error of ours. Without it, nothing may make them wait for one.
-    pub(crate) fn new(settings: &Settings, finish_abandoned: bool, can_refuse: bool) -> Policy {
+    /// `options` say what no configuration can; their own settings are part of `settings` already. `can_refuse`: whether
+    /// calls can end with an error of ours. Without it, nothing may make them wait for one.
+    pub(crate) fn new(settings: &Settings, options: &Options, can_refuse: bool) -> Policy {
         Policy {
             ttl: settings.ttl.filter(|ttl| !ttl.is_zero()),
             ttl_is_overridden: false,
@@ -176,7 +187,8 @@ impl Policy {
                 .max_concurrent
                 .filter(|_| can_refuse)
                 .map(|most| most.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)),
-            finish_abandoned,
+            finish_abandoned: options.finish_abandoned,
+            attached: options.attached,
         }
     }
 }

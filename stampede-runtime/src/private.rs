@@ -1,7 +1,7 @@
 //! What expanded attributes call, and nothing else. Not covered by any promise of stability: the attributes and this
 //! crate are of one version.
 
-pub use std::borrow::{Borrow, ToOwned};
+pub use std::borrow::{Borrow, Cow, ToOwned};
 pub use std::time::Duration;
 
 pub use crate::checked::{
@@ -80,7 +80,7 @@ pub fn refuse<R: Refuse>(error: Error) -> R {
 #[diagnostic::on_unimplemented(
     message = "the body of this function runs on its own, so it needs an owned copy of `&{Self}`",
     label = "`{Self}` is neither `ToOwned` nor `Clone`",
-    note = "take it by value or as `Arc<{Self}>`"
+    note = "take it by value or as `Arc<{Self}>`, or keep the body in the call with `attached`"
 )]
 pub trait OwnArg: ToOwned {}
 
@@ -91,7 +91,7 @@ impl<T: ?Sized + ToOwned> OwnArg for T {}
 #[diagnostic::on_unimplemented(
     message = "the body of this method runs on its own, so it needs a `self` of its own",
     label = "`{Self}` is not `Clone`",
-    note = "take `self: Arc<Self>`, or make `{Self}` a cheap `Clone` handle around an `Arc`"
+    note = "take `self: Arc<Self>`, make `{Self}` a cheap `Clone` handle around an `Arc`, or keep the body in the call with `attached`"
 )]
 pub trait OwnSelf: Clone {}
 
@@ -106,6 +106,11 @@ pub fn own_self<T: OwnSelf>(this: &T) -> T {
 /// Owns an optional argument.
 pub fn own_option<T: ?Sized + OwnArg>(argument: Option<&T>) -> Option<T::Owned> {
     argument.map(ToOwned::to_owned)
+}
+
+/// Owns an argument that may be owned already.
+pub fn own_cow<'a, T: ?Sized + OwnArg>(argument: Cow<'_, T>) -> Cow<'a, T> {
+    Cow::Owned(argument.into_owned())
 }
 
 /// Borrows an optional argument back.

@@ -206,8 +206,7 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
         let coalescing = if let Some(name) = self.name {
             registry::current().create("coalescer", name, &self.options, false)
         } else {
-            let Options { settings, finish_abandoned, .. } = self.options;
-            Coalescing::new("coalescer".into(), Policy::new(&settings, finish_abandoned, false))
+            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false))
         };
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
         Coalescer { coalescing, hooks }

@@ -2,7 +2,7 @@
 //! of its own.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +15,7 @@ use crate::clock::{Moment, Stopwatch};
 use crate::coalescer::{Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Node, Payload, Rare};
+use crate::home::{Home, Task};
 use crate::key::Key;
 use crate::nest::{self, Held};
 use crate::policy::Policy;
@@ -126,7 +127,7 @@ enum Stage {
 
 impl<K: Key, S: Share, F> Execution<K, S, F>
 where
-    F: Future<Output = S::Output> + Send + 'static,
+    F: Future<Output = S::Output>,
 {
     /// Prepares the body and begins, unless it has to queue for a permit. Where the body cannot even be made, the flight
     /// has ended already.
@@ -169,10 +170,13 @@ where
         execution
     }
 
-    /// Makes the execution ready to move to a task of its own.
-    pub(crate) fn detach(mut self) -> Self {
+    /// Moves the execution to a task of its own.
+    pub(crate) fn detach(mut self, home: &Home) -> Task
+    where
+        F: Send + 'static,
+    {
         self.dispatch = dispatcher::has_been_set().then(|| dispatcher::get_default(Dispatch::clone));
-        self
+        home.spawn(self)
     }
 
     /// Begins, if there is a permit or none is needed.
@@ -213,13 +217,13 @@ where
     /// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
     fn watch(&self) {
         let Some(limit) = self.coalescing.policy.timeout else { return };
+        let home = Home::around().expect("a function with `timeout` is not called outside of a runtime");
         let sleep = tokio::time::sleep(limit);
         let (coalescing, node) = (Arc::clone(&self.coalescing), Arc::clone(&self.node));
-        let watch = tokio::spawn(async move {
+        self.node.set_watch(home.spawn(async move {
             sleep.await;
             coalescing.land(&node, Ending::rare(Rare::TimedOut(limit)), true);
-        });
-        self.node.set_watch(watch.abort_handle());
+        }));
     }
 
     /// Polls the body and, when it is done, decides how the flight ends.
@@ -284,7 +288,7 @@ impl<K: Key, S: Share, F> Unpin for Execution<K, S, F> {}
 
 impl<K: Key, S: Share, F> Future for Execution<K, S, F>
 where
-    F: Future<Output = S::Output> + Send + 'static,
+    F: Future<Output = S::Output>,
 {
     type Output = ();
 
@@ -306,6 +310,14 @@ impl<K: Key, S: Share, F> Drop for Execution<K, S, F> {
         if let Stage::Ended = self.stage {
             return;
         }
+        // First of all: what the body held is free when others hear of its end and begin anew.
+        let body = self.body.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
         self.land(Ending::rare(Rare::Abandoned));
+        if let Err(panic) = dropped
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
     }
 }

@@ -33,12 +33,13 @@ pub struct Stats {
     pub bypassed: u64,
     /// Calls that ended while they queued for `max_concurrent`: refused after `wait`, or dropped before.
     pub refused: u64,
-    /// Executions begun: by calls, by refreshes, and anew after a runtime shut down. Without `bypassed`.
+    /// Executions begun: by calls, by refreshes, and anew after one was abandoned. Without `bypassed`.
     pub executions: u64,
     /// Executions begun by a refresh.
     pub refreshes: u64,
-    /// Executions that no call is counted for: begun anew because a runtime shut down, or because the error of another
-    /// caller was of another type; and those whose callers had all left when `max_concurrent` let them begin.
+    /// Executions that no call is counted for: begun anew because a runtime shut down, because the call that drove the
+    /// flight (`attached`) was dropped, or because the error of another caller was of another type; and those whose
+    /// callers had all left when `max_concurrent` let them begin.
     pub retries: u64,
     /// Executions that ended with an error.
     pub errors: u64,
@@ -46,7 +47,8 @@ pub struct Stats {
     pub panics: u64,
     /// Executions ended by `timeout`.
     pub timeouts: u64,
-    /// Flights that ended early, begun or still queued: nobody waited any more, or their runtime shut down.
+    /// Flights that ended early, begun or still queued: nobody waited any more, their runtime shut down, or the call that
+    /// drove them (`attached`) was dropped.
     pub abandoned: u64,
     /// Values dropped to make room.
     pub evictions: u64,

@@ -21,13 +21,11 @@
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::{
-    AtomicPtr, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::lanes::{self, Guests};
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, MutexGuard};
 
 /// `N`: the node. `X`: what a shard's lock guards besides the slots.
 pub(crate) struct Table<N, X> {

@@ -1,8 +1,10 @@
 use stampede_runtime::coalesce;
 
+struct Name<'a>(&'a str);
+
 #[coalesce]
-async fn load(name: std::borrow::Cow<'_, str>) -> usize {
-    name.len()
+async fn load(name: Name<'_>) -> usize {
+    name.0.len()
 }
 
 fn main() {}
