@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
 
-use foldhash::fast::RandomState;
 use tokio::sync::Semaphore;
 
 use crate::clock::Moment;
@@ -19,6 +18,7 @@ use crate::registry;
 use crate::seat::{Due, Seat};
 use crate::share::Share;
 use crate::stats::{Counters, Stats, count};
+use crate::sync::Hashes;
 use crate::table::{Locked, Table};
 
 /// Everything that one function (one instantiation of it) shares between its calls.
@@ -28,7 +28,7 @@ pub(crate) struct Coalescing<K, S: Share> {
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
     table: Flights<K, S>,
-    hasher: RandomState,
+    hasher: Hashes,
     pub(crate) counters: Counters,
     pub(crate) permits: Option<Arc<Semaphore>>,
 }
@@ -89,7 +89,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             me: me.clone(),
             name,
             table: Table::new(shards, |shard| Queues::new(capacity(shard))),
-            hasher: RandomState::default(),
+            hasher: Hashes::default(),
             counters: Counters::default(),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             policy,

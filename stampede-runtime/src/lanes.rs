@@ -6,6 +6,8 @@
 //! none, and everything here still works for them, by the slower path.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, Release, SeqCst},
@@ -28,8 +30,8 @@ static ALL: [Lane; LANES] = [const { Lane { visits: AtomicU64::new(0) } }; LANES
 /// Lanes `0..USED` have been handed out at least once.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// Lanes given back by threads that ended.
-static FREE: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+/// Lanes given back by threads that ended. The lowest goes first, so that who gets which does not depend on the past.
+static FREE: Mutex<BinaryHeap<Reverse<usize>>> = Mutex::new(BinaryHeap::new());
 
 const UNASKED: usize = usize::MAX;
 const NONE: usize = usize::MAX - 1;
@@ -37,16 +39,18 @@ const NONE: usize = usize::MAX - 1;
 thread_local! {
     // Without a destructor, so that reading it is one load and works while the thread is being torn down.
     static MINE: Cell<usize> = const { Cell::new(UNASKED) };
-    static GIVE_BACK: GiveBack = const { GiveBack };
+    static GIVE_BACK: GiveBack = const { GiveBack(Cell::new(NONE)) };
 }
 
-struct GiveBack;
+/// The lane to give back when its thread ends.
+struct GiveBack(Cell<usize>);
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
-        let lane = MINE.replace(NONE);
+        MINE.set(NONE);
+        let lane = self.0.get();
         if lane < LANES {
-            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse(lane));
         }
     }
 }
@@ -64,14 +68,19 @@ fn ask(lane: usize) -> Option<usize> {
         return None;
     }
     // A thread that is already past its destructors could not give a lane back.
-    let lane = GIVE_BACK.try_with(|_| take()).ok().flatten();
+    let lane = GIVE_BACK.try_with(|give_back| {
+        let lane = take();
+        give_back.0.set(lane.unwrap_or(NONE));
+        lane
+    });
+    let lane = lane.ok().flatten();
     MINE.set(lane.unwrap_or(NONE));
     lane
 }
 
 fn take() -> Option<usize> {
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-    free.pop().or_else(|| {
+    free.pop().map(|Reverse(lane)| lane).or_else(|| {
         let next = USED.load(SeqCst);
         (next < LANES).then(|| {
             USED.store(next + 1, SeqCst);

@@ -91,6 +91,8 @@ mod home;
 mod invalidation;
 mod key;
 mod lanes;
+#[cfg(all(test, stampede_model))]
+mod model;
 mod nest;
 mod policy;
 mod programmatic;

@@ -13,7 +13,7 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sync::thread_local;
+use crate::sync::{LocalKey, thread_local};
 
 /// A flight's identity. Numbers are not used twice: an address would be.
 pub(crate) type FlightId = u64;
@@ -39,7 +39,7 @@ thread_local! {
 
 /// Restores a thread's cell when a poll ends, also by panic.
 pub(crate) struct Restore<T: Copy + 'static> {
-    cell: &'static std::thread::LocalKey<Cell<T>>,
+    cell: &'static LocalKey<Cell<T>>,
     before: T,
 }
 
