@@ -1,0 +1,101 @@
+//! The examples, run as a person would run them: they end well, and say what they save.
+
+use std::env::consts::EXE_SUFFIX;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// `cargo test` builds the examples, beside the folder of this test. `cargo test --test examples` takes what is there.
+fn example(name: &str) -> Command {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("examples");
+    let program: PathBuf = folder.join(format!("{name}{EXE_SUFFIX}"));
+    assert!(program.exists(), "{} is missing: run `cargo build --examples` first", program.display());
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).env_remove("STAMPEDE_OFF");
+    command
+}
+
+/// What an example prints. It has to end well, and in silence on standard error.
+fn page(command: &mut Command) -> String {
+    let output = command.output().expect("the example starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{:?}: {stderr}", output.status);
+    String::from_utf8(output.stdout).expect("the output is UTF-8")
+}
+
+/// The figures without and with the attribute, in each table of the page.
+fn rows<'a>(page: &'a str, label: &str) -> Vec<[&'a str; 2]> {
+    let figures = page.lines().filter_map(|line| line.strip_prefix(label)?.strip_prefix("  "));
+    figures
+        .map(|figures| {
+            let figures: Vec<_> = figures.split("  ").map(str::trim).filter(|figure| !figure.is_empty()).collect();
+            figures.try_into().unwrap_or_else(|figures| panic!("{label}: {figures:?} are not two"))
+        })
+        .collect()
+}
+
+fn has(page: &str, words: &str) {
+    assert!(page.contains(words), "{words:?} is missing in\n{page}");
+}
+
+#[test]
+fn quickstart() {
+    has(&page(&mut example("quickstart")), "103 requests, 2 executions");
+}
+
+#[test]
+fn llm_call() {
+    let page = page(&mut example("llm_call"));
+    assert_eq!(rows(&page, "answered"), [["50", "50"]]);
+    assert_eq!(rows(&page, "tokens"), [["1350", "135"]]);
+    has(&page, "calls to the model: 50 -> 5, 45 saved (90%)");
+    has(&page, "A model that does not exist: 1 call, 3 errors.");
+    has(&page, "The next caller made 1 call: the model answered 404 Not Found.");
+}
+
+#[test]
+fn axum_service() {
+    let page = page(&mut example("axum_service"));
+    assert_eq!(rows(&page, "answered"), [["100", "100"]]);
+    has(&page, "calls to the supplier: 100 -> 4, 96 saved (96%)");
+    has(&page, "savings_rate: 0.96");
+    has(&page, "after shutdown: 0.");
+    has(&page, "still 1 call, the answer was kept.");
+}
+
+#[test]
+fn database_load() {
+    let page = page(&mut example("database_load"));
+    assert_eq!(rows(&page, "answered"), [["100", "100"]]);
+    has(&page, "queries: 100 -> 1, 99 saved (99%)");
+}
+
+#[test]
+fn rate_limit() {
+    let page = page(&mut example("rate_limit"));
+    // How many of the unshared calls fall into one second is the machine's affair.
+    for [without, with] in rows(&page, "answered") {
+        assert!(without.parse::<u32>().unwrap() < 100, "{page}");
+        assert_eq!(with, "100");
+    }
+    for [_, with] in rows(&page, "429 answers") {
+        assert_eq!(with, "0");
+    }
+    has(&page, "calls to the API: 100 -> 1, 99 saved (99%)");
+    has(&page, "calls to the API: 100 -> 5, 95 saved (95%)");
+}
+
+#[test]
+fn stampede_after_expiry() {
+    let page = page(&mut example("stampede_after_expiry"));
+    assert_eq!(rows(&page, "answered"), [["1200", "1200"]]);
+    let [[without, with]] = rows(&page, "most for one expiry")[..] else { panic!("one table:\n{page}") };
+    assert!(without.parse::<u32>().unwrap() > 1, "{page}");
+    assert_eq!(with, "1");
+}
+
+/// The figures are the attribute's doing, and not the example's.
+#[test]
+fn switched_off_nothing_is_saved() {
+    has(&page(example("axum_service").env("STAMPEDE_OFF", "1")), "calls to the supplier: 100 -> 100, 0 saved (0%)");
+}
