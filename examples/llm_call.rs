@@ -43,15 +43,9 @@ async fn complete(api: &Http, request: &ChatRequest) -> Result<Completion, LlmEr
 /// Those who ask the same thing share one call. The `fields` are all that the answer depends on: not who asks.
 ///
 /// With a temperature above zero they share one roll of the dice too.
-#[coalesce_by_content(fields = [model, messages, temperature], ttl = "10m", timeout = "30s")]
-async fn chat(
-    api: &Http,
-    model: &str,
-    messages: &[Message],
-    temperature: f32,
-    user: &str,
-) -> Result<Completion, LlmError> {
-    complete(api, &ChatRequest::new(model, messages, temperature, user)).await
+#[coalesce_by_content(fields = [request.model, request.messages, request.temperature], ttl = "10m", timeout = "30s")]
+async fn chat(api: &Http, request: &ChatRequest) -> Result<Completion, LlmError> {
+    complete(api, request).await
 }
 
 /// An error as most code has it: not `Clone`, since its causes are not. The `From` lets its callers share it.
@@ -94,15 +88,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("50 people ask {} things at once, each in a spelling of their own.\n", QUESTIONS.len());
     let without = (0..50).map(|n| {
-        let (api, messages, user) = (api.clone(), conversation(n), format!("user-{n}"));
-        async move { complete(&api, &ChatRequest::new("gpt-4o", &messages, 0.0, &user)).await }
+        let (api, request) = (api.clone(), request("gpt-4o", n));
+        async move { complete(&api, &request).await }
     });
     let without = support::send(Duration::ZERO, without).await;
     let before = take_bill();
 
     let with = (0..50).map(|n| {
-        let (api, messages, user) = (api.clone(), conversation(n), format!("user-{n}"));
-        async move { chat(&api, "gpt-4o", &messages, 0.0, &user).await }
+        let (api, request) = (api.clone(), request("gpt-4o", n));
+        async move { chat(&api, &request).await }
     });
     let with = support::send(Duration::ZERO, with).await;
     let after = take_bill();
@@ -112,11 +106,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let more = [("tokens", tokens), ("cost", cost)];
     support::report("calls to the model", [before.calls, after.calls], [&without, &with], &more);
 
-    let messages = conversation(0);
-    let answer = chat(&api, "gpt-4o", &messages, 0.0, "user-51").await?;
+    let answer = chat(&api, &request("gpt-4o", 50)).await?;
     println!("One more, from memory: {}", answer.choices[0].message.content);
 
-    let ask = || chat(&api, "gpt-0", &messages, 0.0, "user-52");
+    let unknown = request("gpt-0", 51);
+    let ask = || chat(&api, &unknown);
     let (one, two, three) = tokio::join!(ask(), ask(), ask());
     let errors = [one, two, three].into_iter().filter_map(Result::err).count();
     println!("A model that does not exist: {} call, {errors} errors.", take_bill().calls);
@@ -127,18 +121,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// What caller `n` asks: the same as every fifth, but typed by another hand.
-fn conversation(n: usize) -> Vec<Message> {
+fn request(model: &str, n: usize) -> ChatRequest {
     let question = QUESTIONS[n % QUESTIONS.len()];
     let typed = match n / QUESTIONS.len() % 3 {
         0 => question.to_owned(),
         1 => question.to_uppercase(),
         _ => format!("  {}\n", question.replace(' ', "  ")),
     };
-    vec![Message::new("system", "Answer in one sentence."), Message::new("user", &typed)]
+    ChatRequest {
+        model: model.to_owned(),
+        messages: vec![Message::new("system", "Answer in one sentence."), Message::new("user", &typed)],
+        temperature: 0.0,
+        user: format!("user-{n}"),
+    }
 }
 
 /// The body of `POST /v1/chat/completions`.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct ChatRequest {
     model: String,
     messages: Vec<Message>,
@@ -174,12 +173,6 @@ struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
-}
-
-impl ChatRequest {
-    fn new(model: &str, messages: &[Message], temperature: f32, user: &str) -> Self {
-        Self { model: model.to_owned(), messages: messages.to_vec(), temperature, user: user.to_owned() }
-    }
 }
 
 impl Message {

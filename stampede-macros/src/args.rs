@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, Lit, LitStr, Path, Result, Token, UnOp, bracketed, parenthesized, token};
+use syn::{Error, Expr, Lit, LitStr, Member, Path, Result, Token, UnOp, bracketed, parenthesized, token};
 
 use crate::errors::Errors;
 use crate::words::{Attribute, Word};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     pub(crate) ttl: Option<Time>,
     pub(crate) namespace: Option<LitStr>,
     pub(crate) key: Option<KeyArg>,
-    pub(crate) fields: Option<Vec<Ident>>,
+    pub(crate) fields: Option<Vec<Field>>,
     pub(crate) skip: Vec<Ident>,
     pub(crate) normalize: Option<Vec<Ident>>,
     pub(crate) capacity: Option<Expr>,
@@ -40,6 +40,14 @@ pub(crate) enum Time {
     Computed(Expr),
     /// A closure from the value.
     OfValue(Expr),
+}
+
+/// What `fields` names: an argument, or a field of one.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) argument: Ident,
+    /// Those inside it, outermost first.
+    pub(crate) members: Vec<Member>,
 }
 
 /// What `key` was given.
@@ -113,7 +121,7 @@ impl Args {
             "key" => self.key = Some(value.key()?),
             "fields" => self.fields = Some(value.names()?),
             "normalize" => self.normalize = Some(value.steps()?),
-            "skip" => self.skip = value.names()?,
+            "skip" => self.skip = value.names()?.into_iter().map(|Name(name)| name).collect(),
             "capacity" => self.capacity = Some(value.count()?),
             "cache_if" => self.cache_if = Some(value.predicate()?),
             "timeout" => self.timeout = Some(value.fixed_time()?),
@@ -250,7 +258,7 @@ impl Value<'_> {
         Ok(KeyArg::Parts(parts.into_iter().collect()))
     }
 
-    fn names(&self) -> Result<Vec<Ident>> {
+    fn names<T: Parse + PartialEq + ToTokens>(&self) -> Result<Vec<T>> {
         let names = self.list()?;
         if names.is_empty() {
             return Err(Error::new(
@@ -269,7 +277,7 @@ impl Value<'_> {
             }
             return Err(self.wrong(name, "a list of steps, or `none`"));
         }
-        let steps = self.list()?;
+        let steps: Vec<Ident> = self.list()?.into_iter().map(|Name(step)| step).collect();
         match steps.iter().find(|step| !STEPS.contains(&step.to_string().as_str())) {
             Some(step) => Err(self.wrong(step, "`nfkc`, `case`, `trim` and `spaces`")),
             None if steps.is_empty() => Err(Error::new(self.at.span(), "to take no step write `normalize = none`")),
@@ -278,7 +286,7 @@ impl Value<'_> {
     }
 
     /// `word(a, b)`, `word = [a, b]` or `word = ["a", "b"]`.
-    fn list(&self) -> Result<Vec<Ident>> {
+    fn list<T: Parse + PartialEq + ToTokens>(&self) -> Result<Vec<T>> {
         let content;
         if self.input.peek(token::Paren) {
             parenthesized!(content in self.input);
@@ -289,11 +297,26 @@ impl Value<'_> {
             }
             bracketed!(content in self.input);
         }
-        let names = content.call(Punctuated::<Name, Token![,]>::parse_terminated)?;
-        let mut list: Vec<Ident> = Vec::new();
-        for Name(name) in names {
+        let list = self.items(&content);
+        if list.is_err() {
+            // What is left unread would be a second mistake.
+            content.parse::<TokenStream>()?;
+        }
+        list
+    }
+
+    fn items<T: Parse + PartialEq + ToTokens>(&self, content: ParseStream<'_>) -> Result<Vec<T>> {
+        let mut list = Vec::new();
+        while !content.is_empty() {
+            let name: T = content.parse()?;
+            if !content.is_empty() && !content.peek(Token![,]) {
+                let rest = content.parse::<TokenTree>()?;
+                return Err(self.wrong(rest, "names, with `,` between them"));
+            }
+            content.parse::<Option<Token![,]>>()?;
             if list.contains(&name) {
-                return Err(Error::new(name.span(), format!("`{name}` is named twice")));
+                let written = name.to_token_stream().to_string().replace(' ', "");
+                return Err(Error::new_spanned(name, format!("`{written}` is named twice")));
             }
             list.push(name);
         }
@@ -362,17 +385,52 @@ impl Value<'_> {
 }
 
 /// An argument's name, with or without quotes.
+#[derive(PartialEq)]
 struct Name(Ident);
 
 impl Parse for Name {
     fn parse(input: ParseStream<'_>) -> Result<Name> {
-        if !input.peek(LitStr) {
-            return input.call(Ident::parse_any).map(Name).map_err(|error| Error::new(error.span(), "expected a name"));
-        }
-        let text: LitStr = input.parse()?;
-        let name = text.parse_with(Ident::parse_any).map_err(|_| Error::new(text.span(), "this is not a name"))?;
-        Ok(Name(name))
+        perhaps_quoted(input, Ident::parse_any, "a name").map(Name)
     }
+}
+
+impl ToTokens for Name {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.0.to_tokens(tokens);
+    }
+}
+
+impl Parse for Field {
+    fn parse(input: ParseStream<'_>) -> Result<Field> {
+        let parser = |input: ParseStream<'_>| {
+            let argument = input.call(Ident::parse_any)?;
+            let mut members = Vec::new();
+            while input.parse::<Option<Token![.]>>()?.is_some() {
+                members.push(input.parse()?);
+            }
+            Ok(Field { argument, members })
+        };
+        perhaps_quoted(input, parser, "an argument, or a field of one such as `request.model`")
+    }
+}
+
+impl ToTokens for Field {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Field { argument, members } = self;
+        tokens.extend(quote!(#argument #(.#members)*));
+    }
+}
+
+fn perhaps_quoted<T>(
+    input: ParseStream<'_>,
+    parser: impl Fn(ParseStream<'_>) -> Result<T>,
+    expected: &str,
+) -> Result<T> {
+    if !input.peek(LitStr) {
+        return parser(input).map_err(|error| Error::new(error.span(), format!("expected {expected}")));
+    }
+    let text: LitStr = input.parse()?;
+    text.parse_with(parser).map_err(|_| Error::new(text.span(), format!("this is not {expected}")))
 }
 
 /// The expression without parentheses, and without the invisible ones around what `macro_rules` passed on.

@@ -6,9 +6,9 @@ use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprReference, LitStr, Result, Token};
+use syn::{Error, Expr, ExprReference, LitStr, Member, Result, Token};
 
-use crate::args::{Args, KeyArg, STEPS};
+use crate::args::{Args, Field, KeyArg, STEPS};
 use crate::errors::{Errors, list, suggest};
 use crate::item::{Input, Item, SelfPassing};
 use crate::types::Passing;
@@ -74,31 +74,38 @@ impl Key {
         // Whether it is said if `self` counts. What is said wrongly is reported already.
         let mut is_self_said = args.word("key").is_some() || args.word("fields").is_some();
         is_self_said |= args.word("skip").is_some() && args.skip.is_empty();
-        for name in args.fields.iter().flatten().chain(&args.skip) {
+        let fields = || args.fields.iter().flatten();
+        for name in fields().map(|field| &field.argument).chain(&args.skip) {
             if let Err(message) = find(&name.unraw().to_string(), item) {
                 errors.at(name, message);
                 is_self_said = true;
             }
         }
-        let listed = |names: &[Ident], plain: &str| names.iter().any(|name| name.unraw() == plain);
-        let counts = |plain: &str| match &args.fields {
-            Some(fields) => listed(fields, plain),
-            None => !listed(&args.skip, plain),
+        // What of an argument counts: its name and a reference to it, or those of the fields that are named.
+        let counting = |plain: &str, whole: TokenStream| -> Vec<(String, TokenStream)> {
+            if args.fields.is_none() {
+                let is_skipped = args.skip.iter().any(|name| name.unraw() == plain);
+                return if is_skipped { Vec::new() } else { vec![(plain.to_owned(), whole)] };
+            }
+            let named = fields().filter(|field| field.argument.unraw() == plain);
+            named.map(|field| (field_name(field), field_reference(field, &whole))).collect()
         };
         let mut mentions = Mentions::default();
         let mut parts = Vec::new();
-        if let Some(receiver) = &item.receiver
-            && counts("self")
-        {
-            if !is_self_said {
+        if let Some(receiver) = &item.receiver {
+            let counts = counting("self", self_reference(item));
+            if !counts.is_empty() && !is_self_said {
                 errors.at(&receiver.written, how_to_say_self(args.attribute));
             }
-            mentions.receiver = true;
-            parts.push(("self".to_owned(), self_reference(item)));
+            mentions.receiver = !counts.is_empty();
+            parts.extend(counts);
         }
-        for (position, input) in item.inputs.iter().enumerate().filter(|(_, input)| counts(&input.plain_name())) {
-            mentions.inputs.insert(position);
-            parts.push((input.plain_name(), input_reference(input)));
+        for (position, input) in item.inputs.iter().enumerate() {
+            let counts = counting(&input.plain_name(), input_reference(input));
+            if !counts.is_empty() {
+                mentions.inputs.insert(position);
+            }
+            parts.extend(counts);
         }
         let shape = match args.attribute {
             Attribute::Coalesce => Shape::Parts(parts.into_iter().map(|(_, part)| part).collect()),
@@ -106,6 +113,19 @@ impl Key {
         };
         Key { shape, mentions }
     }
+}
+
+/// `request.model`, as it stands in the digest.
+fn field_name(field: &Field) -> String {
+    let members = field.members.iter().map(|member| match member {
+        Member::Named(name) => name.unraw().to_string(),
+        Member::Unnamed(index) => index.index.to_string(),
+    });
+    [field.argument.unraw().to_string()].into_iter().chain(members).collect::<Vec<_>>().join(".")
+}
+
+fn field_reference(field: &Field, whole: &TokenStream) -> TokenStream {
+    if field.members.is_empty() { whole.clone() } else { refer(field, field.span()) }
 }
 
 /// `self` is never silently in or out of a key.

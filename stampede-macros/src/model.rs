@@ -6,12 +6,13 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Path, ReceiverKind};
 
-use crate::args::{Args, KeyArg, Time};
+use crate::args::{Args, Time};
 use crate::body;
 use crate::errors::Errors;
 use crate::item::{Item, SelfPassing};
 use crate::key::Key;
 use crate::types::{self, Owner, Passing};
+use crate::words::Attribute;
 
 /// One shared function, complete and legal.
 pub(crate) struct Model {
@@ -115,11 +116,10 @@ fn check(args: &Args, errors: &mut Errors) {
 
 /// A flight owns what its body needs, unless the body is attached; a key always owns what it is made of.
 fn check_ownership(args: &Args, item: &Item, key: &Key, errors: &mut Errors) {
-    // What `key` was given are expressions, which the compiler judges.
-    let is_whole_part = !matches!(args.key, Some(KeyArg::Parts(_) | KeyArg::Text(_)));
-    let owner = |is_mentioned: bool| match args.attached() {
-        false => Some(Owner::Flight),
-        true => (is_mentioned && is_whole_part).then_some(Owner::Key),
+    // What `key` was given are expressions, which the compiler judges, and a digest owns nothing.
+    let key_owns = args.key.is_none() && args.attribute != Attribute::CoalesceByContent;
+    let owner = |is_mentioned: bool| {
+        if args.attached() { (is_mentioned && key_owns).then_some(Owner::Key) } else { Some(Owner::Flight) }
     };
     if let Some(receiver) = &item.receiver
         && let ReceiverKind::Typed(_, ty) = &receiver.written.kind

@@ -49,10 +49,10 @@ impl Owner {
         }
     }
 
-    /// What to write instead, where `owned` is one way.
-    fn remedy(self, owned: &str) -> String {
+    /// What to write.
+    fn remedy(self, instead: &str) -> String {
         match self {
-            Owner::Flight => format!("take {owned}, or leave it out with `skip` and say `attached`"),
+            Owner::Flight => format!("take {instead}, or leave it out with `skip` and say `attached`"),
             Owner::Key => "leave it out with `skip`, or say what identifies it with `key(…)`".to_owned(),
         }
     }
@@ -87,8 +87,8 @@ pub(crate) fn check(ty: &Type, owner: Option<Owner>, errors: &mut Errors) {
     }
 }
 
-pub(crate) fn report_borrow(tokens: impl ToTokens, owner: Owner, owned: &str, errors: &mut Errors) {
-    errors.at(tokens, format!("{} outlives this borrow and cannot own it; {}", owner.name(), owner.remedy(owned)));
+pub(crate) fn report_borrow(tokens: impl ToTokens, owner: Owner, instead: &str, errors: &mut Errors) {
+    errors.at(tokens, format!("{} outlives this borrow and cannot own it; {}", owner.name(), owner.remedy(instead)));
 }
 
 /// A type as people write it.

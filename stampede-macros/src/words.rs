@@ -46,7 +46,7 @@ static WORDS: &[Word] = &[
     word("ttl", "ttl = 60", ALL),
     word("namespace", "namespace = \"weather\"", ALL),
     word("key", "key(user.id)` or `key = \"user:{id}\"", &[Attribute::Coalesce]),
-    word("fields", "fields = [topic, context]", &[Attribute::CoalesceByContent]),
+    word("fields", "fields = [topic, request.model]", &[Attribute::CoalesceByContent]),
     word("normalize", "normalize(case, trim)` or `normalize = none", &[Attribute::CoalesceByContent]),
     word("skip", "skip(client)", ALL),
     word("capacity", "capacity = 1000", ALL),

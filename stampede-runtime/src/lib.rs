@@ -268,7 +268,7 @@ pub use stampede_macros::coalesce;
 ///
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `fields = [a, b]`, `["a", "b"]`, `fields(a, b)` | the arguments that identify a call | all |
+/// | `fields = [a, b.c]`, `["a", "b.c"]`, `fields(a, b.c)` | the arguments, or fields of them, that identify a call | all |
 /// | `normalize(nfkc, case, trim, spaces)`, `normalize = none` | the steps to take | all four |
 #[cfg(feature = "macros")]
 pub use stampede_macros::coalesce_by_content;

@@ -344,6 +344,37 @@ async fn content_of_structs_and_maps_counts_and_their_order_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_of_arguments_count_and_the_rest_of_them_does_not() {
+    #[derive(Clone)]
+    struct Request {
+        model: String,
+        sampling: (f32, u64),
+        trace: u64,
+    }
+
+    #[coalesce_by_content(ttl = "1h", fields = [request.model, request.sampling.0, "tenant"])]
+    async fn ask(request: &Request, tenant: u32) -> u64 {
+        request.trace + request.sampling.1
+    }
+
+    alone(async {
+        let request = |model: &str, temperature, trace| Request {
+            model: model.to_owned(),
+            sampling: (temperature, trace),
+            trace,
+        };
+        assert_eq!(ask(&request("a", 0.5, 1), 7).await, 2);
+        assert_eq!(ask(&request(" A", 0.5, 2), 7).await, 2, "only what is not named differs");
+        for (other, tenant) in [(request("b", 0.5, 3), 7), (request("a", 0.6, 3), 7), (request("a", 0.5, 3), 8)] {
+            assert_eq!(ask(&other, tenant).await, 6);
+        }
+        ask::invalidate(&request("a", 0.5, 9), 7);
+        assert_eq!(ask(&request("a", 0.5, 4), 7).await, 8);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_owned_form_of_an_argument_is_the_same_key() {
     #[coalesce(ttl = "1h")]
     async fn any(text: Cow<'static, str>) -> usize {
