@@ -87,15 +87,33 @@ struct Receipt {
     text: String,
 }
 
-#[coalesce_by_content(fields = [order])]
+#[coalesce(key(order.item, order.amount))]
 async fn json(app: State<App>, order: Json<Order>) -> Json<Receipt> {
     work().await;
     Json(Receipt { text: format!("{} {} {}", app.name, order.item, order.amount) })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_with_json_by_content() {
+async fn a_handler_with_json() {
     let router = Router::new().route("/", post(json)).with_state(app());
+    let call = |body| ask(&router, "/", body);
+    let one = r#"{"item": "pen", "amount": 0.5}"#;
+    shares(call(one), call(r#"{"amount": 0.50, "item": "pen"}"#), call(r#"{"item": "pen", "amount": 1}"#)).await;
+}
+
+#[coalesce_by_content(fields = [order])]
+async fn receipt(name: Arc<str>, order: Order) -> Receipt {
+    work().await;
+    Receipt { text: format!("{name} {} {}", order.item, order.amount) }
+}
+
+async fn by_content(State(app): State<App>, Json(order): Json<Order>) -> Json<Receipt> {
+    Json(receipt(app.name, order).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_calls_by_content() {
+    let router = Router::new().route("/", post(by_content)).with_state(app());
     let call = |body| ask(&router, "/", body);
     let one = r#"{"item": "pen", "amount": 0.5}"#;
     shares(call(one), call(r#"{"amount": 0.50, "item": " PEN "}"#), call(r#"{"item": "pen", "amount": 1}"#)).await;
@@ -113,10 +131,16 @@ async fn a_handler_with_uri_and_headers() {
     shares(ask(&router, "/1", ""), ask(&router, "/1", ""), ask(&router, "/2", "")).await;
 }
 
-#[coalesce(skip(request))]
-async fn whole_request(request: Request) -> &'static str {
+#[coalesce(key(request.uri().clone()))]
+async fn whole_request(request: Request) -> String {
     work().await;
-    if request.method() == "GET" { "read" } else { "written" }
+    request.uri().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_with_the_whole_request() {
+    let router = Router::new().route("/{id}", get(whole_request));
+    shares(ask(&router, "/1", ""), ask(&router, "/1", ""), ask(&router, "/2", "")).await;
 }
 
 #[coalesce]

@@ -266,13 +266,13 @@ async fn no_arguments_at_all() {
     shares_all(without_content(), without_content()).await;
 }
 
-#[coalesce]
-async fn str(text: &::std::primitive::str) -> usize {
+#[coalesce(companion = none)]
+async fn str(text: &str) -> usize {
     work().await;
     text.len()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_named_like_a_primitive() {
+async fn a_function_named_like_a_primitive_without_companion() {
     shares(str("a"), str("a"), str("")).await;
 }
