@@ -630,18 +630,12 @@ async fn the_first_caller_may_be_aborted_at_any_moment() {
                 })
                 .collect();
             for run in 1..=2 {
-                let driver = loop {
-                    let drivers = alive.drivers.lock().expect("nobody panics");
-                    if let Some(driver) = drivers.get(run - 1) {
-                        break Some(*driver);
-                    }
-                    drop(drivers);
-                    // The aborted one may have been done.
-                    if one_at_a_time::peek(key).is_some() {
-                        break None;
-                    }
+                // None if the one that was aborted before had been done.
+                let mut driver = None;
+                while driver.is_none() && one_at_a_time::peek(key).is_none() {
                     yield_now().await;
-                };
+                    driver = alive.drivers.lock().expect("nobody panics").get(run - 1).copied();
+                }
                 alive.free.store(run, SeqCst);
                 callers.iter().filter(|caller| Some(caller.id()) == driver).for_each(JoinHandle::abort);
             }

@@ -67,7 +67,7 @@ argument! {
     a_slice: &[Point] = &[Point { x: 1, y: 1 }], &[Point { x: 1, y: 1 }], &[];
     a_slice_of_strings: &[String] = &["a".into()], &["a".into()], &[];
     bytes: &[u8] = b"a", b"a", b"b";
-    a_str: &str = "a", &"a".to_owned(), "b";
+    a_str: &str = "a", &String::from("a"), "b";
     a_string: String = "a".into(), "a".into(), "b".into();
     a_string_by_reference: &String = &"a".into(), &"a".into(), &"b".into();
     a_path: &Path = Path::new("a"), Path::new("a"), Path::new("b");
@@ -90,7 +90,7 @@ argument! {
     a_static_cow: Cow<'static, str> = "a".into(), "a".to_owned().into(), "b".into();
     a_map: BTreeMap<String, u8> = [("a".into(), 1)].into(), [("a".into(), 1)].into(), [("a".into(), 2)].into();
     an_address: IpAddr = [127, 0, 0, 1].into(), [127, 0, 0, 1].into(), [127, 0, 0, 2].into();
-    a_duration: Duration = Duration::from_secs(1), Duration::from_millis(1000), Duration::from_secs(2);
+    a_duration: Duration = Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2);
     a_time: SystemTime = SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     a_unit: (u8, ()) = (1, ()), (1, ()), (2, ());
     an_f64: f64 = 0.0, -0.0, 1.5;

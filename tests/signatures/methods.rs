@@ -46,7 +46,7 @@ impl Handle {
         self.base
     }
 
-    #[coalesce(key(self.base), companion = boxed)]
+    #[coalesce(key(self.base))]
     async fn boxed(self: Box<Self>) -> u32 {
         work().await;
         self.base
@@ -175,6 +175,7 @@ impl Store {
     }
 
     #[coalesce(key(self.base, n), attached)]
+    #[allow(clippy::needless_arbitrary_self_type)] // The row.
     async fn spelt_out(self: &Self, n: u32) -> u32 {
         work().await;
         self.base + n

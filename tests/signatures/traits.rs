@@ -248,6 +248,7 @@ async fn a_call_through_a_generic_trait() {
 trait Convert<T> {
     type Output;
 
+    #[allow(clippy::needless_lifetimes)] // The row.
     async fn convert<'a>(&self, from: &'a T) -> Self::Output;
 }
 
