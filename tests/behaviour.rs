@@ -6,6 +6,7 @@
 mod behaviour {
     mod help;
 
+    mod attached;
     mod bounded;
     mod companion;
     mod configuration;

@@ -3,6 +3,7 @@
 
 #![deny(missing_debug_implementations, single_use_lifetimes, unused_lifetimes, unused_qualifications)]
 
+pub mod attached;
 pub mod odd;
 pub mod shapes;
 
