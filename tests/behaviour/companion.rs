@@ -69,6 +69,20 @@ async fn invalidate_takes_one_key_and_clear_takes_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clear_counts_keys_also_while_one_is_refreshed() {
+    alone(async {
+        let world = World::new();
+        world.open(1);
+        load("a", 1, Arc::clone(&world)).await;
+        let refresh = boarded(load::refresh("a", 1, Arc::clone(&world))).await;
+        assert_eq!(load::clear().removed(), 1, "it is one key, with a value and a flight");
+        world.open_all();
+        assert_eq!(refresh.await.expect("no panic"), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn insert_keeps_a_value_as_though_the_body_had_returned_it() {
     #[coalesce(ttl = "1h")]
     async fn fallible(_key: u32) -> Result<String, String> {

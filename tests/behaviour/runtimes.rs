@@ -10,7 +10,7 @@ use std::thread;
 use stampede_runtime::coalesce;
 use tokio::runtime::{Builder, Runtime};
 
-use super::help::{Bell, World, all, alone, boarded, crowd, in_time, in_time_blocking, settle};
+use super::help::{Bell, Trouble, World, all, alone, boarded, crowd, ending, in_time, in_time_blocking, settle};
 
 fn threads(number: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(number).enable_all().build().expect("threads can be had")
@@ -171,6 +171,28 @@ fn a_call_may_move_from_one_runtime_to_another() {
 }
 
 #[test]
+fn a_caller_with_little_patience_may_outlive_the_runtime_it_began_on() {
+    #[coalesce(wait = "1h", skip(world))]
+    async fn load(_key: u32, world: Arc<World>) -> Result<usize, Trouble> {
+        Ok(world.body().await)
+    }
+
+    in_time_blocking(|| {
+        let (dying, living) = (threads(1), threads(1));
+        let world = World::new();
+        let first = living.block_on(boarded(load(1, Arc::clone(&world))));
+        let mut moved = Box::pin(load(1, Arc::clone(&world)));
+        assert!(dying.block_on(async { Bell::new().poll(moved.as_mut()).is_pending() }));
+        drop(dying);
+        // The flight has nothing to do with the runtime that is gone.
+        let moved = living.block_on(boarded(moved));
+        world.open_all();
+        assert_eq!(living.block_on(ending(moved)), "value 1");
+        assert_eq!(living.block_on(ending(first)), "value 1");
+    });
+}
+
+#[test]
 fn a_first_caller_that_outlives_the_runtime_of_its_body_gets_an_ending() {
     #[coalesce(skip(world))]
     async fn load(_key: u32, world: Arc<World>) -> anyhow::Result<usize> {
@@ -253,4 +275,35 @@ async fn each_isolated_test_begins_cold() {
         .await;
         settle().await;
     }
+}
+
+#[test]
+fn a_call_that_begins_anew_in_a_queue_is_counted_once() {
+    #[coalesce(max_concurrent = 1, skip(world))]
+    async fn narrow(_key: u32, world: Arc<World>) -> Result<usize, Trouble> {
+        Ok(world.body().await)
+    }
+
+    in_time_blocking(|| {
+        let (dying, living) = (threads(1), threads(1));
+        let world = World::new();
+        let running = living.block_on(boarded(narrow(1, Arc::clone(&world))));
+        let lost = dying.block_on(boarded(narrow(2, Arc::clone(&world))));
+        let mut again = Box::pin(narrow(2, Arc::clone(&world)));
+        assert!(living.block_on(async { Bell::new().poll(again.as_mut()).is_pending() }));
+        drop((dying, lost));
+        // The call that has to begin anew finds a flight of another, who leaves before it is its turn.
+        living.block_on(async {
+            let other = boarded(narrow(2, Arc::clone(&world))).await;
+            assert!(Bell::new().poll(again.as_mut()).is_pending());
+            other.abort();
+            assert!(other.await.is_err());
+            world.open_all();
+            assert_eq!(ending(running).await, "value 1");
+            assert_eq!(again.await.expect("no error"), 2);
+        });
+        let stats = narrow::stats();
+        assert_eq!((stats.executions, stats.in_flight), (2, 0));
+        assert_eq!(stats.requests, 4, "{stats}");
+    });
 }
