@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
 use crate::expand::{
-    Declaration, all_inputs, arguments, ask, future, here, key_inputs, local, private, sibling_site, site, turbofish,
+    Declaration, all_inputs_unseen, ask, future, here, key_inputs, local, private, sibling_site, site, turbofish,
 };
 use crate::model::Model;
 
@@ -52,8 +52,8 @@ pub(crate) fn siblings(model: &Model, prefix: &Ident) -> TokenStream {
 fn lints() -> TokenStream {
     quote! {
         #[allow(
-            dead_code, deprecated, single_use_lifetimes, unused_lifetimes,
-            clippy::too_many_arguments, clippy::used_underscore_binding
+            dead_code, deprecated, elided_lifetimes_in_paths, single_use_lifetimes, unused_lifetimes,
+            clippy::boxed_local, clippy::too_many_arguments, clippy::used_underscore_binding
         )]
     }
 }
@@ -62,7 +62,8 @@ fn lints() -> TokenStream {
 fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str, Declaration); 6] {
     let private = private(model);
     let ((_, here), result) = (here(model), &model.item.output);
-    let (function, turbofish, arguments) = (&model.item.signature.ident, turbofish(model), arguments(model));
+    let (function, turbofish) = (&model.item.signature.ident, turbofish(model));
+    let (all_inputs, arguments) = all_inputs_unseen(model);
     let value = local("value");
 
     let with_value =
@@ -95,11 +96,7 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
         (
             "refresh",
             " Runs the function anew, whatever is kept, and keeps its result.",
-            declare(
-                all_inputs(model),
-                future(model),
-                quote!(#here.refreshing(#owner #function #turbofish(#arguments))),
-            ),
+            declare(all_inputs, future(model), quote!(#here.refreshing(#owner #function #turbofish(#arguments)))),
         ),
         (
             "clear",

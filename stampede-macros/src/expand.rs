@@ -16,7 +16,7 @@ use syn::{GenericParam, Receiver};
 use crate::args::STEPS;
 use crate::body::rename_self;
 use crate::companion;
-use crate::item::{Input, SelfPassing};
+use crate::item::{Input, SelfPassing, only_looking};
 use crate::key::{Mentions, Shape, Value};
 use crate::model::{Companion, Model, Setting};
 use crate::types::{Passing, without_lifetimes};
@@ -110,6 +110,7 @@ fn located_macro(model: &Model, name: &str, tokens: TokenStream) -> TokenStream 
 pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream {
     let private = private(model);
     let (mut items, here) = here(model);
+    items.extend(model.key.mentions.patterns.iter().filter_map(|position| look_into(&model.item.inputs[*position])));
     let key = match &model.key.shape {
         Shape::Parts(parts) => {
             if !parts.is_empty() {
@@ -170,6 +171,16 @@ fn body(model: &Model) -> TokenStream {
     }
 }
 
+/// Gives a key the names in an argument's pattern. The argument stays whole: the body takes it apart once more.
+fn look_into(input: &Input) -> Option<TokenStream> {
+    let (Input { name, passing, .. }, pattern) = (input, only_looking(input.pattern.as_ref()?));
+    let whole = if *passing == Passing::Reference { quote!(#name) } else { quote!(&#name) };
+    Some(quote! {
+        #[allow(unused_variables)]
+        let #pattern = #whole;
+    })
+}
+
 /// The author's body on its way into the flight.
 struct Moved {
     /// Makes its arguments owned, in the call.
@@ -185,7 +196,21 @@ fn stays(model: &Model) -> Moved {
         let (Input { name, attributes, .. }, pattern) = (input, input.pattern.as_ref()?);
         Some(quote!(#(#attributes)* let #pattern = #name;))
     });
-    Moved { own: TokenStream::new(), bind: patterns.collect(), body: model.item.body.stream() }
+    let (mut bind, mut body) = (patterns.collect::<TokenStream>(), model.item.body.stream());
+    // The signature has no place for a `mut self`, and a `let` none for the word.
+    let mutable = model
+        .item
+        .receiver
+        .as_ref()
+        .filter(|receiver| receiver.passing == SelfPassing::Value && receiver.written.mutability.is_some());
+    if let Some(receiver) = mutable {
+        let (this, word) = (local("this"), receiver.written.self_token);
+        if let Some(renamed) = rename_self(body.clone(), &this) {
+            bind.extend(quote!(let mut #this = #word;));
+            body = renamed;
+        }
+    }
+    Moved { own: TokenStream::new(), bind, body }
 }
 
 /// The body leaves the call, and owns what it mentions.
@@ -263,6 +288,23 @@ impl Declaration {
     }
 }
 
+/// The arguments, declared under names that the author cannot mean: one of them may be called as the function is.
+pub(crate) fn all_inputs_unseen(model: &Model) -> (Vec<TokenStream>, TokenStream) {
+    let unseen = |input: &Input| {
+        let mut name = input.name.clone();
+        name.set_span(Span::mixed_site().located_at(name.span()));
+        name
+    };
+    let names: Vec<Ident> = model.item.inputs.iter().map(unseen).collect();
+    let declared = names
+        .iter()
+        .zip(&model.item.inputs)
+        .map(|(name, Input { attributes, ty, .. })| quote!(#(#attributes)* #name: #ty));
+    let word = model.item.receiver.iter().map(|receiver| receiver.written.self_token.to_token_stream());
+    let arguments = word.chain(names.iter().map(ToTokens::to_token_stream));
+    (receiver(model).into_iter().chain(declared).collect(), quote!(#(#arguments),*))
+}
+
 /// The arguments as a signature declares them.
 pub(crate) fn all_inputs(model: &Model) -> Vec<TokenStream> {
     receiver(model).into_iter().chain(model.item.inputs.iter().map(declared)).collect()
@@ -305,13 +347,6 @@ pub(crate) fn local(name: &str) -> Ident {
 
 pub(crate) fn private(model: &Model) -> TokenStream {
     model.runtime.private(Span::mixed_site())
-}
-
-/// `self, topic, n`
-pub(crate) fn arguments(model: &Model) -> TokenStream {
-    let receiver = model.item.receiver.iter().map(|receiver| receiver.written.self_token.to_token_stream());
-    let names = receiver.chain(model.item.inputs.iter().map(|input| input.name.to_token_stream()));
-    quote!(#(#names),*)
 }
 
 /// `::<T, N>`

@@ -5,7 +5,10 @@ use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::parse_quote;
-use syn::{FnArg, Lifetime, Pat, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Type, Visibility};
+use syn::visit_mut::{self, VisitMut};
+use syn::{
+    FnArg, Lifetime, Pat, PatIdent, Receiver, ReceiverKind, Result, ReturnType, Safety, Signature, Type, Visibility,
+};
 
 use crate::args::Args;
 use crate::body;
@@ -49,6 +52,8 @@ pub(crate) struct Input {
     pub(crate) is_named: bool,
     /// What the body calls it, if that is more than `name`: `mut n`, `(a, b)`.
     pub(crate) pattern: Option<Pat>,
+    /// The names in a pattern that has none of its own: those of `Path(id)`.
+    pub(crate) bound: Vec<Ident>,
     pub(crate) attributes: Vec<syn::Attribute>,
     pub(crate) ty: Type,
     pub(crate) passing: Passing,
@@ -85,6 +90,12 @@ impl Item {
             }
         }
         Some(Item { attributes, visibility, signature, receiver, inputs, output, body: braces })
+    }
+
+    /// Which argument has this name, or binds it in its pattern.
+    pub(crate) fn position(&self, plain_name: &str) -> Option<usize> {
+        let is_bound = |input: &Input| input.bound.iter().any(|bound| bound.unraw() == plain_name);
+        self.inputs.iter().position(|input| input.plain_name() == plain_name || is_bound(input))
     }
 
     pub(crate) fn input(&self, name: &Ident) -> Option<&Input> {
@@ -152,11 +163,18 @@ fn check_modifiers(attribute: Attribute, attributes: &[syn::Attribute], signatur
     if let Some(variadic) = &signature.variadic {
         errors.at(variadic, "variable arguments have no key; name them");
     }
-    if signature.asyncness.is_none() && signature.constness.is_none() {
+    let runs_once = attributes.iter().find(|attribute| {
+        attribute.path().segments.last().is_some_and(|last| last.ident == "test" || last.ident == "main")
+    });
+    if let Some(attribute) = runs_once {
+        errors.at(attribute, "this makes the function run once, from outside; share one that it calls");
+    } else if signature.ident == "main" {
+        errors.at(&signature.ident, "`main` runs once, from outside; share a function that it calls");
+    } else if signature.asyncness.is_none() && signature.constness.is_none() {
         let output = signature.output.to_token_stream().to_string();
         if output.contains("Future") {
             errors.at(
-                &signature.output,
+                &signature.ident,
                 format!(
                     "{attribute} needs an `async fn`, and this returns a future already; annotate an inherent `async fn` \
                      and call it from here"
@@ -226,10 +244,47 @@ impl Input {
         Input {
             name: named.map_or_else(ours, |named| named.ident.clone()),
             is_named: named.is_some(),
+            bound: if named.is_some() { Vec::new() } else { names_in(&argument.pat) },
             pattern: (!is_plain).then(|| (*argument.pat).clone()),
             attributes: argument.attrs.clone(),
             passing: Passing::of(&argument.ty),
             ty: (*argument.ty).clone(),
         }
     }
+}
+
+/// The names that a pattern binds.
+fn names_in(pattern: &Pat) -> Vec<Ident> {
+    struct Names(Vec<Ident>);
+
+    impl VisitMut for Names {
+        fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+            // What begins with a capital is matched, and binds nothing.
+            if !pattern.ident.to_string().starts_with(char::is_uppercase) {
+                self.0.push(pattern.ident.clone());
+            }
+            visit_mut::visit_pat_ident_mut(self, pattern);
+        }
+    }
+
+    let mut names = Names(Vec::new());
+    names.visit_pat_mut(&mut pattern.clone());
+    names.0
+}
+
+/// The pattern, for a look at an argument that stays what it is: it takes nothing and changes nothing.
+pub(crate) fn only_looking(pattern: &Pat) -> Pat {
+    struct Look;
+
+    impl VisitMut for Look {
+        fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+            pattern.mutability = None;
+            pattern.by_ref = None;
+            visit_mut::visit_pat_ident_mut(self, pattern);
+        }
+    }
+
+    let mut pattern = pattern.clone();
+    Look.visit_pat_mut(&mut pattern);
+    pattern
 }

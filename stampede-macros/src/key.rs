@@ -47,6 +47,8 @@ pub(crate) struct Mentions {
     pub(crate) receiver: bool,
     /// By position among the arguments.
     pub(crate) inputs: BTreeSet<usize>,
+    /// Those of them that are mentioned by a name in their pattern.
+    pub(crate) patterns: BTreeSet<usize>,
 }
 
 impl Key {
@@ -82,10 +84,10 @@ impl Key {
             }
         }
         // What of an argument counts: its name and a reference to it, or those of the fields that are named.
+        let skips = |name: &str| args.skip.iter().any(|skipped| skipped.unraw() == name);
         let counting = |plain: &str, whole: TokenStream| -> Vec<(String, TokenStream)> {
             if args.fields.is_none() {
-                let is_skipped = args.skip.iter().any(|name| name.unraw() == plain);
-                return if is_skipped { Vec::new() } else { vec![(plain.to_owned(), whole)] };
+                return if skips(plain) { Vec::new() } else { vec![(plain.to_owned(), whole)] };
             }
             let named = fields().filter(|field| field.argument.unraw() == plain);
             named.map(|field| (field_name(field), field_reference(field, &whole))).collect()
@@ -101,9 +103,20 @@ impl Key {
             parts.extend(counts);
         }
         for (position, input) in item.inputs.iter().enumerate() {
-            let counts = counting(&input.plain_name(), input_reference(input));
+            let bound: Vec<String> = input.bound.iter().map(|name| name.unraw().to_string()).collect();
+            // A pattern counts as a whole, unless one of its names says otherwise.
+            let by_name = !bound.is_empty() && (args.fields.is_some() || bound.iter().any(|name| skips(name)));
+            let counts: Vec<_> = if by_name {
+                let each = bound.iter().zip(&input.bound);
+                each.flat_map(|(plain, name)| counting(plain, refer(name, name.span()))).collect()
+            } else {
+                counting(&input.plain_name(), input_reference(input))
+            };
             if !counts.is_empty() {
                 mentions.inputs.insert(position);
+                if by_name {
+                    mentions.patterns.insert(position);
+                }
             }
             parts.extend(counts);
         }
@@ -215,14 +228,20 @@ impl Mentions {
 
     fn add(&mut self, plain_name: &str, item: &Item) {
         self.receiver |= plain_name == "self" && item.receiver.is_some();
-        self.inputs.extend(item.inputs.iter().position(|input| input.plain_name() == plain_name));
+        if let Some(position) = item.position(plain_name) {
+            self.inputs.insert(position);
+            if item.inputs[position].plain_name() != plain_name {
+                self.patterns.insert(position);
+            }
+        }
     }
 }
 
 /// The argument `plain_name` as an expression, or a sentence that says what there is.
 fn find(plain_name: &str, item: &Item) -> std::result::Result<Ident, String> {
     let receiver = item.receiver.as_ref().map(|receiver| Ident::new("self", receiver.written.self_token.span));
-    let inputs = item.inputs.iter().filter(|input| input.is_named).map(|input| input.name.clone());
+    let of_input = |input: &Input| if input.is_named { vec![input.name.clone()] } else { input.bound.clone() };
+    let inputs = item.inputs.iter().flat_map(of_input);
     let names: Vec<(String, Ident)> =
         receiver.into_iter().chain(inputs).map(|name| (name.unraw().to_string(), name)).collect();
     if let Some((_, name)) = names.iter().find(|(known, _)| known == plain_name) {

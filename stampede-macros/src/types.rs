@@ -3,7 +3,7 @@
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait};
-use syn::{TypeMacro, TypeReference, parse_quote};
+use syn::{TraitBound, TypeMacro, TypeReference, parse_quote};
 
 use crate::errors::Errors;
 
@@ -178,10 +178,20 @@ impl VisitMut for Search {
         visit_mut::visit_type_impl_trait_mut(self, object);
     }
 
-    // The lifetimes of a function's arguments are its own.
+    // The lifetimes of a function's arguments are its own, and so are those of `for<'a>`.
     fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
     fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
+    fn visit_trait_bound_mut(&mut self, bound: &mut TraitBound) {
+        visit_own_lifetimes(self, bound);
+    }
     fn visit_type_macro_mut(&mut self, _: &mut TypeMacro) {}
+}
+
+/// Passes over a bound of the form `for<'a> Trait<'a>`, whose lifetimes are its own.
+fn visit_own_lifetimes(visitor: &mut impl VisitMut, bound: &mut TraitBound) {
+    if bound.lifetimes.is_none() {
+        visit_mut::visit_trait_bound_mut(visitor, bound);
+    }
 }
 
 /// A type with its lifetimes left to inference, for a `let` in a body that outlives them.
@@ -193,6 +203,12 @@ pub(crate) fn without_lifetimes(ty: &Type) -> Type {
             if lifetime.ident != "static" {
                 *lifetime = parse_quote!('_);
             }
+        }
+
+        fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
+        fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
+        fn visit_trait_bound_mut(&mut self, bound: &mut TraitBound) {
+            visit_own_lifetimes(self, bound);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::registry;
 use crate::seat::{Due, Seat};
 use crate::share::Share;
 use crate::stats::{Counters, Stats, count};
-use crate::sync::Hashes;
+use crate::sync::{Hashes, OnceLock};
 use crate::table::{Locked, Table};
 
 /// Everything that one function (one instantiation of it) shares between its calls.
@@ -49,7 +49,7 @@ pub(crate) enum Purpose {
 #[derive(Clone, Copy)]
 struct How {
     purpose: Purpose,
-    /// The flight this caller was on has been abandoned: the call is counted already.
+    /// The flight this caller was on has been abandoned, and the call is counted already.
     again: bool,
     /// Whether the caller has a body that could run.
     may_lead: bool,
@@ -141,21 +141,52 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Boards a call that is no hit.
     pub(crate) fn board<L: Look<Own = K>>(&self, look: &L, missed: Missed<K, S>) -> Boarded<K, S> {
-        self.board_miss(missed, look, How { purpose: Purpose::Call, again: false, may_lead: true })
+        self.board_new(missed, look, Purpose::Call)
     }
 
     /// Boards for a value that must begin after this moment.
     pub(crate) fn board_refresh<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
         let missed = Missed { hash: self.hash(look), in_the_air: None };
-        self.board_miss(missed, look, How { purpose: Purpose::Refresh, again: false, may_lead: true })
+        self.board_new(missed, look, Purpose::Refresh)
     }
 
-    /// Boards for a caller whose flight was abandoned. Without a body of its own left, it can only join others.
-    pub(crate) fn board_again(&self, node: &Node<K, S>, purpose: Purpose, may_lead: bool) -> Boarded<K, S> {
-        let missed = Missed { hash: node.hash(), in_the_air: None };
-        self.board_miss(missed, &Again(&node.key), How { purpose, again: true, may_lead })
+    fn board_new<L: Look<Own = K>>(&self, missed: Missed<K, S>, look: &L, purpose: Purpose) -> Boarded<K, S> {
+        let how = How { purpose, again: false, may_lead: true };
+        self.board_miss(missed, look, how, None).expect("nobody else comes from where this call comes from")
     }
 
+    /// Boards for a caller whose flight was abandoned. `again`: it is counted already. Without a body of its own left, it
+    /// can only join others.
+    ///
+    /// Those who were on one flight go on with one other: the first of them finds or begins it, and the rest take what
+    /// came of it even when that has landed. Each by itself would find the key free again, and begin anew.
+    pub(crate) fn board_again(
+        &self,
+        node: &Arc<Node<K, S>>,
+        purpose: Purpose,
+        again: bool,
+        may_lead: bool,
+    ) -> Boarded<K, S> {
+        let how = How { purpose, again, may_lead };
+        let home = Home::around().as_ref().and_then(Home::if_alone);
+        let mut last = Arc::clone(node);
+        loop {
+            while let Some(next) = last.successor().and_then(OnceLock::get).map(Arc::clone) {
+                let has_an_end = next.ending().is_some() && next.successor().is_none();
+                if has_an_end || next.moves_for(home) && next.take_seat() {
+                    return self.joined(next, how);
+                }
+                last = next;
+            }
+            let missed = Missed { hash: node.hash(), in_the_air: None };
+            if let Some(boarded) = self.board_miss(missed, &Again(&node.key), how, last.successor()) {
+                return boarded;
+            }
+        }
+    }
+
+    /// `goes_on`: where to note what is found, for others who come from the same abandoned flight. `None`: one of them was
+    /// faster.
     #[cold]
     #[inline(never)]
     fn board_miss<L: Look<Own = K>>(
@@ -163,7 +194,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         Missed { hash, in_the_air }: Missed<K, S>,
         look: &L,
         how: How,
-    ) -> Boarded<K, S> {
+        goes_on: Option<&OnceLock<Arc<Node<K, S>>>>,
+    ) -> Option<Boarded<K, S>> {
         let around = Home::around();
         let home = around.as_ref().and_then(Home::if_alone);
         let is_refresh = how.purpose == Purpose::Refresh;
@@ -173,12 +205,15 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             self.outside();
         }
         if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {
-            return self.joined(node, how);
+            return Some(self.joined(node, how));
         }
         // Made before the lock is taken: owning a key runs the user's code.
         let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
         let leads = how.may_lead && can_lead;
         let (hit, join) = self.table.with(hash, |shard| {
+            if goes_on.is_some_and(|goes_on| goes_on.get().is_some()) {
+                return None;
+            }
             // Compared first, since `Eq` may panic, and changed after.
             let (mut hit, mut join) = (None, None);
             for node in alike(shard, hash, |node| look.is(&node.key)) {
@@ -195,8 +230,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             if hit.is_none() && join.is_none() && leads {
                 shard.insert(hash, Arc::clone(&fresh));
             }
-            (hit, join)
-        });
+            if let (None, Some(goes_on)) = (&hit, goes_on) {
+                // It was empty, and is filled under this lock alone.
+                let _ = join.as_ref().or(leads.then_some(&fresh)).map(|next| goes_on.set(Arc::clone(next)));
+            }
+            Some((hit, join))
+        })?;
         if let Some(node) = hit {
             // A seat taken on the way to a kept value is given back like any other.
             drop(join.map(|node| self.seat(node, Due::Nothing)));
@@ -206,16 +245,16 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             if !how.again {
                 self.counters.cache_hits.add_one();
             }
-            return Boarded::Hit(S::value(value));
+            return Some(Boarded::Hit(S::value(value)));
         }
         if let Some(node) = join {
-            return self.joined(node, how);
+            return Some(self.joined(node, how));
         }
         if !can_lead {
             self.outside();
         }
         if !how.may_lead {
-            return Boarded::Nothing(self.me());
+            return Some(Boarded::Nothing(self.me()));
         }
         self.counters.in_flight.fetch_add(1, Relaxed);
         let is_call = how.purpose == Purpose::Call && !how.again;
@@ -224,7 +263,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         seat.is_grounded = true;
         // A flight that nobody else has seen waits for nobody, so it closes no circle.
         seat.edge = nest::wait_for(seat.node.id()).ok().flatten();
-        Boarded::First(seat, around)
+        Some(Boarded::First(seat, around))
     }
 
     /// Whether flights need no runtime: their bodies stay with their callers, and no clock runs.
@@ -232,7 +271,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
     }
 
-    fn outside(&self) -> ! {
+    pub(crate) fn outside(&self) -> ! {
         panic!(
             "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` or \
              `#[tokio::test]`",
@@ -253,6 +292,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         if is_call {
             if self.permits.is_some() {
                 seat.due = Due::Joiner;
+                seat.node.queue().join();
             } else {
                 self.counters.coalesce_hits.add_one();
             }
@@ -266,7 +306,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Ends a flight, unless it has ended: keeps its value or frees its key, then wakes everyone. `stop`: the body may
     /// still be running.
-    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<S>, stop: bool) {
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, stop: bool) {
         let (is_value, is_kept, counter) = match &ending {
             Ending::Value { expires, .. } => (true, *expires > Moment::PAST, None),
             Ending::Rare(rare) => (false, false, Some(self.counters.of(rare))),
@@ -348,7 +388,7 @@ struct Landing<'a, K: Key, S: Share> {
     coalescing: &'a Coalescing<K, S>,
     node: &'a Arc<Node<K, S>>,
     /// Not set yet.
-    ending: Option<Ending<S>>,
+    ending: Option<Ending<K, S>>,
     stop: bool,
     /// Neither kept nor removed yet.
     is_in_table: bool,
@@ -396,17 +436,18 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 
     fn clear(&self) -> usize {
-        let mut cleared = 0;
+        let mut cleared = Vec::new();
         self.table.with_each(|shard| {
-            let mut nodes = Vec::new();
-            shard.drain(|node| nodes.push(Arc::clone(node)));
-            cleared += nodes.len();
-            for node in nodes {
-                dismiss(shard, &node);
-                shard.discard(node);
-            }
+            let first = cleared.len();
+            shard.drain(|node| cleared.push(Arc::clone(node)));
+            cleared[first..].iter().for_each(|node| dismiss(shard, node));
         });
-        cleared
+        // A key that is being refreshed has two nodes. Compared without a lock, as `Eq` is the user's.
+        cleared.sort_unstable_by_key(|node| node.hash());
+        let keys = |alike: &[Arc<Node<K, S>>]| {
+            alike.iter().enumerate().filter(|(at, node)| alike[..*at].iter().all(|other| other.key != node.key)).count()
+        };
+        cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum()
     }
 
     fn in_flight(&self) -> usize {

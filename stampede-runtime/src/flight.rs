@@ -7,8 +7,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, SeqCst};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,27 +20,32 @@ use crate::share::Share;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, OnceLock};
 
 /// How a flight ended.
-pub(crate) enum Ending<S: Share> {
+pub(crate) enum Ending<K, S: Share> {
     /// With a value, kept until it expires; `Moment::PAST` is for those who waited only.
     Value { value: S::Value, expires: Moment },
     /// With anything else. Boxed, so that values, of which there are many, stay small.
-    Rare(Box<Rare<S>>),
+    Rare(Box<Rare<K, S>>),
 }
 
-pub(crate) enum Rare<S: Share> {
+pub(crate) enum Rare<K, S: Share> {
     /// The body returned an error.
     Fault(S::Fault),
     /// The body panicked.
     Panicked(Payload),
     /// The body took longer than this.
     TimedOut(Duration),
-    /// Its runtime ended, or nobody waited any more.
-    Abandoned,
+    /// Its runtime ended, the call that drove it was dropped, or nobody waited any more. For those who did: the flight
+    /// that they go on with, once the first of them has found or begun one.
+    Abandoned(OnceLock<Arc<Node<K, S>>>),
 }
 
-impl<S: Share> Ending<S> {
-    pub(crate) fn rare(rare: Rare<S>) -> Ending<S> {
+impl<K, S: Share> Ending<K, S> {
+    pub(crate) fn rare(rare: Rare<K, S>) -> Ending<K, S> {
         Ending::Rare(Box::new(rare))
+    }
+
+    pub(crate) fn abandoned() -> Ending<K, S> {
+        Ending::rare(Rare::Abandoned(OnceLock::new()))
     }
 }
 
@@ -87,7 +92,7 @@ pub(crate) struct Node<K, S: Share> {
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
     seats: AtomicU32,
     pub(crate) key: K,
-    ending: OnceLock<Ending<S>>,
+    ending: OnceLock<Ending<K, S>>,
     hash: u64,
     id: FlightId,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
@@ -134,7 +139,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// A value that was never in the air.
-    pub(crate) fn landed(key: K, hash: u64, ending: Ending<S>) -> Node<K, S> {
+    pub(crate) fn landed(key: K, hash: u64, ending: Ending<K, S>) -> Node<K, S> {
         let node = Node::new(key, hash, None, false, false);
         // Nobody else has seen the node.
         let _ = node.ending.set(ending);
@@ -154,8 +159,19 @@ impl<K, S: Share> Node<K, S> {
         }
     }
 
-    pub(crate) fn ending(&self) -> Option<&Ending<S>> {
+    pub(crate) fn ending(&self) -> Option<&Ending<K, S>> {
         self.ending.get()
+    }
+
+    /// Where an abandoned flight keeps the one that its callers go on with.
+    pub(crate) fn successor(&self) -> Option<&OnceLock<Arc<Node<K, S>>>> {
+        match self.ending()? {
+            Ending::Rare(rare) => match &**rare {
+                Rare::Abandoned(successor) => Some(successor),
+                _ => None,
+            },
+            Ending::Value { .. } => None,
+        }
     }
 
     /// Takes the right to end the flight, which one of all who want to gets.
@@ -164,7 +180,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// Ends the flight. Only for who has claimed it.
-    pub(crate) fn end(&self, ending: Ending<S>) {
+    pub(crate) fn end(&self, ending: Ending<K, S>) {
         let ended = self.ending.set(ending);
         debug_assert!(ended.is_ok(), "one may claim, and ends it once");
     }
@@ -219,7 +235,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// Waits at `place`, which is given at the first poll.
-    pub(crate) fn poll_ending(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<&Ending<S>> {
+    pub(crate) fn poll_ending(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<&Ending<K, S>> {
         if let Some(ending) = self.ending.get() {
             return Poll::Ready(ending);
         }
@@ -296,7 +312,11 @@ impl<K, S: Share> Resident for Node<K, S> {
 /// With `max_concurrent` a flight may have to wait before it begins. Calls of such functions are counted when they end:
 /// only then is it known whether they were refused.
 #[derive(Default)]
-pub(crate) struct Queue(AtomicU8);
+pub(crate) struct Queue {
+    stage: AtomicU8,
+    /// How many of those who joined are still to be counted.
+    joiners: AtomicU32,
+}
 
 /// Not begun. Its first caller is there.
 const QUEUED: u8 = 0;
@@ -309,7 +329,7 @@ const LEADER_OWED: u8 = 3;
 impl Queue {
     fn step(&self, from: u8, to: u8) -> bool {
         // Looked at first: most functions have no queue.
-        self.0.load(Acquire) == from && self.0.compare_exchange(from, to, AcqRel, Acquire).is_ok()
+        self.stage.load(SeqCst) == from && self.stage.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 
     /// The body begins.
@@ -319,7 +339,23 @@ impl Queue {
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        matches!(self.0.load(Acquire), BEGUN | LEADER_OWED)
+        matches!(self.stage.load(SeqCst), BEGUN | LEADER_OWED)
+    }
+
+    /// Somebody joins who is to be counted when the call ends.
+    pub(crate) fn join(&self) {
+        self.joiners.fetch_add(1, SeqCst);
+    }
+
+    /// Such a call ends, and then looks whether the body has begun: either a body that begins finds the call still here,
+    /// or the call finds the body begun.
+    pub(crate) fn joiner_ends(&self) {
+        self.joiners.fetch_sub(1, SeqCst);
+    }
+
+    /// Whether all who joined have been counted.
+    pub(crate) fn owes_nobody(&self) -> bool {
+        self.joiners.load(SeqCst) == 0
     }
 
     /// The first caller ends. Returns whether it has to be counted as refused.

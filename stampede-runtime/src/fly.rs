@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::time::Sleep;
+use tokio::runtime::{self, Handle};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
@@ -96,8 +98,31 @@ pub struct Call<K: Key, S: Share, B, F> {
     /// An earlier flight of this call was abandoned.
     again: bool,
     /// Runs while this caller waits, where `wait` is set.
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Option<Patience>,
     returns: PhantomData<fn() -> F>,
+}
+
+/// How long a caller waits.
+struct Patience {
+    until: Instant,
+    /// A timer, and the runtime that it belongs to: it is of no use in another, nor when its own has ended.
+    timer: Option<(runtime::Id, Pin<Box<Sleep>>)>,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Patience {
+        // Far more than anyone's, and little enough for a clock.
+        const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
+        Patience { until: Instant::now() + limit.min(LONGEST), timer: None }
+    }
+
+    /// Ready when there is none left. `None`: outside of a runtime nobody keeps the time.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        let here = Handle::try_current().ok()?.id();
+        let timer = self.timer.take().filter(|(home, _)| *home == here);
+        let (_, sleep) = self.timer.insert(timer.unwrap_or_else(|| (here, Box::pin(sleep_until(self.until)))));
+        Some(sleep.as_mut().poll(cx))
+    }
 }
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
@@ -158,10 +183,10 @@ where
                     // Abandoned: the stage is a new one.
                     None => continue,
                 },
-                Stage::Alone(Some(body)) => return body.as_mut().poll(cx),
+                Stage::Alone(Some(body)) => return body.as_mut().poll(cx).map(S::of_own),
                 Stage::Inside(body) => {
                     let _deeper = nest::deeper();
-                    return body.as_mut().poll(cx);
+                    return body.as_mut().poll(cx).map(S::of_own);
                 }
                 _ => (),
             }
@@ -171,6 +196,9 @@ where
                     self.take_off(seat, home, body, cx)
                 }
                 Stage::Nothing(coalescing) => {
+                    if !self.again {
+                        count(&coalescing.counters.refused);
+                    }
                     let function = Arc::clone(&coalescing.name);
                     return Poll::Ready(self.hooks.refused(Error::Abandoned { function }));
                 }
@@ -239,8 +267,11 @@ where
         };
         if poll.is_pending() {
             let Some(limit) = seat.coalescing.policy.wait else { return Poll::Pending };
-            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-            ready!(patience.as_mut().poll(cx));
+            let patience = self.patience.get_or_insert_with(|| Patience::new(limit));
+            match patience.poll(cx) {
+                Some(poll) => ready!(poll),
+                None => seat.coalescing.outside(),
+            }
             return Poll::Ready(Some(hooks.refused(seat.gave_up(limit))));
         }
         let function = || Arc::clone(&seat.coalescing.name);
@@ -253,9 +284,10 @@ where
             Rare::Fault(fault) => S::fault(fault),
             Rare::Panicked(payload) => payload.resume(),
             Rare::TimedOut(limit) => hooks.refused(Error::Timeout { function: function(), limit: *limit }),
-            Rare::Abandoned => {
-                self.again = true;
-                self.stage = match seat.coalescing.board_again(&seat.node, self.purpose, self.body.is_some()) {
+            Rare::Abandoned(_) => {
+                self.again = !seat.carry_due();
+                let may_lead = self.body.is_some();
+                self.stage = match seat.coalescing.board_again(&seat.node, self.purpose, self.again, may_lead) {
                     Boarded::Hit(output) => Stage::Done(output),
                     Boarded::Joined(seat) => Stage::Waiting(seat),
                     Boarded::First(seat, home) => Stage::First(seat, home),

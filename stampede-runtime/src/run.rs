@@ -201,12 +201,13 @@ where
         }
         self.permit = permit;
         let counters = &self.coalescing.counters;
-        self.node.queue().begin();
+        let queue = self.node.queue();
+        queue.begin();
         match self.purpose {
             _ if self.again => count(&counters.retries),
             Purpose::Refresh => count(&counters.refreshes),
             // They have all left the queue, and settled or will settle as refused.
-            Purpose::Call if self.node.waiters() == 0 && self.node.queue().claim_lead() => count(&counters.retries),
+            Purpose::Call if queue.owes_nobody() && queue.claim_lead() => count(&counters.retries),
             // The first caller, or if that has left, whoever ends first of those who joined.
             Purpose::Call => counters.led.add_one(),
         }
@@ -227,7 +228,7 @@ where
     }
 
     /// Polls the body and, when it is done, decides how the flight ends.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Ending<S>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Ending<K, S>> {
         let _current = nest::enter(self.node.id());
         let _held = nest::hold(self.held.clone());
         let _span = self.span.clone().entered();
@@ -257,13 +258,13 @@ where
         }
     }
 
-    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Ending<S> {
+    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Ending<K, S> {
         Ending::rare(Rare::Panicked(Payload::new(panic, &self.coalescing.name)))
     }
 }
 
 impl<K: Key, S: Share, F> Execution<K, S, F> {
-    fn land(&mut self, ending: Ending<S>) {
+    fn land(&mut self, ending: Ending<K, S>) {
         self.stage = Stage::Ended;
         let waiters = self.node.waiters();
         self.coalescing.land(&self.node, ending, false);
@@ -276,7 +277,7 @@ impl<K: Key, S: Share, F> Execution<K, S, F> {
                     Rare::Fault(_) => "error",
                     Rare::Panicked(_) => "panic",
                     Rare::TimedOut(_) => "timeout",
-                    Rare::Abandoned => "abandoned",
+                    Rare::Abandoned(_) => "abandoned",
                 },
             };
             self.span.record("outcome", outcome).record("waiters", waiters);
@@ -313,7 +314,7 @@ impl<K: Key, S: Share, F> Drop for Execution<K, S, F> {
         // First of all: what the body held is free when others hear of its end and begin anew.
         let body = self.body.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
-        self.land(Ending::rare(Rare::Abandoned));
+        self.land(Ending::abandoned());
         if let Err(panic) = dropped
             && !std::thread::panicking()
         {

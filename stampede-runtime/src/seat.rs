@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::coalescer::Coalescing;
 use crate::error::Error;
-use crate::flight::{Ending, Node, Rare};
+use crate::flight::{Ending, Node};
 use crate::key::Key;
 use crate::nest::{self, Circle, Edge};
 use crate::share::Share;
@@ -76,9 +76,25 @@ impl<K: Key, S: Share> Seat<K, S> {
         }
     }
 
+    /// Takes back what is still to be counted, where the flight has ended before it could be. Returns whether there was
+    /// anything: the call goes on elsewhere, and is counted there.
+    pub(crate) fn carry_due(&mut self) -> bool {
+        if self.node.queue().has_begun() {
+            return false;
+        }
+        let due = std::mem::replace(&mut self.due, Due::Nothing);
+        if due == Due::Joiner {
+            self.node.queue().joiner_ends();
+        }
+        due != Due::Nothing
+    }
+
     fn settle(&self) {
         let counters = &self.coalescing.counters;
         let queue = self.node.queue();
+        if self.due == Due::Joiner {
+            queue.joiner_ends();
+        }
         match self.due {
             Due::Nothing => (),
             Due::Leader => {
@@ -106,7 +122,7 @@ impl<K: Key, S: Share> Drop for Seat<K, S> {
         // After the seat is left: an execution that finds none taken settles for itself.
         self.settle();
         if was_last || self.is_grounded {
-            self.coalescing.land(&self.node, Ending::rare(Rare::Abandoned), true);
+            self.coalescing.land(&self.node, Ending::abandoned(), true);
         }
     }
 }

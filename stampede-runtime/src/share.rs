@@ -35,6 +35,14 @@ pub trait Share: Copy + Send + Sync + 'static {
     /// One caller's copy of a fault.
     fn fault(fault: &Self::Fault) -> Self::Output;
 
+    /// What a caller receives whose body ran for it alone: the same as if others had shared it.
+    fn of_own(output: Self::Output) -> Self::Output {
+        match Self::split(output) {
+            Ok(value) => Self::value(&value),
+            Err(fault) => Self::fault(&fault),
+        }
+    }
+
     /// How a call ends that gets no result, where the output can say so.
     const REFUSE: Option<fn(Error) -> Self::Output> = None;
 }

@@ -180,12 +180,12 @@ pub(crate) fn count(counter: &AtomicU64) {
 
 impl Counters {
     /// The counter of executions that end like this.
-    pub(crate) fn of<S: Share>(&self, ending: &Rare<S>) -> &AtomicU64 {
+    pub(crate) fn of<K, S: Share>(&self, ending: &Rare<K, S>) -> &AtomicU64 {
         match ending {
             Rare::Fault(_) => &self.errors,
             Rare::Panicked(_) => &self.panics,
             Rare::TimedOut(_) => &self.timeouts,
-            Rare::Abandoned => &self.abandoned,
+            Rare::Abandoned(_) => &self.abandoned,
         }
     }
 

@@ -983,3 +983,54 @@ async fn a_dropped_refresh_leaves_the_kept_value_and_hands_over_to_another() {
     })
     .await;
 }
+
+/// Ready at once but for the first, and never kept.
+#[coalesce(attached, skip(world))]
+async fn quick(_key: u32, world: &World) -> usize {
+    let number = world.begin();
+    if number == 1 {
+        pending::<()>().await;
+    }
+    number
+}
+
+#[tokio::test]
+async fn one_begins_anew_for_all_also_when_nothing_is_kept() {
+    alone(async {
+        let world = World::new();
+        let call = || {
+            let world = Arc::clone(&world);
+            async move { quick(1, &world).await }
+        };
+        let first = boarded(call()).await;
+        let others = crowd(9, call).await;
+        first.abort();
+        assert_eq!(all(others).await, [2; 9]);
+        assert_eq!(world.runs(), 2);
+        let stats = quick::stats();
+        assert_eq!((stats.executions, stats.abandoned, stats.retries), (2, 1, 1), "{stats}");
+        check(&stats);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_goes_on_elsewhere_is_counted_for_what_it_gets_there() {
+    alone(async {
+        let world = World::new();
+        let running = boarded(narrow_call(1, &world)).await;
+        let queued = boarded(narrow_call(2, &world)).await;
+        let others = crowd(2, || narrow_call(2, &world)).await;
+        queued.abort();
+        settle().await;
+        world.open_all();
+        running.await.expect("no panic").expect("a value");
+        for other in others {
+            assert_eq!(ending(other).await, "value 2");
+        }
+        let stats = narrow::stats();
+        assert_eq!((stats.led, stats.coalesce_hits, stats.refused, stats.requests), (2, 1, 1, 4), "{stats}");
+        check(&stats);
+    })
+    .await;
+}

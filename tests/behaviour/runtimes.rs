@@ -10,7 +10,9 @@ use std::thread;
 use stampede_runtime::coalesce;
 use tokio::runtime::{Builder, Runtime};
 
-use super::help::{Bell, Trouble, World, all, alone, boarded, crowd, ending, in_time, in_time_blocking, settle};
+use super::help::{
+    Bell, Trouble, World, all, alone, boarded, crowd, ending, in_time, in_time_blocking, message, settle,
+};
 
 fn threads(number: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(number).enable_all().build().expect("threads can be had")
@@ -305,5 +307,28 @@ fn a_call_that_begins_anew_in_a_queue_is_counted_once() {
         let stats = narrow::stats();
         assert_eq!((stats.executions, stats.in_flight), (2, 0));
         assert_eq!(stats.requests, 4, "{stats}");
+    });
+}
+
+#[test]
+fn who_joins_with_patience_needs_a_clock_and_says_so() {
+    #[coalesce(wait = "1h", skip(world))]
+    async fn load(_key: u32, world: Arc<World>) -> Result<usize, Trouble> {
+        Ok(world.body().await)
+    }
+
+    in_time_blocking(|| {
+        let living = threads(1);
+        let world = World::new();
+        let first = living.block_on(boarded(load(1, Arc::clone(&world))));
+        let joins = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut joins = Box::pin(load(1, Arc::clone(&world)));
+            assert!(Bell::new().poll(joins.as_mut()).is_ready());
+        }));
+        let panic = joins.expect_err("no clock");
+        let panic = message(&*panic);
+        assert!(panic.contains("was called outside of a tokio runtime"), "{panic}");
+        world.open_all();
+        assert_eq!(living.block_on(ending(first)), "value 1");
     });
 }

@@ -293,11 +293,6 @@ impl Model {
         at_least..=at_most
     }
 
-    /// How many keys have a value and a flight as well.
-    pub(super) fn refreshed(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.kept.is_some() && slot.air.is_some()).count()
-    }
-
     /// As though a body had just returned it: an error is nothing to keep, and a value that is not to be kept is still
     /// newer than what there is.
     pub(super) fn insert(&mut self, key: usize, put: Put, origin: Origin) {

@@ -266,10 +266,7 @@ impl<'a> Play<'a> {
     fn clear(&mut self) -> Checked {
         self.tell(format_args!("clear"));
         let removed = (self.function.clear)();
-        // Of a key that is being refreshed, `clear` counts the value and the flight.
-        let refreshed = self.model.refreshed();
-        let said = self.model.invalidate(0..KEYS);
-        within("removed", removed, *said.start()..=said.end() + refreshed)
+        within("removed", removed, self.model.invalidate(0..KEYS))
     }
 
     async fn settle(&mut self) {

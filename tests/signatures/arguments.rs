@@ -497,3 +497,78 @@ async fn not_send_by_key(key: Rc<str>) -> usize {
 async fn an_argument_that_is_not_send_attached_with_a_key() {
     shares(not_send_by_key("a".into()), not_send_by_key("a".into()), not_send_by_key("".into())).await;
 }
+
+#[coalesce(key(left, text), companion = none)]
+async fn keyed_by_pattern((left, _right): (u32, u32), Shape2(mut text): Shape2) -> String {
+    work().await;
+    text.push('!');
+    format!("{left}{text}")
+}
+
+#[coalesce(skip(right))]
+async fn skipped_in_pattern((left, right): (u32, u32)) -> u32 {
+    work().await;
+    left + right
+}
+
+#[coalesce(key = "{left}", attached)]
+async fn text_by_pattern(&(left, _): &(u32, u32)) -> u32 {
+    work().await;
+    left
+}
+
+#[coalesce_by_content(fields = [name])]
+async fn content_by_pattern(Shape2(name): Shape2, _trace: u64) -> String {
+    work().await;
+    name
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_in_patterns() {
+    let call = |left, right| keyed_by_pattern((left, right), Shape2("a".to_owned()));
+    shares(call(1, 1), call(1, 2), call(2, 1)).await;
+    shares(skipped_in_pattern((1, 1)), skipped_in_pattern((1, 2)), skipped_in_pattern((2, 1))).await;
+    shares(text_by_pattern(&(1, 1)), text_by_pattern(&(1, 2)), text_by_pattern(&(2, 1))).await;
+    let call = |name: &str, trace| content_by_pattern(Shape2(name.to_owned()), trace);
+    shares(call("a", 1), call(" A", 2), call("b", 1)).await;
+    skipped_in_pattern::invalidate((1, 3));
+    assert_eq!(skipped_in_pattern::peek((1, 9)), None);
+}
+
+#[coalesce(ttl = 60)]
+async fn user(user: &str) -> String {
+    work().await;
+    user.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_argument_with_the_name_of_its_function() {
+    shares(user("a"), user("a"), user("b")).await;
+    assert_eq!(user::refresh("a").await, "a");
+}
+
+type Speak = Arc<dyn for<'a> Fn(&'a str) -> &'a str + Send + Sync>;
+
+#[coalesce(skip(speak, say))]
+async fn higher_ranked(id: u32, speak: Speak, say: &for<'a> fn(&'a str) -> &'a str) -> String {
+    work().await;
+    format!("{id}{}{}", speak("a"), say("b"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifetimes_that_belong_to_a_type() {
+    let call = |id| higher_ranked(id, Arc::new(|text| text), &((|text| text) as for<'a> fn(&'a str) -> &'a str));
+    shares(call(1), call(1), call(2)).await;
+}
+
+#[coalesce_by_content(attached)]
+async fn borrowed_content(names: &[&str], one: &&str) -> usize {
+    work().await;
+    names.len() + one.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn borrows_by_content_attached() {
+    shares(borrowed_content(&["a", "b"], &"c"), borrowed_content(&["A", "b "], &"C"), borrowed_content(&["a"], &"c"))
+        .await;
+}

@@ -50,6 +50,18 @@ async fn a_handler_with_state_and_path() {
     shares(ask(&router, "/1", ""), ask(&router, "/1", ""), ask(&router, "/2", "")).await;
 }
 
+#[coalesce(key(id))]
+async fn pattern(State(app): State<App>, Path(id): Path<u32>) -> String {
+    work().await;
+    format!("{}/{id}", app.name)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_takes_its_extractors_apart() {
+    let router = Router::new().route("/{id}", get(pattern)).with_state(app());
+    shares(ask(&router, "/1", ""), ask(&router, "/1", ""), ask(&router, "/2", "")).await;
+}
+
 /// What a query may say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 struct Search {

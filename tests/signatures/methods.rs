@@ -41,6 +41,13 @@ impl Handle {
     }
 
     #[coalesce(key(self.base), attached)]
+    async fn by_value_changed_and_attached(mut self) -> u32 {
+        work().await;
+        self.base += 1;
+        self.base
+    }
+
+    #[coalesce(key(self.base), attached)]
     async fn by_value_attached(self) -> u32 {
         work().await;
         self.base
@@ -91,6 +98,12 @@ async fn a_self_by_value_that_is_mut() {
 #[tokio::test(start_paused = true)]
 async fn a_self_by_value_attached() {
     let call = |base| Handle { base }.by_value_attached();
+    shares(call(1), call(1), call(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_self_by_value_that_is_mut_attached() {
+    let call = |base| Handle { base }.by_value_changed_and_attached();
     shares(call(1), call(1), call(2)).await;
 }
 

@@ -56,8 +56,10 @@ pub struct load {}
 #[allow(
     dead_code,
     deprecated,
+    elided_lifetimes_in_paths,
     single_use_lifetimes,
     unused_lifetimes,
+    clippy::boxed_local,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
 )]

@@ -65,8 +65,10 @@ impl<T: Clone> Repository<T> {
     #[allow(
         dead_code,
         deprecated,
+        elided_lifetimes_in_paths,
         single_use_lifetimes,
         unused_lifetimes,
+        clippy::boxed_local,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -93,8 +95,10 @@ impl<T: Clone> Repository<T> {
     #[allow(
         dead_code,
         deprecated,
+        elided_lifetimes_in_paths,
         single_use_lifetimes,
         unused_lifetimes,
+        clippy::boxed_local,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -118,8 +122,10 @@ impl<T: Clone> Repository<T> {
     #[allow(
         dead_code,
         deprecated,
+        elided_lifetimes_in_paths,
         single_use_lifetimes,
         unused_lifetimes,
+        clippy::boxed_local,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -148,8 +154,10 @@ impl<T: Clone> Repository<T> {
     #[allow(
         dead_code,
         deprecated,
+        elided_lifetimes_in_paths,
         single_use_lifetimes,
         unused_lifetimes,
+        clippy::boxed_local,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -166,8 +174,10 @@ impl<T: Clone> Repository<T> {
     #[allow(
         dead_code,
         deprecated,
+        elided_lifetimes_in_paths,
         single_use_lifetimes,
         unused_lifetimes,
+        clippy::boxed_local,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -181,8 +191,10 @@ impl<T: Clone> Repository<T> {
     #[allow(
         dead_code,
         deprecated,
+        elided_lifetimes_in_paths,
         single_use_lifetimes,
         unused_lifetimes,
+        clippy::boxed_local,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]

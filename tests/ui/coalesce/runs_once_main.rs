@@ -1,0 +1,5 @@
+use stampede_runtime::coalesce;
+
+#[tokio::main]
+#[coalesce]
+async fn main() {}

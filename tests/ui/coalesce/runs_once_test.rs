@@ -1,0 +1,7 @@
+use stampede_runtime::coalesce;
+
+#[coalesce]
+#[tokio::test]
+async fn loads() {}
+
+fn main() {}
