@@ -41,7 +41,7 @@ impl<S: Share, R> Checked<S, R> {
     /// How it is shared.
     #[inline]
     #[must_use]
-    pub fn share(self) -> S {
+    pub fn stampede_share(self) -> S {
         self.0
     }
 }
@@ -50,7 +50,7 @@ impl<L: Look> Checked<L, ()> {
     /// What is looked for.
     #[inline]
     #[must_use]
-    pub fn look(self) -> L {
+    pub fn stampede_look(self) -> L {
         self.0
     }
 }
@@ -62,7 +62,7 @@ impl<T: ?Sized + ToOwned> Borrowed<'_, T> {
     /// The argument, owned.
     #[inline]
     #[must_use]
-    pub fn own(self) -> T::Owned {
+    pub fn stampede_own(self) -> T::Owned {
         self.0.to_owned()
     }
 }
@@ -70,7 +70,7 @@ impl<T: ?Sized + ToOwned> Borrowed<'_, T> {
 /// For what cannot be owned.
 pub trait InsteadOfOwn<T: ?Sized>: Sized {
     /// The replacement.
-    fn own(self) -> NotOwned<T> {
+    fn stampede_own(self) -> NotOwned<T> {
         NotOwned(PhantomData)
     }
 }
@@ -89,7 +89,7 @@ impl<T: ?Sized> Borrow<T> for NotOwned<T> {
 /// For what cannot be shared.
 pub trait InsteadOfShare<R>: Sized {
     /// The replacement.
-    fn share(self) -> Replacement<R> {
+    fn stampede_share(self) -> Replacement<R> {
         Replacement(PhantomData)
     }
 }
@@ -99,7 +99,7 @@ impl<X, R> InsteadOfShare<R> for Checked<X, R> {}
 /// For what cannot be part of a key.
 pub trait InsteadOfPart: Sized {
     /// The replacement.
-    fn look(self) -> Replacement<()> {
+    fn stampede_look(self) -> Replacement<()> {
         Replacement(PhantomData)
     }
 }

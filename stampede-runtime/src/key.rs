@@ -89,7 +89,7 @@ impl<A: Look, B: Look> Look for Cons<A, B> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
     label = "a key needs `Hash + Eq + ToOwned` (or `Clone`), and `Send + Sync + 'static` once owned",
-    note = "derive them, leave the argument out with `skip(…)`, or say what identifies it with `key(…)`"
+    note = "derive them, leave the argument out with `skip(…)`, or say what identifies it with `key(…)`; floats inside it are compared by `#[coalesce_by_content]`"
 )]
 pub trait Part: Hash + Eq + ToOwned<Owned: Borrow<Self> + Key> {}
 
@@ -182,20 +182,21 @@ impl Look for ByBits {
     }
 }
 
-/// Asks how a reference becomes a part of a key. Answered by autoref, as for `Probe` in `share`.
+/// Asks how a reference becomes a part of a key. Answered by autoref, as for `Probe` in `share`; the methods have names
+/// that no trait of the user's has.
 #[derive(Debug)]
 pub struct PartOf<'a, T: ?Sized>(pub &'a T);
 
 /// First choice: numbers that are not `Eq`.
 pub trait ViaBits {
     /// Gives the answer.
-    fn look(&self) -> ByBits;
+    fn stampede_look(&self) -> ByBits;
 }
 
 macro_rules! by_bits {
     ($($number:ty: |$from:ident| $to:expr),* $(,)?) => {$(
         impl ViaBits for &&PartOf<'_, $number> {
-            fn look(&self) -> ByBits {
+            fn stampede_look(&self) -> ByBits {
                 let $from = *self.0;
                 ByBits::new($to)
             }
@@ -217,27 +218,27 @@ pub trait ViaOwnWay {
     /// The answer.
     type Look;
     /// Gives it.
-    fn look(&self) -> Self::Look;
+    fn stampede_look(&self) -> Self::Look;
 }
 
 impl<'a, T: ?Sized> ViaOwnWay for &PartOf<'_, &'a T> {
     type Look = ByRef<'a, T>;
     #[inline(always)]
-    fn look(&self) -> Self::Look {
+    fn stampede_look(&self) -> Self::Look {
         ByRef(self.0)
     }
 }
 
 impl<'a, T: ?Sized> ViaOwnWay for &PartOf<'_, Option<&'a T>> {
     type Look = ByOption<'a, T>;
-    fn look(&self) -> Self::Look {
+    fn stampede_look(&self) -> Self::Look {
         ByOption(*self.0)
     }
 }
 
 impl<'a, T: ?Sized + ToOwned> ViaOwnWay for &PartOf<'a, Cow<'_, T>> {
     type Look = ByRef<'a, T>;
-    fn look(&self) -> Self::Look {
+    fn stampede_look(&self) -> Self::Look {
         ByRef(self.0)
     }
 }
@@ -247,13 +248,13 @@ pub trait ViaRef<'a> {
     /// What is referred to.
     type Target: ?Sized;
     /// Gives the answer.
-    fn look(&self) -> ByRef<'a, Self::Target>;
+    fn stampede_look(&self) -> ByRef<'a, Self::Target>;
 }
 
 impl<'a, T: ?Sized> ViaRef<'a> for PartOf<'a, T> {
     type Target = T;
     #[inline(always)]
-    fn look(&self) -> ByRef<'a, T> {
+    fn stampede_look(&self) -> ByRef<'a, T> {
         ByRef(self.0)
     }
 }
@@ -267,7 +268,7 @@ mod tests {
     macro_rules! look {
         ($($part:expr),*) => { look!(@ $($part,)*) };
         (@) => { Nil };
-        (@ $part:expr, $($rest:expr,)*) => { Cons((&&&PartOf($part)).look(), look!(@ $($rest,)*)) };
+        (@ $part:expr, $($rest:expr,)*) => { Cons((&&&PartOf($part)).stampede_look(), look!(@ $($rest,)*)) };
     }
 
     fn hash(look: &impl Look) -> u64 {

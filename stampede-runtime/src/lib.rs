@@ -181,14 +181,15 @@ pub use stats::{ExecutionTime, Stats};
 ///
 /// - `load::invalidate(…)` takes a key out. What is in the air for it goes to those already waiting and is not kept.
 /// - `load::peek(…)` is what a call would be answered with from memory, if anything.
-/// - `load::insert(…, value)` keeps a value as though the body had just returned it.
+/// - `load::insert(…, value)` keeps a value as though the body had just returned it. It takes the whole `Result`, too, and
+///   does nothing with an error.
 /// - `load::refresh(…)` (all arguments) executes anew. Meanwhile other calls get the kept value; an execution already
 ///   under way will not be kept. Concurrent refreshes share one execution.
 /// - `load::clear()` takes every key out, `load::stats()` returns the function's [`Stats`].
 ///
 /// A companion is a braced struct, which may share a function's name. Where that is impossible, rustc says so: E0574 or
-/// "struct is not supported in `impl`s" for a function in an `impl` (say `method`), E0255 for `mod load; pub use
-/// load::load;` (say `companion = Name`). In documentation, link the function as `[load()]`.
+/// "struct is not supported in `impl`s" for a function in an `impl` (say `method`), E0407 for sibling functions in the
+/// `impl` of a trait (say `companion = none`), E0255 for `mod load; pub use load::load;` (say `companion = Name`). In documentation, link the function as `[load()]`.
 ///
 /// # Methods
 ///
@@ -231,7 +232,8 @@ pub use stats::{ExecutionTime, Stats};
 /// The price is one promise. *Nobody owns it* becomes: if the first caller is dropped, its execution ends with it, and
 /// exactly one of those who wait begins anew with its own body (counted as `abandoned` and as one of `retries`). While the
 /// first caller lives but is not polled, the others wait, for as long as their `wait` allows. So await attached calls
-/// where they are made, or in a task; do not keep them half done.
+/// where they are made, or in a task; do not keep them half done. A first caller whose own `wait` is over leaves too, and
+/// its execution with it, so let `wait` be longer than the body takes. Recursion is as deep as the stack allows.
 ///
 /// # Errors
 ///
@@ -264,7 +266,7 @@ pub use stampede_macros::coalesce;
 ///
 /// # Options
 ///
-/// Those of [`coalesce`](macro@coalesce) but `key` and `skip`, and:
+/// Those of [`coalesce`](macro@coalesce) but `key`, and:
 ///
 /// | option | meaning | default |
 /// |---|---|---|

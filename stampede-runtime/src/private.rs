@@ -31,9 +31,9 @@ macro_rules! __share {
             InsteadOfShare as _, ViaClone as _, ViaCloneFromOurs as _, ViaError as _, ViaNothing as _, ViaPointer as _,
             ViaWhole as _,
         };
-        let share = (&&&&&$crate::__private::Probe::<$result>::NEW).share();
+        let share = (&&&&&$crate::__private::Probe::<$result>::NEW).stampede_share();
         $crate::__private::must_share(&share);
-        $crate::__private::Checked::<_, $result>::new(share).share()
+        $crate::__private::Checked::<_, $result>::new(share).stampede_share()
     }};
 }
 
@@ -43,10 +43,10 @@ macro_rules! __share {
 #[macro_export]
 macro_rules! __part {
     ($part:expr) => {
-        match (&&&$crate::__private::PartOf($part)).look() {
+        match (&&&$crate::__private::PartOf($part)).stampede_look() {
             part => {
                 $crate::__private::must_look(&part);
-                $crate::__private::Checked::<_, ()>::new(part).look()
+                $crate::__private::Checked::<_, ()>::new(part).stampede_look()
             }
         }
     };
@@ -65,7 +65,7 @@ macro_rules! __own {
         #[allow(unused_imports)]
         use $crate::__private::InsteadOfOwn as _;
         $crate::__private::must_own($argument);
-        $crate::__private::Borrowed($argument).own()
+        $crate::__private::Borrowed($argument).stampede_own()
     }};
 }
 

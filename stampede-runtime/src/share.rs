@@ -18,7 +18,7 @@ use crate::error::{Error, SharedError};
 #[diagnostic::on_unimplemented(
     message = "the result of this function cannot be shared between its callers",
     label = "its error type must be `Clone`, or an error with `From<stampede_runtime::Error>`",
-    note = "return `Result<T, Arc<E>>`, `anyhow::Error`, or an error enum that implements `From<stampede_runtime::Error>`"
+    note = "return `Result<T, Arc<E>>`, `anyhow::Error`, `Box<dyn Error + Send + Sync>`, or an error enum that implements `From<stampede_runtime::Error>`"
 )]
 pub trait Share: Copy + Send + Sync + 'static {
     /// What the body returns and every caller receives.
@@ -173,12 +173,12 @@ pub trait ViaCloneFromOurs {
     /// The answer.
     type Share;
     /// Gives it.
-    fn share(&self) -> Self::Share;
+    fn stampede_share(&self) -> Self::Share;
 }
 
 impl<T, E: Clone + From<Error>> ViaCloneFromOurs for &&&&Probe<Result<T, E>> {
     type Share = ByClone<T, E, FromOurs>;
-    fn share(&self) -> Self::Share {
+    fn stampede_share(&self) -> Self::Share {
         ByClone(PhantomData, PhantomData)
     }
 }
@@ -188,12 +188,12 @@ pub trait ViaClone {
     /// The answer.
     type Share;
     /// Gives it.
-    fn share(&self) -> Self::Share;
+    fn stampede_share(&self) -> Self::Share;
 }
 
 impl<T, E: Clone> ViaClone for &&&Probe<Result<T, E>> {
     type Share = ByClone<T, E, Other>;
-    fn share(&self) -> Self::Share {
+    fn stampede_share(&self) -> Self::Share {
         ByClone(PhantomData, PhantomData)
     }
 }
@@ -203,12 +203,12 @@ pub trait ViaError {
     /// The answer.
     type Share;
     /// Gives it.
-    fn share(&self) -> Self::Share;
+    fn stampede_share(&self) -> Self::Share;
 }
 
 impl<T, E: StdError + From<Error>> ViaError for &&Probe<Result<T, E>> {
     type Share = ByView<T, E, IsError>;
-    fn share(&self) -> Self::Share {
+    fn stampede_share(&self) -> Self::Share {
         ByView(PhantomData, PhantomData)
     }
 }
@@ -218,12 +218,12 @@ pub trait ViaPointer {
     /// The answer.
     type Share;
     /// Gives it.
-    fn share(&self) -> Self::Share;
+    fn stampede_share(&self) -> Self::Share;
 }
 
 impl<T, E: Deref<Target = dyn StdError + Send + Sync> + From<Error>> ViaPointer for &Probe<Result<T, E>> {
     type Share = ByView<T, E, PointsAtError>;
-    fn share(&self) -> Self::Share {
+    fn stampede_share(&self) -> Self::Share {
         ByView(PhantomData, PhantomData)
     }
 }
@@ -233,12 +233,12 @@ pub trait ViaNothing {
     /// The answer.
     type Share;
     /// Gives it.
-    fn share(&self) -> Self::Share;
+    fn stampede_share(&self) -> Self::Share;
 }
 
 impl<T, E> ViaNothing for Probe<Result<T, E>> {
     type Share = Unshareable<T, E>;
-    fn share(&self) -> Self::Share {
+    fn stampede_share(&self) -> Self::Share {
         Unshareable(PhantomData)
     }
 }
@@ -248,12 +248,12 @@ pub trait ViaWhole: Sized {
     /// The answer.
     type Share;
     /// Gives it.
-    fn share(self) -> Self::Share;
+    fn stampede_share(self) -> Self::Share;
 }
 
 impl<R> ViaWhole for Probe<R> {
     type Share = Whole<R>;
-    fn share(self) -> Self::Share {
+    fn stampede_share(self) -> Self::Share {
         Whole(PhantomData)
     }
 }
