@@ -1,19 +1,22 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
-//! `warm`, `miss`, `fan-out`, `dropped`, `hits`, `memory`, and parts of names will do. What counts are the ratios of one
+//! `warm`, `threads`, `miss`, `fan-out`, `grid`, `dropped`, `hits`, `memory`, and parts of names will do. What counts are the ratios of one
 //! run; nanoseconds differ between machines, and on a shared one between minutes.
 
 mod alloc;
 mod body;
+mod crowd;
 mod dropped;
 mod fan_out;
+mod grid;
 mod hits;
 mod measure;
 mod memory;
 mod miss;
 mod peers;
 mod report;
+mod threads;
 mod warm;
 
 use std::process::ExitCode;
@@ -24,10 +27,12 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 6] = [
+const MEASUREMENTS: [Measurement; 8] = [
     ("warm", warm::measure),
+    ("threads", threads::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
+    ("grid", grid::measure),
     ("dropped", dropped::measure),
     ("hits", hits::measure),
     ("memory", memory::measure),
