@@ -29,7 +29,7 @@ pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
         crowd.runner(Moka::new()),
     ];
     let mut runners = effort.choose(runners, 2);
-    let samples = interleave(&mut runners, effort.of(11, 3));
+    let samples = interleave(&mut runners, effort.of(7, 3));
     let floor = crowd.each(&samples[1], &samples[0]);
     let rows = runners.iter().zip(&samples).skip(1).map(|(runner, samples_of)| {
         let each = crowd.each(samples_of, &samples[0]);

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-use cached::LruCache;
 use cached::CachedExt as _;
+use cached::LruCache;
 use foyer_memory::{CacheBuilder, S3FifoConfig};
 use stampede_runtime::coalesce;
 
