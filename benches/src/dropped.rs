@@ -1,16 +1,16 @@
 //! The first caller is dropped after 1 of 5 milliseconds; 99 others wait.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::body::Runs;
-use crate::measure::{Effort, Runner, interleave, keys, median, runtime};
+use crate::measure::{Effort, Runner, interleave, keys, median, runtime, unused};
 use crate::peers::Peer;
 use crate::peers::cached::CachedByKey;
+use crate::peers::foyer::Foyer;
 use crate::peers::moka::Moka;
 use crate::peers::quick_cache::QuickCache;
 use crate::peers::shared::FuturesShared;
+use crate::peers::singleflight::SingleflightAsync;
 use crate::peers::stampede::Stampede;
 use crate::report::{Row, Section};
 
@@ -21,10 +21,9 @@ struct Sample {
 
 fn runner<P: Peer>(peer: P, keys: &'static [String]) -> Runner<Sample> {
     let runtime = runtime();
-    let next = Rc::new(Cell::new(2_000_000_000));
     Runner::new(P::NAME, move || {
         runtime.block_on(async {
-            let (topic, number) = (keys[0].as_str(), next.replace(next.get() + 1));
+            let (topic, number) = (keys[0].as_str(), unused());
             let (runs, begin) = (Runs::so_far(), Instant::now());
             let first = tokio::spawn(peer.slow(topic, number));
             let others: Vec<_> = (0..99).map(|_| tokio::spawn(peer.slow(topic, number))).collect();
@@ -44,8 +43,10 @@ pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
     let runners = vec![
         runner(Stampede, keys),
         runner(FuturesShared::new(), keys),
+        runner(SingleflightAsync::new(), keys),
         runner(QuickCache::new(), keys),
         runner(CachedByKey, keys),
+        runner(Foyer::new(), keys),
         runner(Moka::new(), keys),
     ];
     let mut runners = effort.choose(runners, 0);

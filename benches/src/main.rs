@@ -1,19 +1,23 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
-//! `warm`, `miss`, `fan-out`, `dropped`, `hits`, `memory`, and parts of names will do. What counts are the ratios of one
-//! run; nanoseconds differ between machines, and on a shared one between minutes.
+//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `hits`, `memory`, and parts of names will do. What counts
+//! are the ratios of one run; nanoseconds differ between machines, and on a shared one between minutes. What an
+//! attribute costs at compile time is a script beside this: `benches/compile-time`.
 
 mod alloc;
 mod body;
+mod crowd;
 mod dropped;
 mod fan_out;
+mod grid;
 mod hits;
 mod measure;
 mod memory;
 mod miss;
 mod peers;
 mod report;
+mod threads;
 mod warm;
 
 use std::process::ExitCode;
@@ -24,11 +28,14 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 6] = [
+const MEASUREMENTS: [Measurement; 8] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
+    ("grid", grid::measure),
     ("dropped", dropped::measure),
+    // Late: what several threads have allocated lies scattered, and a miss takes a third longer from then on.
+    ("threads", threads::measure),
     ("hits", hits::measure),
     ("memory", memory::measure),
 ];

@@ -1,6 +1,7 @@
 //! How figures are got: peers take turns, round after round; medians and minima over the rounds; one fixed seed.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What was asked for on the command line.
 pub(crate) struct Effort {
@@ -98,6 +99,13 @@ pub(crate) fn keys(count: usize) -> &'static [String] {
     let keys: Vec<String> = (0..count).map(|number| format!("session/profile/of/the/user/no/{number:09}")).collect();
     assert!(keys.iter().all(|key| key.len() == 40));
     keys.leak()
+}
+
+/// A number that no call has had yet: with it, every key is new.
+pub(crate) fn unused() -> u32 {
+    // Above those that measurements count for themselves.
+    static NEXT: AtomicU32 = AtomicU32::new(1 << 31);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 /// Draws from `0..count` with probabilities proportional to `1 / (rank + 1)^exponent`, always the same.

@@ -3,10 +3,14 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
+use cached::{CachedExt as _, LruTtlCache};
+use foyer_memory::{CacheBuilder, S3FifoConfig};
 use stampede_runtime::coalesce;
 
 use crate::measure::{Effort, block_on, runtime};
+use crate::peers::cached::Cached;
+use crate::peers::foyer::Foyer;
+use crate::peers::moka::Moka;
 use crate::peers::quick_cache::QuickCache;
 use crate::peers::stampede::Stampede;
 use crate::peers::{Peer, TTL, deadline};
@@ -19,8 +23,17 @@ pub(crate) const CHILD: &str = "--memory-of";
 /// A name, and what fills the store with so many entries.
 type Store = (&'static str, fn(usize));
 
-const STORES: [Store; 3] =
-    [(Stampede::NAME, stampede), (QuickCache::NAME, quick_cache), ("vector of keys and values", plain)];
+const STORES: [Store; 6] = [
+    (Stampede::NAME, stampede),
+    (QuickCache::NAME, quick_cache),
+    (Cached::NAME, cached),
+    (Foyer::NAME, foyer),
+    (Moka::NAME, moka),
+    ("vector of keys and values", plain),
+];
+
+/// Nothing is evicted.
+const CAPACITY: usize = 1_250_000;
 
 fn value() -> Arc<str> {
     const VALUE: &str = "0123456789";
@@ -32,7 +45,6 @@ fn key(number: usize) -> String {
     key.into_boxed_str().into_string()
 }
 
-/// Nothing expires and nothing is evicted.
 #[coalesce(ttl = TTL, capacity = 1_250_000)]
 async fn kept(key: &str) -> Arc<str> {
     assert_eq!(key.len(), 40);
@@ -46,9 +58,33 @@ fn stampede(entries: usize) {
 }
 
 fn quick_cache(entries: usize) {
-    let cache = Box::leak(Box::new(Cache::new(1_250_000)));
+    let cache = Box::leak(Box::new(quick_cache::sync::Cache::new(CAPACITY)));
     (0..entries).for_each(|number| cache.insert(key(number), (value(), deadline())));
     assert_eq!(cache.len(), entries);
+}
+
+/// What `#[cached(max_size, ttl_secs)]` keeps its values in.
+fn cached(entries: usize) {
+    let store = LruTtlCache::builder().max_size(CAPACITY).ttl(TTL).build().expect("both are more than nothing");
+    let cache = Box::leak(Box::new(store));
+    (0..entries).for_each(|number| _ = cache.set(key(number), value()));
+    assert_eq!(cache.len(), entries);
+}
+
+fn foyer(entries: usize) {
+    let builder = CacheBuilder::new(CAPACITY).with_eviction_config(S3FifoConfig::default());
+    let cache: &foyer_memory::Cache<_, _> = Box::leak(Box::new(builder.build()));
+    (0..entries).for_each(|number| drop(cache.insert(key(number), (value(), deadline()))));
+    assert_eq!(cache.entries(), entries);
+}
+
+fn moka(entries: usize) {
+    let runtime = runtime();
+    let builder = moka::future::Cache::builder().max_capacity(CAPACITY as u64).time_to_live(TTL);
+    let cache = Box::leak(Box::new(builder.build()));
+    (0..entries).for_each(|number| block_on(&runtime, cache.insert(key(number), value())));
+    block_on(&runtime, cache.run_pending_tasks());
+    assert_eq!(cache.entry_count(), entries as u64);
 }
 
 fn plain(entries: usize) {

@@ -9,6 +9,7 @@ use crate::alloc::Allocated;
 use crate::body::Runs;
 use crate::measure::{Effort, Runner, block_on, interleave, keys, least, median, runtime};
 use crate::peers::cached::{Cached, CachedByKey, CachedConcurrent};
+use crate::peers::foyer::Foyer;
 use crate::peers::moka::Moka;
 use crate::peers::quick_cache::QuickCache;
 use crate::peers::stampede::{Stampede, StampedeResult};
@@ -57,6 +58,7 @@ pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
         runner(CachedConcurrent, keys, calls),
         runner(Cached, keys, calls),
         runner(CachedByKey, keys, calls),
+        runner(Foyer::new(), keys, calls),
         runner(Moka::new(), keys, calls),
         runner(Bare, keys, calls),
     ];

@@ -4,13 +4,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::quick_cache::Equivalent;
+
 use crate::body;
 
 pub(crate) mod cached;
 pub(crate) mod floor;
+pub(crate) mod foyer;
 pub(crate) mod moka;
 pub(crate) mod quick_cache;
 pub(crate) mod shared;
+pub(crate) mod singleflight;
 pub(crate) mod stampede;
 
 /// How many values a peer keeps.
@@ -70,5 +74,12 @@ impl KeyRef<'_> {
 
     fn is(self, key: &Key) -> bool {
         self.1 == key.1 && self.0 == key.0
+    }
+}
+
+/// What moka, foyer and `quick_cache` look up with.
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.is(key)
     }
 }

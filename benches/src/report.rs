@@ -45,7 +45,7 @@ pub(crate) struct Goal {
 
 /// All figures as one table.
 pub(crate) fn table(sections: &[Section]) -> String {
-    let peers = sections.iter().flat_map(|section| &section.rows).map(|row| row.peer.chars().count());
+    let peers = sections.iter().flat_map(|section| &section.rows).map(|row| row.peer.chars().count() + 2);
     let first = peers.chain(sections.iter().map(|section| section.title.chars().count().min(44))).max().unwrap_or(0);
     let mut lines = Vec::new();
     for section in sections {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Equivalent, UnitWeighter};
+use quick_cache::{DefaultHashBuilder, UnitWeighter};
 
 use super::{CAPACITY, Key, KeyRef, Peer, coarse_now, deadline};
 use crate::body;
@@ -21,12 +21,6 @@ impl QuickCache {
     pub(crate) fn new() -> QuickCache {
         let store = || &*Box::leak(Box::new(Store::new(CAPACITY)));
         QuickCache { ready: store(), slow: store() }
-    }
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.is(key)
     }
 }
 
