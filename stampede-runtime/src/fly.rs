@@ -1,7 +1,6 @@
 //! A call: what a caller awaits, from boarding to its own copy of the result.
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -50,56 +49,125 @@ impl<K: Key, S: Share> Boarding<K, S> {
     }
 
     /// The rest of the call. `body` is called only if this caller's body is the one to run, and then runs on its own.
+    ///
+    /// All bodies of one result have one type from here on: otherwise each function would have the flight, and tokio's
+    /// task around it, compiled anew.
     #[inline]
-    pub fn fly<B, F>(self, body: B) -> Call<K, S, B, F>
+    pub fn fly<B, F>(self, body: B) -> Call<K, S, impl FnOnce() -> Moved<S::Output>, Moved<S::Output>>
     where
         B: FnOnce() -> F,
         F: Future<Output = S::Output> + Send + 'static, // a body that is not can stay in its call: say `attached`
     {
-        self.with(body, Some(Execution::detach))
+        self.with(move || Box::pin(body()) as Moved<S::Output>, Some(Execution::detach))
     }
 
     /// The same for a body that stays inside this call.
     #[inline]
-    pub fn fly_attached<B, F>(self, body: B) -> Call<K, S, B, F>
+    pub fn fly_attached<B, F>(self, body: B) -> Call<K, S, impl FnOnce() -> Pin<Box<F>>, Pin<Box<F>>>
     where
         B: FnOnce() -> F,
         F: Future<Output = S::Output>,
     {
-        self.with(body, None)
+        self.with(move || Box::pin(body()), None)
     }
 
     #[inline]
-    fn with<B, F>(self, body: B, detach: Option<Detach<K, S, F>>) -> Call<K, S, B, F> {
+    fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
         let Boarding { way, purpose, hooks } = self;
         let stage = match way {
-            Way::Shared(Boarded::Hit(output)) => Stage::Done(output),
-            Way::Shared(Boarded::Joined(seat)) => Stage::Waiting(seat),
-            Way::Shared(Boarded::First(seat, home)) => Stage::First(seat, home),
-            Way::Shared(Boarded::Circle(coalescing)) => Stage::Circle(coalescing),
-            Way::Shared(Boarded::Nothing(coalescing)) => Stage::Nothing(coalescing),
+            Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
                 count(&coalescing.counters.bypassed);
                 Stage::Alone(None)
             }
         };
-        Call { stage, hooks, body: Some(body), detach, purpose, again: false, patience: None, returns: PhantomData }
+        let flying = Flying { stage, hooks, detach, purpose, again: false, patience: None };
+        Call { flying, body: Some(body) }
     }
 }
 
+/// A body that may move to a task.
+pub(crate) type Moved<R> = Pin<Box<dyn Future<Output = R> + Send>>;
+
 /// A call under way. Dropping it gives up its seat, and its execution where that has not left it.
+///
+/// `B`: makes the body. `P`: the body, in a box.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Call<K: Key, S: Share, B, F> {
-    stage: Stage<K, S, F>,
-    hooks: Hooks<S>,
+pub struct Call<K: Key, S: Share, B, P> {
+    flying: Flying<K, S, P>,
+    /// Until it is needed.
     body: Option<B>,
-    detach: Option<Detach<K, S, F>>,
+}
+
+// Nothing in here is pinned by our being pinned: bodies are boxed.
+impl<K: Key, S: Share, B, P> Unpin for Call<K, S, B, P> {}
+
+impl<K: Key, S: Share, B, P> Future for Call<K, S, B, P>
+where
+    B: FnOnce() -> P,
+    P: Future<Output = S::Output> + Unpin,
+{
+    type Output = S::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Output> {
+        let Call { flying, body } = &mut *self;
+        flying.poll(body, cx)
+    }
+}
+
+impl<K: Key, S: Share, B, P> Call<K, S, B, P> {
+    /// The body, if it was not the one to run.
+    pub(crate) fn into_body(self) -> Option<B> {
+        self.body
+    }
+}
+
+/// What makes a call's body, while that has not begun.
+pub(crate) trait Unbegun<P> {
+    fn is_there(&self) -> bool;
+
+    /// # Panics
+    /// When it has begun already, or the user's code does.
+    fn begin(&mut self) -> P;
+}
+
+impl<P, B: FnOnce() -> P> Unbegun<P> for Option<B> {
+    fn is_there(&self) -> bool {
+        self.is_some()
+    }
+
+    fn begin(&mut self) -> P {
+        self.take().expect("a body is used up only by the flight that it begins")()
+    }
+}
+
+/// A call, whatever makes its body.
+struct Flying<K: Key, S: Share, P> {
+    stage: Stage<K, S, P>,
+    hooks: Hooks<S>,
+    detach: Option<Detach<K, S, P>>,
     purpose: Purpose,
     /// An earlier flight of this call was abandoned.
     again: bool,
     /// Runs while this caller waits, where `wait` is set.
     patience: Option<Patience>,
-    returns: PhantomData<fn() -> F>,
+}
+
+/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
+type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
+
+enum Stage<K: Key, S: Share, P> {
+    Boarded(Boarded<K, S>),
+    Waiting(Seat<K, S>),
+    /// The same, and the flight moves only as this call is polled. Dropped in this order: the body is gone when the
+    /// others hear that its flight is.
+    Driving(Box<Execution<K, S, P>>, Seat<K, S>),
+    /// Runs its own body, unshared, at its own pace.
+    Alone(Option<P>),
+    /// The same, from inside its own flight.
+    Inside(P),
+    Over,
 }
 
 /// How long a caller waits.
@@ -125,108 +193,65 @@ impl Patience {
     }
 }
 
-/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
-type Detach<K, S, F> = fn(Execution<K, S, F>, &Home) -> Task;
-
-enum Stage<K: Key, S: Share, F> {
-    Done(S::Output),
-    First(Seat<K, S>, Option<Home>),
-    Waiting(Seat<K, S>),
-    /// The same, and the flight moves only as this call is polled. Dropped in this order: the body is gone when the
-    /// others hear that its flight is.
-    Driving(Box<Execution<K, S, F>>, Seat<K, S>),
-    /// Inside its own flight.
-    Circle(Arc<Coalescing<K, S>>),
-    /// Its body was lost with the runtime that ran it, and there is nobody to join.
-    Nothing(Arc<Coalescing<K, S>>),
-    /// Runs its own body, unshared, at its own pace.
-    Alone(Option<Pin<Box<F>>>),
-    /// The same, from inside its own flight.
-    Inside(Pin<Box<F>>),
-    Over,
-}
-
-// Nothing in here is pinned by our being pinned: bodies are boxed.
-impl<K: Key, S: Share, B, F> Unpin for Call<K, S, B, F> {}
-
-impl<K: Key, S: Share, B, F> Future for Call<K, S, B, F>
+impl<K: Key, S: Share, P> Flying<K, S, P>
 where
-    B: FnOnce() -> F,
-    F: Future<Output = S::Output>,
-{
-    type Output = S::Output;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Output> {
-        if let Stage::Done(_) = self.stage {
-            let Stage::Done(output) = std::mem::replace(&mut self.stage, Stage::Over) else { unreachable!() };
-            return Poll::Ready(output);
-        }
-        self.poll_miss(cx)
-    }
-}
-
-impl<K: Key, S: Share, B, F> Call<K, S, B, F>
-where
-    B: FnOnce() -> F,
-    F: Future<Output = S::Output>,
+    P: Future<Output = S::Output> + Unpin,
 {
     #[inline(never)]
-    fn poll_miss(&mut self, cx: &mut Context<'_>) -> Poll<S::Output> {
+    fn poll(&mut self, body: &mut dyn Unbegun<P>, cx: &mut Context<'_>) -> Poll<S::Output> {
         loop {
             match &mut self.stage {
-                Stage::Waiting(_) | Stage::Driving(..) => match ready!(self.poll_seat(cx)) {
-                    Some(output) => {
-                        self.stage = Stage::Over;
-                        return Poll::Ready(output);
+                Stage::Boarded(Boarded::Joined(_)) | Stage::Waiting(_) | Stage::Driving(..) => {
+                    match ready!(self.poll_seat(body, cx)) {
+                        Some(output) => {
+                            self.stage = Stage::Over;
+                            return Poll::Ready(output);
+                        }
+                        // The stage is a new one.
+                        None => continue,
                     }
-                    // Abandoned: the stage is a new one.
-                    None => continue,
-                },
-                Stage::Alone(Some(body)) => return body.as_mut().poll(cx).map(S::of_own),
+                }
+                Stage::Alone(Some(body)) => return Pin::new(body).poll(cx).map(S::of_own),
                 Stage::Inside(body) => {
                     let _deeper = nest::deeper();
-                    return body.as_mut().poll(cx).map(S::of_own);
+                    return Pin::new(body).poll(cx).map(S::of_own);
                 }
-                _ => (),
+                Stage::Boarded(_) | Stage::Alone(None) | Stage::Over => (),
             }
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::First(seat, home) => {
-                    let body = self.own_body();
-                    self.take_off(seat, home, body, cx)
-                }
-                Stage::Nothing(coalescing) => {
+                Stage::Boarded(Boarded::Hit(output)) => return Poll::Ready(output),
+                Stage::Boarded(Boarded::First(seat, home)) => self.take_off(seat, home, body, cx),
+                Stage::Boarded(Boarded::Nothing(coalescing)) => {
                     if !self.again {
                         count(&coalescing.counters.refused);
                     }
                     let function = Arc::clone(&coalescing.name);
                     return Poll::Ready(self.hooks.refused(Error::Abandoned { function }));
                 }
-                Stage::Circle(coalescing) => {
+                Stage::Boarded(Boarded::Circle(coalescing)) => {
                     let depth = nest::depth();
                     if depth >= nest::DEEPEST {
                         let function = Arc::clone(&coalescing.name);
                         return Poll::Ready(self.hooks.refused(Error::TooDeep { function, depth }));
                     }
-                    Stage::Inside(Box::pin(self.own_body()()))
+                    Stage::Inside(body.begin())
                 }
-                Stage::Alone(None) => Stage::Alone(Some(Box::pin(self.own_body()()))),
-                Stage::Done(output) => return Poll::Ready(output),
+                Stage::Alone(None) => Stage::Alone(Some(body.begin())),
                 Stage::Over => panic!("a call was polled after it had returned"),
-                Stage::Waiting(_) | Stage::Driving(..) | Stage::Alone(Some(_)) | Stage::Inside(_) => {
-                    unreachable!("polled above")
-                }
+                _ => unreachable!("polled above"),
             };
         }
     }
 
-    fn own_body(&mut self) -> B {
-        self.body.take().expect("a body is used up only by the flight that it begins")
-    }
-
     /// Begins the flight: polls the body once, here, and hands it to the runtime if it is not done. A function whose
     /// calls must end in time hands it over at once, since a body may block in its first poll as in any other.
-    fn take_off(&self, mut seat: Seat<K, S>, home: Option<Home>, body: B, cx: &mut Context<'_>) -> Stage<K, S, F> {
+    fn take_off(
+        &self,
+        mut seat: Seat<K, S>,
+        home: Option<Home>,
+        body: &mut dyn Unbegun<P>,
+        cx: &mut Context<'_>,
+    ) -> Stage<K, S, P> {
         let mut execution = Execution::new(&mut seat, self.hooks, self.purpose, self.again, body);
         let Some(detach) = self.detach else { return Stage::Driving(Box::new(execution), seat) };
         let policy = &seat.coalescing.policy;
@@ -242,9 +267,9 @@ where
     }
 
     /// Waits for the flight's end, which a body that stays here has to reach here. `None`: the stage is a new one.
-    fn poll_seat(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Output>> {
+    fn poll_seat(&mut self, body: &mut dyn Unbegun<P>, cx: &mut Context<'_>) -> Poll<Option<S::Output>> {
         let seat = match &mut self.stage {
-            Stage::Waiting(seat) => seat,
+            Stage::Boarded(Boarded::Joined(seat)) | Stage::Waiting(seat) => seat,
             Stage::Driving(execution, seat) => {
                 // Its time may be up; then it is not polled again.
                 if seat.node.ending().is_none() {
@@ -258,8 +283,8 @@ where
         let hooks = self.hooks;
         let poll = match seat.poll(cx) {
             Ok(poll) => poll,
-            Err(Circle) if self.body.is_some() => {
-                self.stage = Stage::Circle(Arc::clone(&seat.coalescing));
+            Err(Circle) if body.is_there() => {
+                self.stage = Stage::Boarded(Boarded::Circle(Arc::clone(&seat.coalescing)));
                 return Poll::Ready(None);
             }
             // Begun outside and then awaited inside itself, with no body left to run: `wait` and `timeout` end that.
@@ -286,23 +311,10 @@ where
             Rare::TimedOut(limit) => hooks.refused(Error::Timeout { function: function(), limit: *limit }),
             Rare::Abandoned(_) => {
                 self.again = !seat.carry_due();
-                let may_lead = self.body.is_some();
-                self.stage = match seat.coalescing.board_again(&seat.node, self.purpose, self.again, may_lead) {
-                    Boarded::Hit(output) => Stage::Done(output),
-                    Boarded::Joined(seat) => Stage::Waiting(seat),
-                    Boarded::First(seat, home) => Stage::First(seat, home),
-                    Boarded::Circle(coalescing) => Stage::Circle(coalescing),
-                    Boarded::Nothing(coalescing) => Stage::Nothing(coalescing),
-                };
+                let boarded = seat.coalescing.board_again(&seat.node, self.purpose, self.again, body.is_there());
+                self.stage = Stage::Boarded(boarded);
                 return Poll::Ready(None);
             }
         }))
-    }
-}
-
-impl<K: Key, S: Share, B, F> Call<K, S, B, F> {
-    /// The body, if it was not the one to run.
-    pub(crate) fn into_body(self) -> Option<B> {
-        self.body
     }
 }

@@ -15,6 +15,7 @@ use crate::clock::{Moment, Stopwatch};
 use crate::coalescer::{Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Node, Payload, Rare};
+use crate::fly::Unbegun;
 use crate::home::{Home, Task};
 use crate::key::Key;
 use crate::nest::{self, Held};
@@ -99,12 +100,12 @@ impl<S: Share> Hooks<S> {
 }
 
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
-pub(crate) struct Execution<K: Key, S: Share, F> {
+pub(crate) struct Execution<K: Key, S: Share, P> {
     coalescing: Arc<Coalescing<K, S>>,
     node: Arc<Node<K, S>>,
     hooks: Hooks<S>,
-    /// Boxed before the first poll, so that it can move to a task after it.
-    body: Option<Pin<Box<F>>>,
+    /// In a box of some kind, so that it can move to a task after its first poll.
+    body: Option<P>,
     stage: Stage,
     span: Span,
     /// The first caller's subscriber, where a task of its own would see another.
@@ -125,9 +126,9 @@ enum Stage {
     Ended,
 }
 
-impl<K: Key, S: Share, F> Execution<K, S, F>
+impl<K: Key, S: Share, P> Execution<K, S, P>
 where
-    F: Future<Output = S::Output>,
+    P: Future<Output = S::Output> + Unpin,
 {
     /// Prepares the body and begins, unless it has to queue for a permit. Where the body cannot even be made, the flight
     /// has ended already.
@@ -136,7 +137,7 @@ where
         hooks: Hooks<S>,
         purpose: Purpose,
         again: bool,
-        body: impl FnOnce() -> F,
+        body: &mut dyn Unbegun<P>,
     ) -> Self {
         let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
         let span = tracing::info_span!(
@@ -162,7 +163,7 @@ where
         seat.take_off();
         let prepared = catch_unwind(AssertUnwindSafe(|| {
             execution.begin_or_queue();
-            execution.body = Some(Box::pin(body()));
+            execution.body = Some(body.begin());
         }));
         if let Err(panic) = prepared {
             execution.land(execution.panicked(&*panic));
@@ -173,7 +174,7 @@ where
     /// Moves the execution to a task of its own.
     pub(crate) fn detach(mut self, home: &Home) -> Task
     where
-        F: Send + 'static,
+        P: Send + 'static,
     {
         self.dispatch = dispatcher::has_been_set().then(|| dispatcher::get_default(Dispatch::clone));
         home.spawn(self)
@@ -212,19 +213,9 @@ where
             Purpose::Call => counters.led.add_one(),
         }
         self.stage = Stage::Running(Stopwatch::start());
-        self.watch();
-    }
-
-    /// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
-    fn watch(&self) {
-        let Some(limit) = self.coalescing.policy.timeout else { return };
-        let home = Home::around().expect("a function with `timeout` is not called outside of a runtime");
-        let sleep = tokio::time::sleep(limit);
-        let (coalescing, node) = (Arc::clone(&self.coalescing), Arc::clone(&self.node));
-        self.node.set_watch(home.spawn(async move {
-            sleep.await;
-            coalescing.land(&node, Ending::rare(Rare::TimedOut(limit)), true);
-        }));
+        if let Some(limit) = self.coalescing.policy.timeout {
+            watch(&self.coalescing, &self.node, limit);
+        }
     }
 
     /// Polls the body and, when it is done, decides how the flight ends.
@@ -238,7 +229,7 @@ where
                 self.begin(permit);
             }
             let body = self.body.as_mut().expect("a body is there until the flight has ended");
-            let output = ready!(body.as_mut().poll(cx));
+            let output = ready!(Pin::new(body).poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
             self.body = None;
             if let Stage::Running(since) = &self.stage {
@@ -263,7 +254,7 @@ where
     }
 }
 
-impl<K: Key, S: Share, F> Execution<K, S, F> {
+impl<K: Key, S: Share, P> Execution<K, S, P> {
     fn land(&mut self, ending: Ending<K, S>) {
         self.stage = Stage::Ended;
         let waiters = self.node.waiters();
@@ -285,11 +276,11 @@ impl<K: Key, S: Share, F> Execution<K, S, F> {
     }
 }
 
-impl<K: Key, S: Share, F> Unpin for Execution<K, S, F> {}
+impl<K: Key, S: Share, P> Unpin for Execution<K, S, P> {}
 
-impl<K: Key, S: Share, F> Future for Execution<K, S, F>
+impl<K: Key, S: Share, P> Future for Execution<K, S, P>
 where
-    F: Future<Output = S::Output>,
+    P: Future<Output = S::Output> + Unpin,
 {
     type Output = ();
 
@@ -306,7 +297,7 @@ where
     }
 }
 
-impl<K: Key, S: Share, F> Drop for Execution<K, S, F> {
+impl<K: Key, S: Share, P> Drop for Execution<K, S, P> {
     fn drop(&mut self) {
         if let Stage::Ended = self.stage {
             return;
@@ -321,4 +312,15 @@ impl<K: Key, S: Share, F> Drop for Execution<K, S, F> {
             resume_unwind(panic);
         }
     }
+}
+
+/// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
+fn watch<K: Key, S: Share>(coalescing: &Arc<Coalescing<K, S>>, node: &Arc<Node<K, S>>, limit: Duration) {
+    let home = Home::around().expect("a function with `timeout` is not called outside of a runtime");
+    let sleep = tokio::time::sleep(limit);
+    let (coalescing, watched) = (Arc::clone(coalescing), Arc::clone(node));
+    node.set_watch(home.spawn(async move {
+        sleep.await;
+        coalescing.land(&watched, Ending::rare(Rare::TimedOut(limit)), true);
+    }));
 }

@@ -403,6 +403,9 @@ struct Limbo<N> {
 impl<N> Limbo<N> {
     /// What may be dropped by now.
     fn ripe(&mut self) -> Vec<Trash<N>> {
+        if self.waiting.is_none() && self.next.is_empty() {
+            return Vec::new();
+        }
         let ripe = match &mut self.waiting {
             None => Vec::new(),
             Some((guests, trash)) => {

@@ -85,6 +85,16 @@ fn all_may_leave() {
 }
 
 #[test]
+fn a_body_without_an_end_is_dropped_when_all_have_left() {
+    for place in BOTH {
+        check(&format!("two leave a body without an end, {place:?}"), move || {
+            let world = World::keeping(place);
+            world.play([|world| world.leave(1, Body::Hangs); 2]);
+        });
+    }
+}
+
+#[test]
 fn an_invalidation_wins_against_flights() {
     for place in BOTH {
         check(&format!("two call, one invalidates, {place:?}"), move || {

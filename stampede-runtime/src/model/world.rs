@@ -1,6 +1,6 @@
 //! What the actors of a scenario share, and what must hold whatever they did.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub(super) enum Body {
     Returns,
     /// Lets others run, then returns.
     Pauses,
+    Hangs,
     Fails,
     Panics,
     /// Calls this key, whose body returns, before it returns.
@@ -117,6 +118,7 @@ impl World {
         }
         match body {
             Body::Returns | Body::Pauses | Body::Calls(_) => Ok(made),
+            Body::Hangs => pending().await,
             Body::Fails => Err(Failure),
             // Without the hook, which would print a trace in each of thousands of schedules.
             Body::Panics => resume_unwind(Box::new("the body panics")),
@@ -223,10 +225,14 @@ impl World {
     }
 
     fn settle(self: &Arc<Self>) {
-        // Bodies that nobody waits for end at their next pause.
-        while Arc::strong_count(&self.coalescing) > 1 {
+        // Bodies that nobody waits for end at their next pause: some turns for them.
+        for _ in 0..1_000 {
+            if Arc::strong_count(&self.coalescing) == 1 {
+                break;
+            }
             thread::yield_now();
         }
+        assert_eq!(Arc::strong_count(&self.coalescing), 1, "a body that nobody waits for goes on");
         let stats = self.stats();
         assert_eq!(stats.in_flight, 0, "a flight that never landed: {stats}");
         assert_eq!(stats.requests as usize, self.calls.load(SeqCst), "{stats}");
