@@ -219,18 +219,23 @@ impl Edge {
 pub(crate) struct Circle;
 
 /// Notes that the current flight, if there is one, is going to wait for `to`.
+#[inline]
 pub(crate) fn wait_for(to: FlightId) -> Result<Option<Edge>, Circle> {
-    let from = CURRENT.get();
-    if from == NOBODY {
-        return Ok(None);
+    match CURRENT.get() {
+        NOBODY => Ok(None),
+        from => draw(from, to).map(Some),
     }
+}
+
+#[cold]
+fn draw(from: FlightId, to: FlightId) -> Result<Edge, Circle> {
     let mut waits = waits();
     let waits = waits.get_or_insert_default();
     if waits.leads(to, from) {
         return Err(Circle);
     }
     waits.add(from, to);
-    Ok(Some(Edge { from, to }))
+    Ok(Edge { from, to })
 }
 
 impl Drop for Edge {
