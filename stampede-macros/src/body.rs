@@ -42,8 +42,11 @@ pub(crate) fn first_self_type(tokens: TokenStream) -> Option<Ident> {
 pub(crate) fn first_self_in_text(body: TokenStream) -> Option<LitStr> {
     find(body, &|level, at| {
         let text: LitStr = syn::parse2(level.tokens[at].to_token_stream()).ok()?;
-        let value = text.value();
-        (value.contains("{self}") || value.contains("{self:")).then_some(text)
+        let names_self = |inside: &str| {
+            let after = inside.strip_prefix("self");
+            after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        text.value().split('{').skip(1).any(names_self).then_some(text)
     })
 }
 

@@ -11,7 +11,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{GenericParam, Receiver};
+use syn::{GenericParam, Pat, Receiver};
 
 use crate::args::STEPS;
 use crate::body::rename_self;
@@ -38,7 +38,7 @@ fn function(model: &Model) -> TokenStream {
     let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
     let fly = Ident::new(if model.is_attached { "fly_attached" } else { "fly" }, boarding.span());
     let fly = quote_spanned!(boarding.span()=> #boarding.#fly(#body).await);
-    let kept = local("kept");
+    let (kept, held) = (local("kept"), held(model));
     let declaration = Declaration {
         inputs: all_inputs(model),
         output: future(model),
@@ -49,6 +49,7 @@ fn function(model: &Model) -> TokenStream {
                     ::core::result::Result::Ok(#kept) => return #kept,
                     ::core::result::Result::Err(#boarding) => #boarding,
                 };
+                #held
                 #fly
             }
         },
@@ -192,10 +193,7 @@ struct Moved {
 
 /// The body stays in the call, and its arguments are what they were.
 fn stays(model: &Model) -> Moved {
-    let patterns = model.item.inputs.iter().filter_map(|input| {
-        let (Input { name, attributes, .. }, pattern) = (input, input.pattern.as_ref()?);
-        Some(quote!(#(#attributes)* let #pattern = #name;))
-    });
+    let patterns = model.item.inputs.iter().filter(|input| !is_ignored(input)).filter_map(bind_pattern);
     let (mut bind, mut body) = (patterns.collect::<TokenStream>(), model.item.body.stream());
     // The signature has no place for a `mut self`, and a `let` none for the word.
     let mutable = model
@@ -238,7 +236,7 @@ fn leaves(model: &Model) -> Moved {
     }
     let mentioned = Mentions::of(braces.stream(), &model.item).inputs;
     for (position, input) in model.item.inputs.iter().enumerate() {
-        if input.pattern.is_none() && !mentioned.contains(&position) {
+        if is_ignored(input) || input.pattern.is_none() && !mentioned.contains(&position) {
             continue;
         }
         let (owned, bound) = own_input(model, input);
@@ -249,6 +247,46 @@ fn leaves(model: &Model) -> Moved {
     Moved { own, bind, body: renamed.unwrap_or_else(|| braces.stream()) }
 }
 
+/// `_`
+fn is_ignored(input: &Input) -> bool {
+    matches!(input.pattern, Some(Pat::Wild(_)))
+}
+
+/// Takes an argument apart. It moves in whole first: what the pattern leaves lives as long as the rest.
+fn bind_pattern(input: &Input) -> Option<TokenStream> {
+    let (Input { name, attributes, .. }, pattern) = (input, input.pattern.as_ref()?);
+    if input.is_named {
+        return Some(quote!(#(#attributes)* let #pattern = #name;));
+    }
+    let whole = local("whole");
+    Some(quote! {
+        #[allow(unused_mut)]
+        let mut #whole = #name;
+        #(#attributes)* let #pattern = #whole;
+    })
+}
+
+/// What nobody names lives until the call ends, as in every function: it may be a guard.
+fn held(model: &Model) -> Option<TokenStream> {
+    let mentions = Mentions::of(model.item.body.stream(), &model.item);
+    let this = model.item.receiver.as_ref().filter(|_| !mentions.receiver);
+    let this =
+        this.filter(|this| this.passing == SelfPassing::Value).map(|this| this.written.self_token.to_token_stream());
+    let inputs = model.item.inputs.iter().enumerate().filter(|(position, input)| {
+        let is_unnamed = is_ignored(input) || input.pattern.is_none() && !mentions.inputs.contains(position);
+        is_unnamed && matches!(input.passing, Passing::Value | Passing::Cow)
+    });
+    let names: Vec<TokenStream> =
+        this.into_iter().chain(inputs.map(|(_, input)| input.name.to_token_stream())).collect();
+    let held = local("_held");
+    (!names.is_empty()).then(|| {
+        quote! {
+            #[allow(clippy::used_underscore_binding)]
+            let #held = (#(#names,)*);
+        }
+    })
+}
+
 /// What an argument needs outside the flight, to be owned, and inside, to look to the body as it was declared.
 fn own_input(model: &Model, input: &Input) -> (TokenStream, TokenStream) {
     let private = private(model);
@@ -256,7 +294,7 @@ fn own_input(model: &Model, input: &Input) -> (TokenStream, TokenStream) {
     let declared = pattern.as_ref().map_or_else(|| name.to_token_stream(), ToTokens::to_token_stream);
     let (owned, borrowed) = match passing {
         Passing::Value if pattern.is_none() => return (TokenStream::new(), TokenStream::new()),
-        Passing::Value => return (TokenStream::new(), quote!(#(#attributes)* let #declared = #name;)),
+        Passing::Value => return (TokenStream::new(), bind_pattern(input).unwrap_or_default()),
         Passing::Reference => {
             (located_macro(model, "own", name.to_token_stream()), quote!(#private::Borrow::borrow(&#name)))
         }

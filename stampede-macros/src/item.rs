@@ -1,5 +1,7 @@
 //! The decorated function: tokens → [`Item`]. The signature is parsed and judged; the body stays raw tokens.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
@@ -54,12 +56,23 @@ pub(crate) struct Input {
     pub(crate) pattern: Option<Pat>,
     /// The names in a pattern that has none of its own: those of `Path(id)`.
     pub(crate) bound: Vec<Ident>,
+    /// Whether one of those holds others: `whole @ (id, trace)`.
+    pub(crate) bound_twice: bool,
     pub(crate) attributes: Vec<syn::Attribute>,
     pub(crate) ty: Type,
     pub(crate) passing: Passing,
 }
 
 impl Input {
+    /// The names that the author gave it: its own, or those in its pattern.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Ident> {
+        self.is_named.then_some(&self.name).into_iter().chain(&self.bound)
+    }
+
+    pub(crate) fn binds(&self, name: &Ident) -> bool {
+        self.bound.iter().any(|bound| bound.unraw() == name.unraw())
+    }
+
     /// The name as people write it in `skip` and `fields`.
     pub(crate) fn plain_name(&self) -> String {
         self.name.unraw().to_string()
@@ -78,9 +91,7 @@ impl Item {
         let mut braces = Group::new(Delimiter::Brace, tokens);
         braces.set_span(body.span());
 
-        if !args.attached() {
-            check_moved_body(&signature, &body, errors);
-        }
+        check_body(args, &signature, &body, errors);
         let output = check_output(&signature, errors);
         let receiver = signature.receiver().map(|receiver| SelfInput::new(receiver, errors));
         let mut inputs = Vec::new();
@@ -89,24 +100,26 @@ impl Item {
                 inputs.push(Input::new(inputs.len(), argument, errors));
             }
         }
+        check_names(&inputs, errors);
         Some(Item { attributes, visibility, signature, receiver, inputs, output, body: braces })
     }
 
     /// Which argument has this name, or binds it in its pattern.
     pub(crate) fn position(&self, plain_name: &str) -> Option<usize> {
-        let is_bound = |input: &Input| input.bound.iter().any(|bound| bound.unraw() == plain_name);
-        self.inputs.iter().position(|input| input.plain_name() == plain_name || is_bound(input))
+        self.inputs.iter().position(|input| input.names().any(|name| name.unraw() == plain_name))
     }
 
     pub(crate) fn input(&self, name: &Ident) -> Option<&Input> {
-        self.inputs.iter().find(|input| name.unraw() == input.plain_name())
+        self.inputs.iter().find(|input| input.is_named && name.unraw() == input.plain_name())
     }
 }
 
-/// A body that leaves its call must not name what stays there.
-fn check_moved_body(signature: &Signature, body: &Group, errors: &mut Errors) {
+/// A body that leaves its call must not name what stays there, and one whose `self` gets another name must not hide it.
+fn check_body(args: &Args, signature: &Signature, body: &Group, errors: &mut Errors) {
     let lifetimes: Vec<Lifetime> = signature.generics.lifetimes().map(|param| param.lifetime.clone()).collect();
-    if let Some(named) = body::first_lifetime(body.stream(), &lifetimes) {
+    if !args.attached()
+        && let Some(named) = body::first_lifetime(body.stream(), &lifetimes)
+    {
         errors.at(
             &named,
             format!(
@@ -115,10 +128,21 @@ fn check_moved_body(signature: &Signature, body: &Group, errors: &mut Errors) {
             ),
         );
     }
-    if signature.receiver().is_some()
+    let is_renamed = |receiver: &Receiver| !args.attached() || receiver.mutability.is_some();
+    if signature.receiver().is_some_and(is_renamed)
         && let Some(text) = body::first_self_in_text(body.stream())
     {
         errors.at(text, "`self` has another name in here, which a text cannot follow; write `{}` and pass `self`");
+    }
+}
+
+/// Names are told apart by how they read: two that read alike would be one to `key` and `skip`.
+fn check_names(inputs: &[Input], errors: &mut Errors) {
+    let mut seen = BTreeSet::new();
+    for name in inputs.iter().flat_map(Input::names) {
+        if !seen.insert(name.unraw().to_string()) {
+            errors.at(name, format!("two arguments have the name `{name}`; give one of them another"));
+        }
     }
 }
 
@@ -240,11 +264,12 @@ impl Input {
             _ => None,
         };
         let is_plain = named.is_some_and(|named| named.mutability.is_none());
-        let ours = || format_ident!("arg{position}", span = Span::mixed_site());
+        let ours = || format_ident!("__argument_{position}", span = Span::mixed_site());
         Input {
             name: named.map_or_else(ours, |named| named.ident.clone()),
             is_named: named.is_some(),
             bound: if named.is_some() { Vec::new() } else { names_in(&argument.pat) },
+            bound_twice: argument.pat.to_token_stream().into_iter().any(is_at),
             pattern: (!is_plain).then(|| (*argument.pat).clone()),
             attributes: argument.attrs.clone(),
             passing: Passing::of(&argument.ty),
@@ -253,14 +278,13 @@ impl Input {
     }
 }
 
-/// The names that a pattern binds.
+/// The names that a pattern binds, each once.
 fn names_in(pattern: &Pat) -> Vec<Ident> {
     struct Names(Vec<Ident>);
 
     impl VisitMut for Names {
         fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
-            // What begins with a capital is matched, and binds nothing.
-            if !pattern.ident.to_string().starts_with(char::is_uppercase) {
+            if !self.0.contains(&pattern.ident) {
                 self.0.push(pattern.ident.clone());
             }
             visit_mut::visit_pat_ident_mut(self, pattern);
@@ -287,4 +311,12 @@ pub(crate) fn only_looking(pattern: &Pat) -> Pat {
     let mut pattern = pattern.clone();
     Look.visit_pat_mut(&mut pattern);
     pattern
+}
+
+fn is_at(token: TokenTree) -> bool {
+    match token {
+        TokenTree::Group(group) => group.stream().into_iter().any(is_at),
+        TokenTree::Punct(at) => at.as_char() == '@',
+        _ => false,
+    }
 }

@@ -68,7 +68,7 @@ impl Key {
     fn of_text(text: &LitStr, item: &Item, errors: &mut Errors) -> Key {
         let (format, values) = errors.keep(placeholders(text, item)).unwrap_or_default();
         let places = values.iter().map(|value| &value.place);
-        let mentions = Mentions::of(quote!(#(#places)*), item);
+        let mentions = Mentions::of(quote!(#(#places)* #text), item);
         Key { shape: Shape::Text(LitStr::new(&format, text.span()), values), mentions }
     }
 
@@ -109,9 +109,16 @@ impl Key {
             let counts: Vec<_> = if by_name {
                 let each = bound.iter().zip(&input.bound);
                 each.flat_map(|(plain, name)| counting(plain, refer(name, name.span()))).collect()
-            } else {
+            } else if input.is_named {
                 counting(&input.plain_name(), input_reference(input))
+            } else if args.fields.is_none() {
+                vec![(format!("{position}"), input_reference(input))]
+            } else {
+                Vec::new()
             };
+            if let (true, Some(skipped)) = (input.bound_twice, args.skip.iter().find(|name| input.binds(name))) {
+                errors.at(skipped, "another name in its pattern holds it too; name what counts with `key(…)`");
+            }
             if !counts.is_empty() {
                 mentions.inputs.insert(position);
                 if by_name {
@@ -221,8 +228,14 @@ impl Mentions {
         let Ok(text) = syn::parse2::<LitStr>(literal.to_token_stream()) else { return };
         let text = text.value();
         for inside in text.split('{').skip(1) {
-            let end = inside.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(inside.len());
+            let is_part = |c: char| c.is_alphanumeric() || c == '_';
+            let end = inside.find(|c| !is_part(c)).unwrap_or(inside.len());
             self.add(&inside[..end], item);
+            // A width or a precision may be an argument's, too: `{:>width$}`.
+            let spec = inside.split('}').next().unwrap_or_default();
+            for name in spec.split('$').map(|before| before.trim_start_matches(|c| !is_part(c))) {
+                self.add(name.rsplit(|c| !is_part(c)).next().unwrap_or_default(), item);
+            }
         }
     }
 
@@ -230,7 +243,7 @@ impl Mentions {
         self.receiver |= plain_name == "self" && item.receiver.is_some();
         if let Some(position) = item.position(plain_name) {
             self.inputs.insert(position);
-            if item.inputs[position].plain_name() != plain_name {
+            if !item.inputs[position].is_named {
                 self.patterns.insert(position);
             }
         }

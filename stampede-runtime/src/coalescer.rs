@@ -179,14 +179,14 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 last = next;
             }
             let missed = Missed { hash: node.hash(), in_the_air: None };
-            if let Some(boarded) = self.board_miss(missed, &Again(&node.key), how, last.successor()) {
+            if let Some(boarded) = self.board_miss(missed, &Again(&node.key), how, Some(&last)) {
                 return boarded;
             }
         }
     }
 
-    /// `goes_on`: where to note what is found, for others who come from the same abandoned flight. `None`: one of them was
-    /// faster.
+    /// `from`: the abandoned flight that the caller comes from, for others who do to go on together. `None`: one of them
+    /// was faster.
     #[cold]
     #[inline(never)]
     fn board_miss<L: Look<Own = K>>(
@@ -194,8 +194,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         Missed { hash, in_the_air }: Missed<K, S>,
         look: &L,
         how: How,
-        goes_on: Option<&OnceLock<Arc<Node<K, S>>>>,
+        from: Option<&Node<K, S>>,
     ) -> Option<Boarded<K, S>> {
+        let successor = from.and_then(Node::successor);
         let around = Home::around();
         let home = around.as_ref().and_then(Home::if_alone);
         let is_refresh = how.purpose == Purpose::Refresh;
@@ -211,7 +212,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
         let leads = how.may_lead && can_lead;
         let (hit, join) = self.table.with(hash, |shard| {
-            if goes_on.is_some_and(|goes_on| goes_on.get().is_some()) {
+            if successor.is_some_and(|successor| successor.get().is_some()) {
                 return None;
             }
             // Compared first, since `Eq` may panic, and changed after.
@@ -230,9 +231,10 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             if hit.is_none() && join.is_none() && leads {
                 shard.insert(hash, Arc::clone(&fresh));
             }
-            if let (None, Some(goes_on)) = (&hit, goes_on) {
-                // It was empty, and is filled under this lock alone.
-                let _ = join.as_ref().or(leads.then_some(&fresh)).map(|next| goes_on.set(Arc::clone(next)));
+            if let (None, Some(from)) = (&hit, from)
+                && let Some(next) = join.as_ref().or(leads.then_some(&fresh))
+            {
+                from.go_on_with(next);
             }
             Some((hit, join))
         })?;
@@ -250,11 +252,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         if let Some(node) = join {
             return Some(self.joined(node, how));
         }
-        if !can_lead {
-            self.outside();
-        }
         if !how.may_lead {
             return Some(Boarded::Nothing(self.me()));
+        }
+        if !can_lead {
+            self.outside();
         }
         self.counters.in_flight.fetch_add(1, Relaxed);
         let is_call = how.purpose == Purpose::Call && !how.again;
@@ -304,7 +306,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         Seat::new(self.me(), node, due)
     }
 
-    /// Ends a flight, unless it has ended: keeps its value or frees its key, then wakes everyone. `stop`: the body may
+    /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone. `stop`: the body may
     /// still be running.
     pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, stop: bool) {
         let (is_value, is_kept, counter) = match &ending {

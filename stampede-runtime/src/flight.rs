@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -76,6 +76,10 @@ impl Payload {
     }
 }
 
+/// A caller that is not polled keeps its abandoned flight, and that the next, and so on. After so many in a row its callers
+/// do not go on together any more.
+const MOST_LINKS: u8 = 200;
+
 /// A flight, and after its landing the value.
 ///
 /// In this order in memory: what a hit reads comes first, on as few cache lines as it can.
@@ -89,6 +93,8 @@ pub(crate) struct Node<K, S: Share> {
     finishes: bool,
     /// Begun by `refresh`: calls with a kept value do not join it, a refresh does.
     pub(crate) is_refresh: bool,
+    /// How many abandoned flights may lead here, one to the next.
+    links: AtomicU8,
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
     seats: AtomicU32,
     pub(crate) key: K,
@@ -133,6 +139,7 @@ impl<K, S: Share> Node<K, S> {
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
             is_refresh,
+            links: AtomicU8::new(0),
             ending: OnceLock::new(),
             air: Mutex::new(None),
         }
@@ -171,6 +178,17 @@ impl<K, S: Share> Node<K, S> {
                 _ => None,
             },
             Ending::Value { .. } => None,
+        }
+    }
+
+    /// Notes the flight that this one's callers go on with. Only under the shard's lock.
+    pub(crate) fn go_on_with(&self, next: &Arc<Node<K, S>>) {
+        let links = self.links.load(Relaxed).saturating_add(1);
+        if let Some(successor) = self.successor()
+            && links <= MOST_LINKS
+        {
+            next.links.fetch_max(links, Relaxed);
+            let _ = successor.set(Arc::clone(next));
         }
     }
 

@@ -173,7 +173,7 @@ enum Stage<K: Key, S: Share, P> {
 /// How long a caller waits.
 struct Patience {
     until: Instant,
-    /// A timer, and the runtime that it belongs to: it is of no use in another, nor when its own has ended.
+    /// A timer, and the runtime that it belongs to: it is of no use in another.
     timer: Option<(runtime::Id, Pin<Box<Sleep>>)>,
 }
 

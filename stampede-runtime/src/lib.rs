@@ -41,8 +41,9 @@
 //!   one too, receive a view ([`SharedError`]) with the same message and causes. `match` on the variants of such an
 //!   error does not see the original; [`Error::downcast_ref`] does.
 //! - **Invalidation wins**: what began before an invalidation is never kept after it.
-//! - **Keys do not touch each other**, and a body that calls its own function with its own key runs through instead of
-//!   waiting for itself.
+//! - **Keys do not touch each other**: no lock is held while your code runs, but for the `Eq` of keys. And a body that
+//!   calls its own function with its own key, also through others, runs through instead of waiting for itself. (What it
+//!   hands to `tokio::spawn` has left it: a circle through that is ended by `wait` or `timeout`.)
 //!
 //! # The body runs on its own
 //!
@@ -65,7 +66,9 @@
 //! # Limits
 //!
 //! Kept values: `capacity`, by default 1,000 a function, S3-FIFO. Executions: unbounded unless `max_concurrent` says
-//! otherwise. Time: unbounded unless `timeout` and `wait` say otherwise. Expiry is checked against a coarse clock with a
+//! otherwise; what a body calls of its own function runs under its permit. Each instantiation of a generic function has
+//! its own. Where the flights of a key are abandoned 200 times in a row while a caller of the first is not polled, those
+//! who wait begin anew each for itself. Time: unbounded unless `timeout` and `wait` say otherwise. Expiry is checked against a coarse clock with a
 //! grain of one to ten milliseconds.
 //!
 //! # Tests of your service
@@ -158,14 +161,14 @@ pub use stats::{ExecutionTime, Stats};
 /// |---|---|---|
 /// | `ttl = 60`, `"1h30m"`, `HOUR`, `\|value\| …` | how long a value is kept: whole seconds, text with units, an expression of type `Duration`, or a closure of the value; a computed zero keeps nothing | share in flight only |
 /// | `key(expr, …)` | what identifies a call, instead of all arguments: a tuple of expressions | all arguments |
-/// | `key = "user:{id}"` | the same as readable text, formatted at each call; where text follows a value, its first character and `%` are escaped in the value, so that different values never meet | |
+/// | `key = "user:{id}"` | the same as readable text, formatted at each call; where text follows a value, its first character and `%` are escaped in the value, so that different texts never meet (a width or a precision may make two values one text) | |
 /// | `skip(argument, …)` | arguments that do not identify a call | none |
 /// | `namespace = "text"` | the group of keys the function belongs to, for its name in the statistics and for configured overrides | the module's path |
 /// | `capacity = 1000` | how many values are kept | 1,000 |
 /// | `cache_if = \|value\| …` | keeps only values that pass (for `Result<T, E>` the value is the `T`; an error is never kept) | all |
 /// | `timeout = "30s"` | ends an execution that takes longer; every caller gets [`Error::Timeout`] | none |
 /// | `wait = "5s"` | how long one caller waits; it gets [`Error::WaitTimeout`], the others go on waiting | none |
-/// | `max_concurrent = 8` | how many executions of the function may run at once; others queue, for as long as `wait` allows, then get [`Error::Refused`] | no limit |
+/// | `max_concurrent = 8` | how many executions of the function (of each instantiation, if it is generic) may run at once; others queue, for as long as `wait` allows, then get [`Error::Refused`] | no limit |
 /// | `on_abandon = "finish"` | an execution that nobody waits for any more goes on, and its value is kept | `"cancel"` |
 /// | `attached` | the body runs inside the call that begins it, and may borrow from it | as a task of its own |
 /// | `companion = Name`, `none` | renames or omits the item beside the function; on methods, `companion = prefix` asks for sibling functions | the function's name; none on methods |

@@ -66,7 +66,7 @@ pub struct Stats {
     pub savings_rate: f64,
 }
 
-/// How long executions took, those that ended with a value or an error. Serialised in seconds.
+/// How long executions took whose bodies returned, in time or not. Serialised in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExecutionTime {

@@ -1,5 +1,5 @@
 //! What the flight and its table are built from: the standard library's primitives or, with `--cfg stampede_model`,
-//! those of shuttle, which runs a test through many interleavings of them (`model.rs`).
+//! those of shuttle, which runs a test through many interleavings of them (`model/`).
 
 #[cfg(stampede_model)]
 pub(crate) use self::modelled::*;

@@ -1034,3 +1034,27 @@ async fn a_call_that_goes_on_elsewhere_is_counted_for_what_it_gets_there() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_call_that_is_not_polled_may_see_thousands_of_others_come_and_go() {
+    alone(async {
+        let world = World::new();
+        let begin = || Box::pin(shared(1, &world));
+        let bell = Bell::new();
+        let mut leader = begin();
+        assert!(bell.poll(leader.as_mut()).is_pending());
+        let mut parked = begin();
+        assert!(bell.poll(parked.as_mut()).is_pending());
+        for _ in 0..20_000 {
+            let mut next = begin();
+            assert!(bell.poll(next.as_mut()).is_pending());
+            drop(leader);
+            assert!(bell.poll(next.as_mut()).is_pending());
+            leader = next;
+        }
+        world.open_all();
+        assert_eq!(leader.await, parked.await);
+        assert_eq!(shared::stats().abandoned, 20_000);
+    })
+    .await;
+}

@@ -572,3 +572,53 @@ async fn borrows_by_content_attached() {
     shares(borrowed_content(&["a", "b"], &"c"), borrowed_content(&["A", "b "], &"C"), borrowed_content(&["a"], &"c"))
         .await;
 }
+
+/// Says when it is gone.
+struct Guard(#[expect(dead_code, reason = "held, and dropped")] Arc<()>);
+
+#[coalesce(key(id))]
+async fn guarded(id: u32, _guard: Guard, _: Guard, (_, id_again): (Guard, u32)) -> u32 {
+    work().await;
+    id + id_again
+}
+
+#[coalesce(key(id), attached)]
+async fn guarded_attached(id: u32, _guard: Guard, _: Guard, (_, id_again): (Guard, u32)) -> u32 {
+    work().await;
+    id + id_again
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_that_nobody_names_live_as_long_as_the_call() {
+    let alive = Arc::new(());
+    let guard = || Guard(Arc::clone(&alive));
+    let call = guarded(1, guard(), guard(), (guard(), 0));
+    let attached = guarded_attached(1, guard(), guard(), (guard(), 0));
+    let looks = async { Arc::strong_count(&alive) };
+    let (_, _, while_they_run) = tokio::join!(call, attached, looks);
+    assert_eq!((while_they_run, Arc::strong_count(&alive)), (7, 1));
+}
+
+#[coalesce(skip(argument_1), companion = none)]
+async fn named_as_ours((left, right): (u32, u32), argument_1: u32) -> u32 {
+    work().await;
+    left + right + argument_1
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_skipped_is_no_pattern() {
+    let call = |left| named_as_ours((left, 0), 0);
+    shares(call(1), call(1), call(2)).await;
+}
+
+#[coalesce(key(format!("{:>width$}", name)))]
+async fn padded(name: &str, width: usize) -> String {
+    work().await;
+    format!("{name}{width}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_width_is_an_argument_too() {
+    shares(padded("a", 2), padded("a", 2), padded("a", 3)).await;
+    assert_eq!(padded::peek("a", 2), None);
+}

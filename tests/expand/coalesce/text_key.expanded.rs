@@ -1,7 +1,7 @@
 #[allow(clippy::manual_async_fn, refining_impl_trait)]
 fn profile(
     user: &User,
-    arg1: (u8, u8),
+    __argument_1: (u8, u8),
     note: Option<&str>,
 ) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
     async move {
@@ -33,7 +33,9 @@ fn profile(
                 let note = crate::renamed::__private::own_option(note);
                 async move {
                     let user: &User = crate::renamed::__private::Borrow::borrow(&user);
-                    let (a, b) = arg1;
+                    #[allow(unused_mut)]
+                    let mut whole = __argument_1;
+                    let (a, b) = whole;
                     let note: Option<&str> = crate::renamed::__private::borrow_option(
                         &note,
                     );
