@@ -99,6 +99,11 @@ functions! {
             max_concurrent = 4,
         ),
         10, true;
+    coalesce attached: Trouble, (skip(script), attached), 1_000, true;
+    coalesce attached_kept: Trouble,
+        (skip(script), attached, ttl = HOUR, capacity = 30, timeout = Duration::from_millis(8)), 30, true;
+    coalesce attached_strict: anyhow::Error,
+        (skip(script), attached, ttl = HOUR, capacity = 30, max_concurrent = 3, wait = Duration::from_millis(8)), 30, true;
     coalesce by_text: Trouble, (key = "number {key.number}", ttl = HOUR, capacity = 50), 50, true;
     coalesce_by_content by_content: Trouble, (fields = [key], ttl = HOUR, capacity = 50), 50, true;
 }
