@@ -1,8 +1,11 @@
-//! From a key to its flight, in this process: hit, join, or lead.
+//! What one function shares: its flights and its values. They are hit here, land here, are kept and taken out;
+//! `board` leads from a key to a seat.
+
+mod board;
 
 use std::any::Any;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Semaphore;
@@ -10,16 +13,16 @@ use tokio::sync::Semaphore;
 use crate::clock::Moment;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Node, View};
-use crate::home::Home;
 use crate::key::{Key, Look};
 use crate::nest;
 use crate::policy::Policy;
 use crate::registry;
-use crate::seat::{Due, Seat};
 use crate::share::Share;
 use crate::stats::{Counters, Stats, count};
-use crate::sync::{Hashes, OnceLock};
+use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+
+pub(crate) use self::board::{Boarded, Missed, Purpose};
 
 /// Everything that one function (one instantiation of it) shares between its calls.
 pub(crate) struct Coalescing<K, S: Share> {
@@ -35,46 +38,6 @@ pub(crate) struct Coalescing<K, S: Share> {
 
 type Flights<K, S> = Table<Node<K, S>, Queues<Node<K, S>>>;
 type Shard<'a, K, S> = Locked<'a, Node<K, S>, Queues<Node<K, S>>>;
-
-/// Why somebody boards.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// An ordinary call.
-    Call,
-    /// A value newer than any that is kept or under way.
-    Refresh,
-}
-
-/// How somebody boards.
-#[derive(Clone, Copy)]
-struct How {
-    purpose: Purpose,
-    /// The flight this caller was on has been abandoned, and the call is counted already.
-    again: bool,
-    /// Whether the caller has a body that could run.
-    may_lead: bool,
-}
-
-/// What a look-up that was no hit has learnt.
-pub(crate) struct Missed<K: Key, S: Share> {
-    hash: u64,
-    /// A flight that may be joined.
-    in_the_air: Option<Arc<Node<K, S>>>,
-}
-
-/// What a caller finds.
-pub(crate) enum Boarded<K: Key, S: Share> {
-    /// A kept value.
-    Hit(S::Output),
-    /// A flight in the air.
-    Joined(Seat<K, S>),
-    /// Nothing: this caller's body is to run. A detached one goes on in this runtime.
-    First(Seat<K, S>, Option<Home>),
-    /// To wait would be to wait for oneself.
-    Circle(Arc<Coalescing<K, S>>),
-    /// Nothing, and this caller has no body to run.
-    Nothing(Arc<Coalescing<K, S>>),
-}
 
 /// A shard for about so many values: fewer would make the queues' tenth too small to tell one-time values apart.
 const VALUES_PER_SHARD: usize = 4096;
@@ -137,173 +100,6 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             }
             None => Err(Missed { hash, in_the_air }),
         }
-    }
-
-    /// Boards a call that is no hit.
-    pub(crate) fn board<L: Look<Own = K>>(&self, look: &L, missed: Missed<K, S>) -> Boarded<K, S> {
-        self.board_new(missed, look, Purpose::Call)
-    }
-
-    /// Boards for a value that must begin after this moment.
-    pub(crate) fn board_refresh<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
-        let missed = Missed { hash: self.hash(look), in_the_air: None };
-        self.board_new(missed, look, Purpose::Refresh)
-    }
-
-    fn board_new<L: Look<Own = K>>(&self, missed: Missed<K, S>, look: &L, purpose: Purpose) -> Boarded<K, S> {
-        let how = How { purpose, again: false, may_lead: true };
-        self.board_miss(missed, look, how, None).expect("nobody else comes from where this call comes from")
-    }
-
-    /// Boards for a caller whose flight was abandoned. `again`: it is counted already. Without a body of its own left, it
-    /// can only join others.
-    ///
-    /// Those who were on one flight go on with one other: the first of them finds or begins it, and the rest take what
-    /// came of it even when that has landed. Each by itself would find the key free again, and begin anew.
-    pub(crate) fn board_again(
-        &self,
-        node: &Arc<Node<K, S>>,
-        purpose: Purpose,
-        again: bool,
-        may_lead: bool,
-    ) -> Boarded<K, S> {
-        let how = How { purpose, again, may_lead };
-        let home = Home::around().as_ref().and_then(Home::if_alone);
-        let mut last = Arc::clone(node);
-        loop {
-            while let Some(next) = last.successor().and_then(OnceLock::get).map(Arc::clone) {
-                let has_an_end = next.ending().is_some() && next.successor().is_none();
-                if has_an_end || next.moves_for(home) && next.take_seat() {
-                    return self.joined(next, how);
-                }
-                last = next;
-            }
-            let missed = Missed { hash: node.hash(), in_the_air: None };
-            if let Some(boarded) = self.board_miss(missed, &Again(&node.key), how, Some(&last)) {
-                return boarded;
-            }
-        }
-    }
-
-    /// `from`: the abandoned flight that the caller comes from, for others who do to go on together. `None`: one of them
-    /// was faster.
-    #[cold]
-    #[inline(never)]
-    fn board_miss<L: Look<Own = K>>(
-        &self,
-        Missed { hash, in_the_air }: Missed<K, S>,
-        look: &L,
-        how: How,
-        from: Option<&Node<K, S>>,
-    ) -> Option<Boarded<K, S>> {
-        let successor = from.and_then(Node::successor);
-        let around = Home::around();
-        let home = around.as_ref().and_then(Home::if_alone);
-        let is_refresh = how.purpose == Purpose::Refresh;
-        let can_lead = around.is_some() || self.is_timeless();
-        if is_refresh && !can_lead {
-            // Before anything is taken out for it.
-            self.outside();
-        }
-        if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {
-            return Some(self.joined(node, how));
-        }
-        // Made before the lock is taken: owning a key runs the user's code.
-        let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
-        let leads = how.may_lead && can_lead;
-        let (hit, join) = self.table.with(hash, |shard| {
-            if successor.is_some_and(|successor| successor.get().is_some()) {
-                return None;
-            }
-            // Compared first, since `Eq` may panic, and changed after.
-            let (mut hit, mut join) = (None, None);
-            for node in alike(shard, hash, |node| look.is(&node.key)) {
-                match node.view() {
-                    View::Fresh(_) if !is_refresh => hit = Some(node),
-                    View::Fresh(_) => shard.discard(node),
-                    // What began before the refresh was asked for is not what it asked for.
-                    View::InTheAir if is_refresh && !node.is_refresh => take_out(shard, node),
-                    View::InTheAir if join.is_some() || !node.moves_for(home) => shard.discard(node),
-                    View::InTheAir if node.take_seat() => join = Some(node),
-                    View::InTheAir | View::Over => take_out(shard, node),
-                }
-            }
-            if hit.is_none() && join.is_none() && leads {
-                shard.insert(hash, Arc::clone(&fresh));
-            }
-            if let (None, Some(from)) = (&hit, from)
-                && let Some(next) = join.as_ref().or(leads.then_some(&fresh))
-            {
-                from.go_on_with(next);
-            }
-            Some((hit, join))
-        })?;
-        if let Some(node) = hit {
-            // A seat taken on the way to a kept value is given back like any other.
-            drop(join.map(|node| self.seat(node, Due::Nothing)));
-            let Some(Ending::Value { value, .. }) = node.ending() else {
-                unreachable!("a fresh node holds a value, and an ending never changes")
-            };
-            if !how.again {
-                self.counters.cache_hits.add_one();
-            }
-            return Some(Boarded::Hit(S::value(value)));
-        }
-        if let Some(node) = join {
-            return Some(self.joined(node, how));
-        }
-        if !how.may_lead {
-            return Some(Boarded::Nothing(self.me()));
-        }
-        if !can_lead {
-            self.outside();
-        }
-        self.counters.in_flight.fetch_add(1, Relaxed);
-        let is_call = how.purpose == Purpose::Call && !how.again;
-        let due = if is_call && self.permits.is_some() { Due::Leader } else { Due::Nothing };
-        let mut seat = self.seat(fresh, due);
-        seat.is_grounded = true;
-        // A flight that nobody else has seen waits for nobody, so it closes no circle.
-        seat.edge = nest::wait_for(seat.node.id()).ok().flatten();
-        Some(Boarded::First(seat, around))
-    }
-
-    /// Whether flights need no runtime: their bodies stay with their callers, and no clock runs.
-    fn is_timeless(&self) -> bool {
-        self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
-    }
-
-    pub(crate) fn outside(&self) -> ! {
-        panic!(
-            "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` or \
-             `#[tokio::test]`",
-            self.name
-        )
-    }
-
-    fn joined(&self, node: Arc<Node<K, S>>, how: How) -> Boarded<K, S> {
-        let mut seat = self.seat(node, Due::Nothing);
-        let is_call = how.purpose == Purpose::Call && !how.again;
-        if seat.would_wait_for_own_permit() || seat.draw_edge().is_err() {
-            drop(seat);
-            if is_call {
-                count(&self.counters.bypassed);
-            }
-            return Boarded::Circle(self.me());
-        }
-        if is_call {
-            if self.permits.is_some() {
-                seat.due = Due::Joiner;
-                seat.node.queue().join();
-            } else {
-                self.counters.coalesce_hits.add_one();
-            }
-        }
-        Boarded::Joined(seat)
-    }
-
-    fn seat(&self, node: Arc<Node<K, S>>, due: Due) -> Seat<K, S> {
-        Seat::new(self.me(), node, due)
     }
 
     /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone. `stop`: the body may
@@ -504,27 +300,4 @@ fn take_out_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: im
         take_out(shard, node);
     }
     any
-}
-
-/// A stored key, looked for again. Its hash is known.
-struct Again<'a, K>(&'a K);
-
-impl<K: Key> Look for Again<'_, K> {
-    type Own = K;
-
-    fn hash<H: Hasher>(&self, _: &mut H) {
-        unreachable!("whoever looks again knows the hash");
-    }
-
-    fn is(&self, own: &K) -> bool {
-        self.0 == own
-    }
-
-    fn own(&self) -> K {
-        self.0.clone()
-    }
-
-    fn again(&self) -> Self {
-        Again(self.0)
-    }
 }

@@ -181,6 +181,11 @@ impl<K, S: Share> Node<K, S> {
         }
     }
 
+    /// Whether it has ended, other than abandoned.
+    pub(crate) fn has_come_to_something(&self) -> bool {
+        self.ending().is_some() && self.successor().is_none()
+    }
+
     /// Notes the flight that this one's callers go on with. Only under the shard's lock.
     pub(crate) fn go_on_with(&self, next: &Arc<Node<K, S>>) {
         let links = self.links.load(Relaxed).saturating_add(1);

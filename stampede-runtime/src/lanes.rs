@@ -119,7 +119,7 @@ impl Drop for Visit {
 }
 
 /// How often a writer looks whether a visitor has left. A model checker would only look on.
-const PATIENCE: u32 = if cfg!(stampede_model) { 1 } else { 200 };
+const LOOKS: u32 = if cfg!(stampede_model) { 1 } else { 200 };
 
 /// The visits under way at one moment. Once all have ended, what was unlinked before that moment is out of reach.
 pub(crate) struct Guests(Vec<(usize, u64)>);
@@ -146,7 +146,7 @@ impl Guests {
             return false;
         }
         self.0.is_empty()
-            || (0..PATIENCE).any(|_| {
+            || (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
                 self.have_left()
             })
