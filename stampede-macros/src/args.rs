@@ -8,7 +8,9 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, Lit, LitStr, Member, Path, Result, Token, UnOp, bracketed, parenthesized, token};
+use syn::{
+    Error, Expr, Index, Lit, LitFloat, LitStr, Member, Path, Result, Token, UnOp, bracketed, parenthesized, token,
+};
 
 use crate::errors::Errors;
 use crate::words::{Attribute, Word};
@@ -406,7 +408,15 @@ impl Parse for Field {
             let argument = input.call(Ident::parse_any)?;
             let mut members = Vec::new();
             while input.parse::<Option<Token![.]>>()?.is_some() {
-                members.push(input.parse()?);
+                // Two numbers and a dot are one token, a float.
+                let Some(numbers) = input.parse::<Option<LitFloat>>()? else {
+                    members.push(input.parse()?);
+                    continue;
+                };
+                for number in numbers.to_string().split('.') {
+                    let index = number.parse().map_err(|_| Error::new(numbers.span(), "not a field"))?;
+                    members.push(Member::Unnamed(Index { index, span: numbers.span() }));
+                }
             }
             Ok(Field { argument, members })
         };

@@ -348,19 +348,19 @@ async fn fields_of_arguments_count_and_the_rest_of_them_does_not() {
     #[derive(Clone)]
     struct Request {
         model: String,
-        sampling: (f32, u64),
+        sampling: (f32, (u64, u64)),
         trace: u64,
     }
 
-    #[coalesce_by_content(ttl = "1h", fields = [request.model, request.sampling.0, "tenant"])]
+    #[coalesce_by_content(ttl = "1h", fields = [request.model, request.sampling.0, request.sampling.1.1, "tenant"])]
     async fn ask(request: &Request, tenant: u32) -> u64 {
-        request.trace + request.sampling.1
+        request.trace + request.sampling.1.0
     }
 
     alone(async {
         let request = |model: &str, temperature, trace| Request {
             model: model.to_owned(),
-            sampling: (temperature, trace),
+            sampling: (temperature, (trace, 0)),
             trace,
         };
         assert_eq!(ask(&request("a", 0.5, 1), 7).await, 2);
