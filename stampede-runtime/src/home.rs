@@ -1,11 +1,11 @@
 //! The tokio runtime, as far as flights need it: where a caller is at home, and where a body goes on without it.
 
-#[cfg(stampede_model)]
+#[cfg(all(test, stampede_model))]
 pub(crate) use self::modelled::{Home, HomeId, Task};
-#[cfg(not(stampede_model))]
+#[cfg(not(all(test, stampede_model)))]
 pub(crate) use self::real::{Home, HomeId, Task};
 
-#[cfg(not(stampede_model))]
+#[cfg(not(all(test, stampede_model)))]
 mod real {
     use std::future::Future;
 
@@ -43,7 +43,7 @@ mod real {
     }
 }
 
-#[cfg(stampede_model)]
+#[cfg(all(test, stampede_model))]
 mod modelled {
     use std::future::Future;
 

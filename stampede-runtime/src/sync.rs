@@ -1,12 +1,12 @@
 //! What the flight and its table are built from: the standard library's primitives or, with `--cfg stampede_model`,
 //! those of shuttle, which runs a test through many interleavings of them (`model/`).
 
-#[cfg(stampede_model)]
+#[cfg(all(test, stampede_model))]
 pub(crate) use self::modelled::*;
-#[cfg(not(stampede_model))]
+#[cfg(not(all(test, stampede_model)))]
 pub(crate) use self::real::*;
 
-#[cfg(not(stampede_model))]
+#[cfg(not(all(test, stampede_model)))]
 mod real {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
     pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -16,7 +16,7 @@ mod real {
     pub(crate) use foldhash::fast::RandomState as Hashes;
 }
 
-#[cfg(stampede_model)]
+#[cfg(all(test, stampede_model))]
 mod modelled {
     pub(crate) use crate::__local as thread_local;
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
