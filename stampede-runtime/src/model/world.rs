@@ -14,7 +14,7 @@ use shuttle::thread::{self, JoinHandle};
 use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Function};
 use crate::fly::Boarding;
-use crate::key::{ByRef, Look};
+use crate::key::ByRef;
 use crate::policy::{Options, Policy, Settings};
 use crate::run::Hooks;
 use crate::share::{ByClone, Other};
