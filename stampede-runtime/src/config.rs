@@ -36,8 +36,9 @@ impl Config {
     pub(crate) fn policy(&self, namespace: &str, options: &Options, can_refuse: bool) -> Policy {
         let configured = self.namespaces.get(namespace).cloned().unwrap_or_default();
         let ttl_is_overridden = configured.ttl.is_some();
+        let cache_err_is_overridden = configured.cache_err.is_some();
         let policy = Policy::new(&configured.or(&options.settings).or(&self.defaults), options, can_refuse);
-        Policy { ttl_is_overridden, ..policy }
+        Policy { ttl_is_overridden, cache_err_is_overridden, ..policy }
     }
 }
 

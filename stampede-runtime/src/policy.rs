@@ -10,8 +10,62 @@ const CAPACITY: usize = 1_000;
 pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
+    pub(crate) version: u32,
     pub(crate) finish_abandoned: bool,
     pub(crate) attached: bool,
+    pub(crate) blocking: bool,
+}
+
+/// Methods of [`Options`] and of [`Settings`] alike.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty),* $(,)?) => {
+        impl Options {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.settings.$name = Some($name.into());
+                self
+            }
+        )*}
+
+        impl Settings {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.$name = Some($name.into());
+                self
+            }
+        )*}
+    };
+}
+
+setters! {
+    /// How long a value is kept. Zero keeps nothing.
+    ttl: Duration,
+    /// For how long after its `ttl` an old value is served at once while a new one is made in the background.
+    stale: Duration,
+    /// For how long after its `ttl` an old value is served in the place of an error.
+    stale_if_error: Duration,
+    /// How eagerly a value is refreshed before its `ttl` ends: 1 is the optimum of XFetch, more is earlier, 0 is never.
+    early: f64,
+    /// The part of a `ttl`, from 0 to 1, by which it is at most shortened, at random.
+    jitter: f64,
+    /// How long a `None` is kept, in functions that say so in their attribute. Zero: not at all.
+    none_ttl: Duration,
+    /// How long an error is kept. Zero: not at all.
+    cache_err: Duration,
+    /// How many values a function keeps, at least 1; with `weigh`, what they may weigh together.
+    capacity: usize,
+    /// How long an execution may take, more than zero.
+    timeout: Duration,
+    /// How long a caller waits before an old value will do (one within `stale_if_error`), more than zero.
+    soft_timeout: Duration,
+    /// How long a caller waits, more than zero.
+    wait: Duration,
+    /// How many executions of a function may run at once, at least 1.
+    max_concurrent: usize,
+    /// The name of the backend, in functions that say one in their attribute.
+    backend: &str,
 }
 
 impl Options {
@@ -28,38 +82,10 @@ impl Options {
         self
     }
 
-    /// How long a value is kept; not at all when absent or zero.
+    /// The version of what the function keeps in a backend: values of other versions are not seen.
     #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings.ttl = Some(ttl);
-        self
-    }
-
-    /// How many values are kept.
-    #[must_use]
-    pub fn capacity(mut self, capacity: usize) -> Self {
-        self.settings.capacity = Some(capacity);
-        self
-    }
-
-    /// How long an execution may take.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = Some(timeout);
-        self
-    }
-
-    /// How long a caller waits.
-    #[must_use]
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.settings.wait = Some(wait);
-        self
-    }
-
-    /// How many executions may run at once.
-    #[must_use]
-    pub fn max_concurrent(mut self, executions: usize) -> Self {
-        self.settings.max_concurrent = Some(executions);
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
         self
     }
 
@@ -76,19 +102,35 @@ impl Options {
         self.attached = true;
         self
     }
+
+    /// The function is not `async`: calls block their threads.
+    #[must_use]
+    pub fn blocking(mut self) -> Self {
+        self.blocking = true;
+        self
+    }
 }
 
 /// The options that a configuration may give too, for all functions or for those of one namespace.
 ///
 /// `timeout`, `wait` and `max_concurrent` apply to functions that can say so: those that return `Result<_, E>` with
-/// `E: From<stampede_runtime::Error>`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// `E: From<stampede_runtime::Error>`. `stale`, `early` and `soft_timeout` apply to functions whose body can run without
+/// its caller: not to those that are `attached`, and not to sync functions that name none of these and no `timeout`.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     pub(crate) ttl: Option<Duration>,
+    pub(crate) stale: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) early: Option<f64>,
+    pub(crate) jitter: Option<f64>,
+    pub(crate) none_ttl: Option<Duration>,
+    pub(crate) cache_err: Option<Duration>,
     pub(crate) capacity: Option<usize>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) soft_timeout: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
+    pub(crate) backend: Option<String>,
 }
 
 impl Settings {
@@ -98,48 +140,18 @@ impl Settings {
         Settings::default()
     }
 
-    /// How long a value is kept. Zero keeps nothing.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
-    }
-
-    /// How many values a function keeps, at least 1.
-    #[must_use]
-    pub fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = Some(capacity);
-        self
-    }
-
-    /// How long an execution may take, more than zero.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// How long a caller waits, more than zero.
-    #[must_use]
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = Some(wait);
-        self
-    }
-
-    /// How many executions of a function may run at once, at least 1.
-    #[must_use]
-    pub fn max_concurrent(mut self, executions: usize) -> Self {
-        self.max_concurrent = Some(executions);
-        self
-    }
-
     /// What is wrong with these settings, one sentence each.
     pub(crate) fn problems(&self) -> Vec<&'static str> {
+        let zero = |time: Option<Duration>| time == Some(Duration::ZERO);
         let checks = [
             (self.capacity == Some(0), "`capacity` must be at least 1; a `ttl` of zero keeps nothing"),
-            (self.timeout == Some(Duration::ZERO), "`timeout` must be longer than zero"),
-            (self.wait == Some(Duration::ZERO), "`wait` must be longer than zero"),
+            (zero(self.timeout), "`timeout` must be longer than zero"),
+            (zero(self.soft_timeout), "`soft_timeout` must be longer than zero"),
+            (zero(self.wait), "`wait` must be longer than zero"),
             (self.max_concurrent == Some(0), "`max_concurrent` must be at least 1"),
+            (self.early.is_some_and(|beta| !(0.0..=MOST_EARLY).contains(&beta)), "`early` must be from 0 to 100"),
+            (self.jitter.is_some_and(|part| !(0.0..=1.0).contains(&part)), "`jitter` must be from 0 to 1"),
+            (self.backend.as_deref() == Some(""), "`backend` must have a name"),
         ];
         checks.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }
@@ -148,13 +160,24 @@ impl Settings {
     pub(crate) fn or(self, other: &Settings) -> Settings {
         Settings {
             ttl: self.ttl.or(other.ttl),
+            stale: self.stale.or(other.stale),
+            stale_if_error: self.stale_if_error.or(other.stale_if_error),
+            early: self.early.or(other.early),
+            jitter: self.jitter.or(other.jitter),
+            none_ttl: self.none_ttl.or(other.none_ttl),
+            cache_err: self.cache_err.or(other.cache_err),
             capacity: self.capacity.or(other.capacity),
             timeout: self.timeout.or(other.timeout),
+            soft_timeout: self.soft_timeout.or(other.soft_timeout),
             wait: self.wait.or(other.wait),
             max_concurrent: self.max_concurrent.or(other.max_concurrent),
+            backend: self.backend.or_else(|| other.backend.clone()),
         }
     }
 }
+
+/// A value is never refreshed earlier than this many times what XFetch advises.
+const MOST_EARLY: f64 = 100.0;
 
 /// What applies to one function.
 #[derive(Clone, Debug)]
@@ -163,24 +186,46 @@ pub(crate) struct Policy {
     pub(crate) ttl: Option<Duration>,
     /// Configured for the namespace, which is stronger than a `ttl` that depends on the value.
     pub(crate) ttl_is_overridden: bool,
+    /// How long after its `ttl` a value is served while another is made. Zero: not at all.
+    pub(crate) stale: Duration,
+    /// How long after its `ttl` a value stands in for an error. Zero: not at all.
+    pub(crate) stale_if_error: Duration,
+    /// The beta of XFetch; zero: no early refresh.
+    pub(crate) early: f64,
+    pub(crate) jitter: f64,
+    pub(crate) none_ttl: Option<Duration>,
+    pub(crate) cache_err: Option<Duration>,
+    pub(crate) cache_err_is_overridden: bool,
     pub(crate) capacity: usize,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) soft_timeout: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
     pub(crate) finish_abandoned: bool,
-    /// Bodies run inside the calls that begin them, instead of as tasks.
+    /// Bodies run inside the calls that begin them, instead of on their own.
     pub(crate) attached: bool,
+    /// Calls block their threads.
+    pub(crate) blocking: bool,
 }
 
 impl Policy {
     /// `options` say what no configuration can; their own settings are part of `settings` already. `can_refuse`: whether
     /// calls can end with an error of ours. Without it, nothing may make them wait for one.
     pub(crate) fn new(settings: &Settings, options: &Options, can_refuse: bool) -> Policy {
+        let can_leave = !options.attached;
         Policy {
             ttl: settings.ttl.filter(|ttl| !ttl.is_zero()),
             ttl_is_overridden: false,
+            stale: settings.stale.filter(|_| can_leave).unwrap_or_default(),
+            stale_if_error: settings.stale_if_error.unwrap_or_default(),
+            early: settings.early.filter(|_| can_leave).unwrap_or_default().clamp(0.0, MOST_EARLY),
+            jitter: settings.jitter.unwrap_or_default().clamp(0.0, 1.0),
+            none_ttl: settings.none_ttl,
+            cache_err: settings.cache_err.filter(|ttl| !ttl.is_zero()),
+            cache_err_is_overridden: false,
             capacity: settings.capacity.unwrap_or(CAPACITY).max(1),
             timeout: settings.timeout.filter(|_| can_refuse),
+            soft_timeout: settings.soft_timeout.filter(|_| can_leave),
             wait: settings.wait.filter(|_| can_refuse),
             // A semaphore's own limit; nobody runs as many.
             max_concurrent: settings
@@ -189,6 +234,12 @@ impl Policy {
                 .map(|most| most.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)),
             finish_abandoned: options.finish_abandoned,
             attached: options.attached,
+            blocking: options.blocking,
         }
+    }
+
+    /// For how long after its `ttl` a value may still be of use.
+    pub(crate) fn retention(&self) -> Duration {
+        self.stale.max(self.stale_if_error)
     }
 }
