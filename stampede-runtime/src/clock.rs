@@ -1,6 +1,9 @@
 //! Monotonic time for expiry: cheap where it is read on every hit, controllable where tests pause it.
 
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
+
+use crate::sync::AtomicU64;
 
 /// A point on the process's monotonic clock. Only differences and comparisons mean anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +21,43 @@ impl Moment {
     /// This moment moved by `span`; a span longer than the clock lasts means "never".
     pub(crate) fn after(self, span: Duration) -> Moment {
         Moment(self.0.saturating_add(imp::units(span)))
+    }
+
+    pub(crate) fn units(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn from_units(units: u64) -> Moment {
+        Moment(units)
+    }
+
+    /// How long ago `earlier` was; zero if it is yet to come.
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
+        imp::span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A moment that may be put off.
+pub(crate) struct AtomicMoment(AtomicU64);
+
+impl AtomicMoment {
+    pub(crate) const fn new(Moment(units): Moment) -> AtomicMoment {
+        AtomicMoment(AtomicU64::new(units))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Moment {
+        Moment(self.0.load(Relaxed))
+    }
+
+    pub(crate) fn set(&self, Moment(units): Moment) {
+        self.0.store(units, Relaxed);
+    }
+
+    /// Sets it, if it is still `seen`. One of all who saw the same gets to.
+    pub(crate) fn set_if(&self, Moment(seen): Moment, Moment(units): Moment) -> bool {
+        self.0.compare_exchange(seen, units, AcqRel, Acquire).is_ok()
     }
 }
 
@@ -58,6 +98,10 @@ mod imp {
     pub(super) fn units(span: Duration) -> u64 {
         u64::try_from(span.as_nanos()).unwrap_or(u64::MAX / 2)
     }
+
+    pub(super) fn span(units: u64) -> Duration {
+        Duration::from_nanos(units)
+    }
 }
 
 /// Otherwise the kernel's coarse clock (`CLOCK_MONOTONIC_COARSE` on Linux): 2–4 ns a look, one to ten
@@ -78,6 +122,10 @@ mod imp {
         // A tick is 2^-32 s, so the clock holds 136 years.
         const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 / 2);
         coarsetime::Duration::from(span.min(LONGEST)).as_ticks()
+    }
+
+    pub(super) fn span(units: u64) -> Duration {
+        coarsetime::Duration::from_ticks(units).into()
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Moment;
 use crate::evict::{Queues, Resident};
-use crate::flight::{Ending, Node, View};
+use crate::flight::{Ending, Node, Rare, View};
+use crate::hooks::{self, Hooks, Keeping};
 use crate::key::{Key, Look};
 use crate::nest;
 use crate::policy::Policy;
@@ -30,6 +31,7 @@ pub(crate) struct Coalescing<K, S: Share> {
     me: Weak<Self>,
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
+    pub(crate) hooks: Hooks<S>,
     table: Flights<K, S>,
     hasher: Hashes,
     pub(crate) counters: Counters,
@@ -43,9 +45,11 @@ type Shard<'a, K, S> = Locked<'a, Node<K, S>, Queues<Node<K, S>>>;
 const VALUES_PER_SHARD: usize = 4096;
 
 impl<K: Key, S: Share> Coalescing<K, S> {
-    pub(crate) fn new(name: Arc<str>, policy: Policy) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, policy: Policy, hooks: Hooks<S>) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = (policy.capacity / VALUES_PER_SHARD).clamp(1, 4 * cores).next_power_of_two();
+        // One shard where values have weights: none may be heavier than a shard's part of the capacity.
+        let most = if hooks.weighs() { 1 } else { 4 * cores };
+        let shards = (policy.capacity / VALUES_PER_SHARD).clamp(1, most).next_power_of_two();
         let all = policy.capacity;
         let capacity = |shard| all / shards + usize::from(shard < all % shards);
         Arc::new_cyclic(|me| Coalescing {
@@ -56,6 +60,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             counters: Counters::default(),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             policy,
+            hooks,
         })
     }
 
@@ -79,7 +84,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[inline(always)]
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
-        let mut in_the_air = None;
+        let (mut in_the_air, mut aging, mut is_stale) = (None, None, false);
         let hit = self.table.glance(hash, |node| {
             if look.is(&node.key) {
                 match node.view() {
@@ -89,44 +94,100 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                     }
                     View::InTheAir => in_the_air = Some(Arc::clone(node)),
                     View::Over => (),
+                    View::Fault(fault) => return Some(S::fault(fault)),
+                    View::Stale(value) => {
+                        node.residence().warm();
+                        is_stale = true;
+                        return Some(S::value(value));
+                    }
+                    View::Aging(value) => match self.age(node) {
+                        Age::Over => (),
+                        Age::Mine => aging = Some(Arc::clone(node)),
+                        age => {
+                            node.residence().warm();
+                            is_stale = age == Age::Stale;
+                            return Some(S::value(value));
+                        }
+                    },
                 }
             }
             None
         });
         match hit {
             Some(output) => {
-                self.counters.cache_hits.add_one();
+                let counter = if is_stale { &self.counters.stale_hits } else { &self.counters.cache_hits };
+                counter.add_one();
                 Ok(output)
             }
-            None => Err(Missed { hash, in_the_air }),
+            None => Err(Missed { hash, in_the_air, aging }),
         }
+    }
+
+    /// What a value that is no longer calm is to the caller who found it: one of them is to refresh it.
+    #[cold]
+    #[inline(never)]
+    fn age(&self, node: &Node<K, S>) -> Age {
+        let (now, calm_until, expires) = (Moment::now(), node.calm_until(), node.expires());
+        let age = self.age_without_refresh(expires, now);
+        let may_refresh = match age {
+            Age::Fresh => hooks::is_early(expires.since(now), node.cost(), self.policy.early),
+            Age::Stale => true,
+            _ => false,
+        };
+        let is_mine = may_refresh && node.claim_refresh(calm_until, expires.after(self.policy.stale));
+        if is_mine { Age::Mine } else { age }
+    }
+
+    fn age_without_refresh(&self, expires: Moment, now: Moment) -> Age {
+        if now < expires {
+            Age::Fresh
+        } else if expires > Moment::PAST && now < expires.after(self.policy.stale) {
+            Age::Stale
+        } else {
+            Age::Over
+        }
+    }
+
+    /// Whether a value that expired then may still be of use: to a failing or slow execution, if to nobody else.
+    fn is_retained(&self, expires: Moment) -> bool {
+        expires > Moment::PAST && Moment::now() < expires.after(self.policy.retention())
     }
 
     /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone. `stop`: the body may
     /// still be running.
-    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, stop: bool) {
-        let (is_value, is_kept, counter) = match &ending {
-            Ending::Value { expires, .. } => (true, *expires > Moment::PAST, None),
-            Ending::Rare(rare) => (false, false, Some(self.counters.of(rare))),
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, stop: bool) {
+        let (is_value, counter) = match &ending {
+            Ending::Value(_) => (true, None),
+            Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
         };
         if !node.claim() {
             return;
         }
         // Before anyone is woken, so that they find it counted.
         counter.map(count);
+        node.will_be_kept(keeping);
         // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
         let mut landing = Landing { coalescing: self, node, ending: Some(ending), stop, is_in_table: true };
-        // Who sees a refresh end must not find the older value any more, so that makes way first: meanwhile calls join.
-        let makes_way = is_value && node.is_refresh;
-        if !makes_way {
+        // Who sees a newer value must not find the older one any more, so that makes way first: meanwhile calls join.
+        let has_older = node.is_refresh || self.policy.retains();
+        if !has_older {
             landing.end();
         }
         self.table.with(node.hash(), |shard| {
-            if is_kept || makes_way {
+            let mut is_kept = keeping.is_kept() && shard.extra().holds(keeping.weight as usize);
+            if is_kept || has_older {
                 let is_there = shard.find(node.hash(), |other| Arc::ptr_eq(other, node).then_some(())).is_some();
                 for other in alike(shard, node.hash(), |other| !Arc::ptr_eq(other, node) && other.key == node.key) {
                     let is_older = other.ending().is_some();
-                    if is_there && is_older { take_out(shard, other) } else { shard.discard(other) }
+                    if !is_value && is_there && other.value().is_some() && self.is_retained(other.expires()) {
+                        // An old value is better than an error.
+                        is_kept = false;
+                        landing.fall_back_on(other, shard);
+                    } else if is_there && is_older && (is_value || is_kept) {
+                        take_out(shard, other);
+                    } else {
+                        shard.discard(other);
+                    }
                 }
                 landing.end();
                 if is_kept && is_there {
@@ -157,19 +218,36 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     /// The value that a call would be answered with from memory.
     pub(crate) fn peek<L: Look<Own = K>>(&self, look: &L) -> Option<S::Output> {
         self.table.find(self.hash(look), |node| match node.view() {
-            View::Fresh(value) if look.is(&node.key) => Some(S::value(value)),
-            _ => None,
+            _ if !look.is(&node.key) => None,
+            View::Fresh(value) | View::Stale(value) => Some(S::value(value)),
+            View::Fault(fault) => Some(S::fault(fault)),
+            View::Aging(value) => match self.age_without_refresh(node.expires(), Moment::now()) {
+                Age::Over => None,
+                _ => Some(S::value(value)),
+            },
+            View::InTheAir | View::Over => None,
+        })
+    }
+
+    /// An old value that an execution of this flight may be answered with when it is slow.
+    pub(crate) fn old(&self, flight: &Node<K, S>) -> Option<S::Output> {
+        self.table.find(flight.hash(), |node| {
+            let value = node.value().filter(|_| self.is_retained(node.expires()) && node.key == flight.key)?;
+            Some(S::value(value))
         })
     }
 
     /// Keeps a value as though a body had just returned it. Flights of the key that are in the air will not be kept.
-    pub(crate) fn insert<L: Look<Own = K>>(&self, look: &L, value: S::Value, expires: Moment) {
+    pub(crate) fn insert<L: Look<Own = K>>(&self, look: &L, value: S::Value, keeping: &Keeping) {
         let hash = self.hash(look);
-        let node = Arc::new(Node::landed(look.own(), hash, Ending::Value { value, expires }));
+        let node = Arc::new(Node::landed(look.own(), hash, Ending::Value(value), keeping));
         self.table.with(hash, |shard| {
             take_out_all(shard, hash, |key| *key == node.key);
-            shard.insert(hash, Arc::clone(&node));
-            self.keep(shard, &node);
+            // Too heavy, it would drive out all others and itself.
+            if shard.extra().holds(keeping.weight as usize) {
+                shard.insert(hash, Arc::clone(&node));
+                self.keep(shard, &node);
+            }
         });
     }
 
@@ -179,6 +257,17 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let hash = self.hash(look);
         self.table.with(hash, |shard| take_out_all(shard, hash, |key| look.is(key)))
     }
+}
+
+/// What a value is to a caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    /// Past its `ttl`, and still to be served.
+    Stale,
+    /// To be served too, and then to be refreshed by this caller.
+    Mine,
+    Over,
 }
 
 /// A landing that has to come to its end, whatever panics on the way.
@@ -193,6 +282,27 @@ struct Landing<'a, K: Key, S: Share> {
 }
 
 impl<K: Key, S: Share> Landing<'_, K, S> {
+    /// Has an old value stand in for an error, where the policy says so, and rest before it is refreshed again.
+    fn fall_back_on(&mut self, old: Arc<Node<K, S>>, shard: &mut Shard<'_, K, S>) {
+        let policy = &self.coalescing.policy;
+        let stand_in_until = old.expires().after(policy.stale_if_error);
+        let Some(Ending::Rare(rare)) = &mut self.ending else { unreachable!("a value needs no other in its place") };
+        let now = Moment::now();
+        match &mut **rare {
+            Rare::Abandoned(_) => old.rouse(),
+            _ if now < old.expires() && policy.early == 0.0 => (),
+            Rare::Panicked(_) => old.rest(old.expires().after(policy.stale)),
+            Rare::Fault(_, _) | Rare::TimedOut(_, _) => old.rest(old.expires().after(policy.retention())),
+        }
+        match &mut **rare {
+            Rare::Fault(_, instead) | Rare::TimedOut(_, instead) if now < stand_in_until => {
+                count(&self.coalescing.counters.fallbacks);
+                *instead = Some(old);
+            }
+            _ => shard.discard(old),
+        }
+    }
+
     fn end(&mut self) {
         if let Some(ending) = self.ending.take() {
             self.node.end(ending);

@@ -24,7 +24,8 @@ const HOTTEST: u8 = 3;
 
 /// Not kept: in the air, or taken out.
 const NOWHERE: u8 = 0;
-const KEPT: u8 = 1;
+const IN_SMALL: u8 = 1;
+const IN_MAIN: u8 = 2;
 
 impl Residence {
     /// Notes a hit. A value at its hottest is not written to, so that cores reading it share its cache line.
@@ -37,7 +38,7 @@ impl Residence {
     }
 
     fn is_kept(&self) -> bool {
-        self.place.load(Relaxed) == KEPT
+        self.place.load(Relaxed) != NOWHERE
     }
 
     /// Uses up the heat of a value at the end of the small queue.
@@ -57,14 +58,21 @@ impl Residence {
 pub(crate) trait Resident {
     fn residence(&self) -> &Residence;
     fn hash(&self) -> u64;
+    /// What it counts against the capacity, the same while it is kept.
+    fn weight(&self) -> usize;
 }
 
 /// The kept values of one shard. They are held weakly: a value that is invalidated is dropped at once, and only its
 /// empty shell waits here to be passed.
 pub(crate) struct Queues<N> {
+    /// What the kept values may weigh together.
     capacity: usize,
     /// How many values are kept.
     kept: usize,
+    /// What they weigh.
+    weight: usize,
+    /// What those in the small queue weigh.
+    small_weight: usize,
     small: VecDeque<Weak<N>>,
     main: VecDeque<Weak<N>>,
     ghosts: Ghosts,
@@ -72,29 +80,52 @@ pub(crate) struct Queues<N> {
 
 impl<N: Resident> Queues<N> {
     pub(crate) fn new(capacity: usize) -> Queues<N> {
-        Queues { capacity, kept: 0, small: VecDeque::new(), main: VecDeque::new(), ghosts: Ghosts::new(capacity) }
+        Queues {
+            capacity,
+            kept: 0,
+            weight: 0,
+            small_weight: 0,
+            small: VecDeque::new(),
+            main: VecDeque::new(),
+            ghosts: Ghosts::new(capacity),
+        }
     }
 
     pub(crate) fn kept(&self) -> usize {
         self.kept
     }
 
+    /// Whether a value of this weight can be kept at all.
+    pub(crate) fn holds(&self, weight: usize) -> bool {
+        weight <= self.capacity
+    }
+
     /// Takes a node in.
     pub(crate) fn admit(&mut self, node: &Arc<N>) {
-        node.residence().place.store(KEPT, Relaxed);
         self.kept += 1;
-        let queue = if self.ghosts.forget(node.hash()) { &mut self.main } else { &mut self.small };
-        queue.push_back(Arc::downgrade(node));
+        self.weight += node.weight();
+        if self.ghosts.forget(node.hash()) {
+            node.residence().place.store(IN_MAIN, Relaxed);
+            self.main.push_back(Arc::downgrade(node));
+        } else {
+            node.residence().place.store(IN_SMALL, Relaxed);
+            self.small_weight += node.weight();
+            self.small.push_back(Arc::downgrade(node));
+        }
     }
 
     /// Notes that a node has been taken out of the table. `passed` receives references that must not be dropped under
     /// the lock: they may be the last.
     pub(crate) fn dismiss(&mut self, node: &N, mut passed: impl FnMut(Arc<N>)) {
-        if !node.residence().is_kept() {
+        let place = node.residence().place.swap(NOWHERE, Relaxed);
+        if place == NOWHERE {
             return;
         }
-        node.residence().place.store(NOWHERE, Relaxed);
         self.kept -= 1;
+        self.weight -= node.weight();
+        if place == IN_SMALL {
+            self.small_weight -= node.weight();
+        }
         let shells = self.small.len() + self.main.len() - self.kept;
         if shells > 32 && shells > self.kept {
             let mut is_kept = |shell: &Weak<N>| {
@@ -118,13 +149,13 @@ impl<N: Resident> Queues<N> {
     }
 
     fn takes_from_small(&self) -> bool {
-        self.small.len() > (self.capacity / 10).max(1) || self.main.is_empty()
+        self.small_weight > (self.capacity / 10).max(1) || self.main.is_empty()
     }
 
     /// The next node to take out, while there are more than the capacity allows. `passed` receives references that
     /// must not be dropped under the lock.
     pub(crate) fn victim(&mut self, mut passed: impl FnMut(Arc<N>)) -> Option<Arc<N>> {
-        while self.kept > self.capacity {
+        while self.weight > self.capacity {
             let from_small = self.takes_from_small();
             let queue = if from_small { &mut self.small } else { &mut self.main };
             let shell = queue.pop_front()?;
@@ -138,6 +169,10 @@ impl<N: Resident> Queues<N> {
             } else if !from_small && !residence.cool() {
                 return Some(node);
             } else {
+                if from_small {
+                    residence.place.store(IN_MAIN, Relaxed);
+                    self.small_weight -= node.weight();
+                }
                 self.main.push_back(shell);
                 passed(node);
             }

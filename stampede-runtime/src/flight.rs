@@ -8,32 +8,33 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, atomic as plain};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{AtomicMoment, Moment};
 use crate::evict::{Residence, Resident};
 use crate::home::{HomeId, Task};
+use crate::hooks::Keeping;
 use crate::nest::{self, FlightId};
 use crate::share::Share;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, OnceLock};
 
 /// How a flight ended.
 pub(crate) enum Ending<K, S: Share> {
-    /// With a value, kept until it expires; `Moment::PAST` is for those who waited only.
-    Value { value: S::Value, expires: Moment },
+    /// With a value. The node says how it is kept.
+    Value(S::Value),
     /// With anything else. Boxed, so that values, of which there are many, stay small.
     Rare(Box<Rare<K, S>>),
 }
 
 pub(crate) enum Rare<K, S: Share> {
-    /// The body returned an error.
-    Fault(S::Fault),
+    /// The body returned an error. Calls are answered with the older value, if there is one.
+    Fault(S::Fault, Option<Arc<Node<K, S>>>),
     /// The body panicked.
     Panicked(Payload),
-    /// The body took longer than this.
-    TimedOut(Duration),
+    /// The body took longer than this. As with an error.
+    TimedOut(Duration, Option<Arc<Node<K, S>>>),
     /// Its runtime ended, the call that drove it was dropped, or nobody waited any more. For those who did: the flight
     /// that they go on with, once the first of them has found or begun one.
     Abandoned(OnceLock<Arc<Node<K, S>>>),
@@ -76,6 +77,10 @@ impl Payload {
     }
 }
 
+/// How long a value rests after its first failed refresh, and at most.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
 /// A caller that is not polled keeps its abandoned flight, and that the next, and so on. After so many in a row its callers
 /// do not go on together any more.
 const MOST_LINKS: u8 = 200;
@@ -86,17 +91,27 @@ const MOST_LINKS: u8 = 200;
 #[repr(C)]
 pub(crate) struct Node<K, S: Share> {
     residence: Residence,
+    /// How often in a row its refresh has failed.
+    failures: plain::AtomicU8,
     queue: Queue,
     /// Somebody is ending the flight.
     is_claimed: AtomicBool,
     /// Ends only when its body does; one seat is its own.
-    finishes: bool,
+    finishes: AtomicBool,
     /// Begun by `refresh`: calls with a kept value do not join it, a refresh does.
     pub(crate) is_refresh: bool,
     /// How many abandoned flights may lead here, one to the next.
     links: AtomicU8,
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
     seats: AtomicU32,
+    /// Until then a hit has nothing to decide. Where there is `early`, it ends before the value does; whoever refreshes
+    /// the value puts it off to where that is of no use any more, and a refresh that failed, to where the next may begin.
+    calm_until: AtomicMoment,
+    /// Until then a value is fresh; `PAST`: not kept. Written before the ending is.
+    expires: plain::AtomicU64,
+    /// How long the value took to make, in seconds, as the bits of an `f32`.
+    cost: plain::AtomicU32,
+    weight: plain::AtomicU32,
     pub(crate) key: K,
     ending: OnceLock<Ending<K, S>>,
     hash: u64,
@@ -120,8 +135,14 @@ struct Air {
 /// What a node is to a caller.
 pub(crate) enum View<'a, S: Share> {
     Fresh(&'a S::Value),
+    /// Past its `ttl`, and nothing is to be done about it now.
+    Stale(&'a S::Value),
+    /// No longer calm: its policy says what it is.
+    Aging(&'a S::Value),
+    /// A kept error.
+    Fault(&'a S::Fault),
     InTheAir,
-    /// Landed without a value to keep, or expired.
+    /// Landed with nothing to keep, or with an error that was kept long enough.
     Over,
 }
 
@@ -135,7 +156,12 @@ impl<K, S: Share> Node<K, S> {
             residence: Residence::default(),
             home,
             seats: AtomicU32::new(1 + u32::from(finishes)),
-            finishes,
+            finishes: AtomicBool::new(finishes),
+            failures: plain::AtomicU8::new(0),
+            calm_until: AtomicMoment::new(Moment::PAST),
+            expires: plain::AtomicU64::new(0),
+            cost: plain::AtomicU32::new(0),
+            weight: plain::AtomicU32::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
             is_refresh,
@@ -146,8 +172,9 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// A value that was never in the air.
-    pub(crate) fn landed(key: K, hash: u64, ending: Ending<K, S>) -> Node<K, S> {
+    pub(crate) fn landed(key: K, hash: u64, ending: Ending<K, S>, keeping: &Keeping) -> Node<K, S> {
         let node = Node::new(key, hash, None, false, false);
+        node.will_be_kept(keeping);
         // Nobody else has seen the node.
         let _ = node.ending.set(ending);
         node
@@ -161,9 +188,76 @@ impl<K, S: Share> Node<K, S> {
     pub(crate) fn view(&self) -> View<'_, S> {
         match self.ending.get() {
             None => View::InTheAir,
-            Some(Ending::Value { value, expires }) if *expires > Moment::now() => View::Fresh(value),
-            Some(_) => View::Over,
+            Some(Ending::Value(value)) => {
+                let now = Moment::now();
+                if self.calm_until.get() <= now {
+                    View::Aging(value)
+                } else if self.expires() > now {
+                    View::Fresh(value)
+                } else {
+                    View::Stale(value)
+                }
+            }
+            Some(Ending::Rare(rare)) => match &**rare {
+                Rare::Fault(fault, _) if self.expires() > Moment::now() => View::Fault(fault),
+                _ => View::Over,
+            },
         }
+    }
+
+    /// The value, once there is one.
+    pub(crate) fn value(&self) -> Option<&S::Value> {
+        match self.ending.get()? {
+            Ending::Value(value) => Some(value),
+            Ending::Rare(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn expires(&self) -> Moment {
+        Moment::from_units(self.expires.load(Relaxed))
+    }
+
+    pub(crate) fn calm_until(&self) -> Moment {
+        self.calm_until.get()
+    }
+
+    pub(crate) fn cost(&self) -> Duration {
+        Duration::try_from_secs_f32(f32::from_bits(self.cost.load(Relaxed))).unwrap_or_default()
+    }
+
+    /// Notes how what the flight ends with is kept. For who has claimed it, before the end.
+    pub(crate) fn will_be_kept(&self, keeping: &Keeping) {
+        self.calm_until.set(keeping.calm_until);
+        self.expires.store(keeping.expires.units(), Relaxed);
+        self.cost.store(keeping.cost.as_secs_f32().to_bits(), Relaxed);
+        self.weight.store(keeping.weight, Relaxed);
+    }
+
+    /// Takes the right to refresh the value, which one of all who saw that it is no longer calm gets. Until `until` the
+    /// others have nothing to decide.
+    pub(crate) fn claim_refresh(&self, seen: Moment, until: Moment) -> bool {
+        self.calm_until.set_if(seen, until)
+    }
+
+    /// Lets the value rest until its refresh may be tried again, at most until `end`. The first rest is one second, and
+    /// each is twice as long as the one before.
+    pub(crate) fn rest(&self, end: Moment) {
+        let failures = self.failures.load(Relaxed);
+        self.failures.store(failures.saturating_add(1), Relaxed);
+        let rest = LONGEST_REST.min(FIRST_REST * 2_u32.saturating_pow(failures.into()));
+        self.calm_until.set(Moment::now().after(rest).min(end));
+    }
+
+    /// Lets the next who looks decide anew.
+    pub(crate) fn rouse(&self) {
+        self.calm_until.set(Moment::now());
+    }
+
+    /// Has the flight end only when its body does, although the caller who says so leaves. Returns whether that caller's
+    /// seat is the flight's own from now on; otherwise it has had one before.
+    pub(crate) fn finish(&self) -> bool {
+        !self.finishes.swap(true, AcqRel)
     }
 
     pub(crate) fn ending(&self) -> Option<&Ending<K, S>> {
@@ -177,7 +271,7 @@ impl<K, S: Share> Node<K, S> {
                 Rare::Abandoned(successor) => Some(successor),
                 _ => None,
             },
-            Ending::Value { .. } => None,
+            Ending::Value(_) => None,
         }
     }
 
@@ -229,7 +323,7 @@ impl<K, S: Share> Node<K, S> {
 
     /// How many wait.
     pub(crate) fn waiters(&self) -> u32 {
-        self.seats.load(Acquire) - u32::from(self.finishes)
+        self.seats.load(Acquire).saturating_sub(u32::from(self.finishes.load(Acquire)))
     }
 
     fn air(&self) -> MutexGuard<'_, Option<Box<Air>>> {
@@ -327,6 +421,10 @@ impl<K, S: Share> Resident for Node<K, S> {
 
     fn hash(&self) -> u64 {
         self.hash
+    }
+
+    fn weight(&self) -> usize {
+        self.weight.load(Relaxed) as usize
     }
 }
 

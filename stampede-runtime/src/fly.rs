@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::blocking;
 use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Rare};
 use crate::home::{Home, Task};
 use crate::key::Key;
 use crate::nest::{self, Circle};
-use crate::run::{Execution, Hooks};
+use crate::run::Execution;
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
@@ -25,7 +26,6 @@ use crate::stats::count;
 pub struct Boarding<K: Key, S: Share> {
     way: Way<K, S>,
     purpose: Purpose,
-    hooks: Hooks<S>,
 }
 
 enum Way<K: Key, S: Share> {
@@ -36,16 +36,16 @@ enum Way<K: Key, S: Share> {
 
 impl<K: Key, S: Share> Boarding<K, S> {
     #[inline]
-    pub(crate) fn call(boarded: Boarded<K, S>, hooks: Hooks<S>) -> Self {
-        Boarding { way: Way::Shared(boarded), purpose: Purpose::Call, hooks }
+    pub(crate) fn call(boarded: Boarded<K, S>) -> Self {
+        Boarding { way: Way::Shared(boarded), purpose: Purpose::Call }
     }
 
-    pub(crate) fn refresh(boarded: Boarded<K, S>, hooks: Hooks<S>) -> Self {
-        Boarding { way: Way::Shared(boarded), purpose: Purpose::Refresh, hooks }
+    pub(crate) fn refresh(boarded: Boarded<K, S>) -> Self {
+        Boarding { way: Way::Shared(boarded), purpose: Purpose::Refresh }
     }
 
-    pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>, hooks: Hooks<S>) -> Self {
-        Boarding { way: Way::Off(coalescing), purpose: Purpose::Call, hooks }
+    pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>) -> Self {
+        Boarding { way: Way::Off(coalescing), purpose: Purpose::Call }
     }
 
     /// The rest of the call. `body` is called only if this caller's body is the one to run, and then runs on its own.
@@ -71,9 +71,25 @@ impl<K: Key, S: Share> Boarding<K, S> {
         self.with(move || Box::pin(body()), None)
     }
 
+    /// The whole call of a sync function, whose body stays on this thread. Blocks the thread while another's body runs.
+    #[inline]
+    pub fn run<B: FnOnce() -> S::Output>(self, body: B) -> S::Output {
+        self.with(move || blocking::Body::new(body), None).wait()
+    }
+
+    /// The same for a body that may run on another thread. `own` makes it own what it needs.
+    #[inline]
+    pub fn run_detached<O, B>(self, own: O) -> S::Output
+    where
+        O: FnOnce() -> B,
+        B: FnOnce() -> S::Output + Send + 'static, // it runs on a thread of its own, and so do its arguments
+    {
+        self.with(move || Box::pin(blocking::Body::new(own())) as Moved<S::Output>, Some(Execution::detach)).wait()
+    }
+
     #[inline]
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
-        let Boarding { way, purpose, hooks } = self;
+        let Boarding { way, purpose } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -81,7 +97,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Stage::Alone(None)
             }
         };
-        let flying = Flying { stage, hooks, detach, purpose, again: false, patience: None };
+        let flying = Flying { stage, detach, purpose, again: false, patience: None, soft: Soft::Unasked };
         Call { flying, body: Some(body) }
     }
 }
@@ -116,6 +132,20 @@ where
     }
 }
 
+impl<K: Key, S: Share, B, P> Call<K, S, B, P>
+where
+    B: FnOnce() -> P,
+    P: Future<Output = S::Output> + Unpin,
+{
+    /// Blocks the thread until the call has its result.
+    fn wait(mut self) -> S::Output {
+        blocking::wait(|cx| match Pin::new(&mut self).poll(cx) {
+            Poll::Ready(output) => Ok(output),
+            Poll::Pending => Err(self.flying.deadline()),
+        })
+    }
+}
+
 impl<K: Key, S: Share, B, P> Call<K, S, B, P> {
     /// The body, if it was not the one to run.
     pub(crate) fn into_body(self) -> Option<B> {
@@ -145,13 +175,20 @@ impl<P, B: FnOnce() -> P> Unbegun<P> for Option<B> {
 /// A call, whatever makes its body.
 struct Flying<K: Key, S: Share, P> {
     stage: Stage<K, S, P>,
-    hooks: Hooks<S>,
     detach: Option<Detach<K, S, P>>,
     purpose: Purpose,
     /// An earlier flight of this call was abandoned.
     again: bool,
     /// Runs while this caller waits, where `wait` is set.
     patience: Option<Patience>,
+    soft: Soft,
+}
+
+/// Runs while this caller waits, where `soft_timeout` is set and there was an old value when it began to.
+enum Soft {
+    Unasked,
+    Set(Patience),
+    Over,
 }
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
@@ -184,12 +221,41 @@ impl Patience {
         Patience { until: Instant::now() + limit.min(LONGEST), timer: None }
     }
 
-    /// Ready when there is none left. `None`: outside of a runtime nobody keeps the time.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+    /// Ready when there is none left. `None`: outside of a runtime nobody keeps the time. A thread that waits wakes up by
+    /// itself.
+    fn poll(&mut self, is_blocking: bool, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        if is_blocking {
+            return Some(if self.until <= Instant::now() { Poll::Ready(()) } else { Poll::Pending });
+        }
         let here = Handle::try_current().ok()?.id();
         let timer = self.timer.take().filter(|(home, _)| *home == here);
         let (_, sleep) = self.timer.insert(timer.unwrap_or_else(|| (here, Box::pin(sleep_until(self.until)))));
         Some(sleep.as_mut().poll(cx))
+    }
+}
+
+impl Soft {
+    /// An old value, once this caller has waited long enough for a new one. The flight goes on.
+    fn poll<K: Key, S: Share>(
+        &mut self,
+        seat: &mut Seat<K, S>,
+        limit: Duration,
+        cx: &mut Context<'_>,
+    ) -> Option<S::Output> {
+        let coalescing = Arc::clone(&seat.coalescing);
+        if let Soft::Unasked = self {
+            let is_there = coalescing.old(&seat.node).is_some();
+            *self = if is_there { Soft::Set(Patience::new(limit)) } else { Soft::Over };
+        }
+        let Soft::Set(patience) = self else { return None };
+        match patience.poll(coalescing.policy.blocking, cx) {
+            Some(Poll::Ready(())) => *self = Soft::Over,
+            Some(Poll::Pending) | None => return None,
+        }
+        let old = coalescing.old(&seat.node)?;
+        count(&coalescing.counters.soft_timeouts);
+        seat.leave_to_finish();
+        Some(old)
     }
 }
 
@@ -221,18 +287,22 @@ where
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Boarded(Boarded::Hit(output)) => return Poll::Ready(output),
                 Stage::Boarded(Boarded::First(seat, home)) => self.take_off(seat, home, body, cx),
+                Stage::Boarded(Boarded::Behind(old, seat, home)) => {
+                    self.take_off_behind(seat, &home, body);
+                    return Poll::Ready(S::value(old.value().expect("only a value ages")));
+                }
                 Stage::Boarded(Boarded::Nothing(coalescing)) => {
                     if !self.again {
                         count(&coalescing.counters.refused);
                     }
                     let function = Arc::clone(&coalescing.name);
-                    return Poll::Ready(self.hooks.refused(Error::Abandoned { function }));
+                    return Poll::Ready(coalescing.hooks.refused(Error::Abandoned { function }));
                 }
                 Stage::Boarded(Boarded::Circle(coalescing)) => {
                     let depth = nest::depth();
                     if depth >= nest::DEEPEST {
                         let function = Arc::clone(&coalescing.name);
-                        return Poll::Ready(self.hooks.refused(Error::TooDeep { function, depth }));
+                        return Poll::Ready(coalescing.hooks.refused(Error::TooDeep { function, depth }));
                     }
                     Stage::Inside(body.begin())
                 }
@@ -252,10 +322,10 @@ where
         body: &mut dyn Unbegun<P>,
         cx: &mut Context<'_>,
     ) -> Stage<K, S, P> {
-        let mut execution = Execution::new(&mut seat, self.hooks, self.purpose, self.again, body);
+        let mut execution = Execution::new(&mut seat, self.purpose, self.again, body);
         let Some(detach) = self.detach else { return Stage::Driving(Box::new(execution), seat) };
         let policy = &seat.coalescing.policy;
-        let is_urgent = policy.timeout.is_some() || policy.wait.is_some();
+        let is_urgent = policy.timeout.is_some() || policy.wait.is_some() || policy.soft_timeout.is_some();
         let inline = if is_urgent { None } else { nest::inline() };
         let is_done = inline.is_some() && Pin::new(&mut execution).poll(cx).is_ready();
         drop(inline);
@@ -264,6 +334,19 @@ where
             seat.node.set_body(detach(execution, &home));
         }
         Stage::Waiting(seat)
+    }
+
+    /// Begins a flight that nobody waits for.
+    fn take_off_behind(&self, mut seat: Seat<K, S>, home: &Home, body: &mut dyn Unbegun<P>) {
+        let detach = self.detach.expect("only bodies that can leave their callers are refreshed behind them");
+        let execution = Execution::new(&mut seat, Purpose::Refresh, false, body);
+        seat.node.set_body(detach(execution, home));
+    }
+
+    /// When a caller that waits has to look again, whoever wakes it.
+    fn deadline(&self) -> Option<Instant> {
+        let soft = if let Soft::Set(patience) = &self.soft { Some(patience.until) } else { None };
+        self.patience.iter().map(|patience| patience.until).chain(soft).min()
     }
 
     /// Waits for the flight's end, which a body that stays here has to reach here. `None`: the stage is a new one.
@@ -280,7 +363,6 @@ where
             }
             _ => unreachable!("only a call that waits comes here"),
         };
-        let hooks = self.hooks;
         let poll = match seat.poll(cx) {
             Ok(poll) => poll,
             Err(Circle) if body.is_there() => {
@@ -291,24 +373,37 @@ where
             Err(Circle) => Poll::Pending,
         };
         if poll.is_pending() {
-            let Some(limit) = seat.coalescing.policy.wait else { return Poll::Pending };
+            if let Some(limit) = seat.coalescing.policy.soft_timeout.filter(|_| self.purpose == Purpose::Call) {
+                let old = self.soft.poll(seat, limit, cx);
+                if old.is_some() {
+                    return Poll::Ready(old);
+                }
+            }
+            let policy = &seat.coalescing.policy;
+            let Some(limit) = policy.wait else { return Poll::Pending };
             let patience = self.patience.get_or_insert_with(|| Patience::new(limit));
-            match patience.poll(cx) {
+            match patience.poll(policy.blocking, cx) {
                 Some(poll) => ready!(poll),
                 None => seat.coalescing.outside(),
             }
-            return Poll::Ready(Some(hooks.refused(seat.gave_up(limit))));
+            return Poll::Ready(Some(seat.coalescing.hooks.refused(seat.gave_up(limit))));
         }
         let function = || Arc::clone(&seat.coalescing.name);
         let rare = match seat.node.ending() {
-            Some(Ending::Value { value, .. }) => return Poll::Ready(Some(S::value(value))),
+            Some(Ending::Value(value)) => return Poll::Ready(Some(S::value(value))),
             Some(Ending::Rare(rare)) => rare,
             None => unreachable!("a seat is ready when the flight has ended"),
         };
         Poll::Ready(Some(match &**rare {
-            Rare::Fault(fault) => S::fault(fault),
+            // Who asks for a newer value does not want an older one.
+            Rare::Fault(_, Some(old)) | Rare::TimedOut(_, Some(old)) if self.purpose == Purpose::Call => {
+                S::value(old.value().expect("only a value stands in"))
+            }
+            Rare::Fault(fault, _) => S::fault(fault),
             Rare::Panicked(payload) => payload.resume(),
-            Rare::TimedOut(limit) => hooks.refused(Error::Timeout { function: function(), limit: *limit }),
+            Rare::TimedOut(limit, _) => {
+                seat.coalescing.hooks.refused(Error::Timeout { function: function(), limit: *limit })
+            }
             Rare::Abandoned(_) => {
                 self.again = !seat.carry_due();
                 let boarded = seat.coalescing.board_again(&seat.node, self.purpose, self.again, body.is_there());

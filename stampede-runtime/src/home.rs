@@ -9,36 +9,70 @@ pub(crate) use self::real::{Home, HomeId, Task};
 mod real {
     use std::future::Future;
 
+    use std::time::Duration;
+
     use tokio::runtime::{Handle, Id, RuntimeFlavor};
     use tokio::task::AbortHandle;
 
-    /// The runtime around a caller.
-    pub(crate) struct Home(Handle);
+    use crate::blocking;
+
+    /// Where bodies go on that leave their callers.
+    pub(crate) enum Home {
+        /// The runtime around the caller.
+        Runtime(Handle),
+        /// Sync functions: a thread for each body.
+        Threads,
+    }
 
     /// Which of the runtimes that nobody else can move.
     pub(crate) type HomeId = Id;
 
     /// A task that can be ended.
-    pub(crate) struct Task(AbortHandle);
+    pub(crate) struct Task(Option<AbortHandle>);
 
     impl Home {
         pub(crate) fn around() -> Option<Home> {
-            Handle::try_current().ok().map(Home)
+            Handle::try_current().ok().map(Home::Runtime)
         }
 
         /// The runtime's identity, if only the thread that is in it can move what it runs.
         pub(crate) fn if_alone(&self) -> Option<HomeId> {
-            (self.0.runtime_flavor() == RuntimeFlavor::CurrentThread).then(|| self.0.id())
+            match self {
+                Home::Runtime(handle) if handle.runtime_flavor() == RuntimeFlavor::CurrentThread => Some(handle.id()),
+                _ => None,
+            }
         }
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
-            Task(self.0.spawn(work).abort_handle())
+            match self {
+                Home::Runtime(handle) => Task(Some(handle.spawn(work).abort_handle())),
+                Home::Threads => {
+                    blocking::spawn(work);
+                    Task(None)
+                }
+            }
+        }
+
+        /// Runs `work` once `time` has passed, whatever blocks here meanwhile.
+        pub(crate) fn after(&self, time: Duration, work: impl FnOnce() + Send + 'static) -> Task {
+            let work = async move {
+                tokio::time::sleep(time).await;
+                work();
+            };
+            let handle = match self {
+                Home::Runtime(handle) => handle,
+                Home::Threads => blocking::helper(),
+            };
+            Task(Some(handle.spawn(work).abort_handle()))
         }
     }
 
     impl Task {
+        /// Ends the task at its next pause. A thread cannot be ended.
         pub(crate) fn abort(&self) {
-            self.0.abort();
+            if let Some(task) = &self.0 {
+                task.abort();
+            }
         }
     }
 }
@@ -46,14 +80,18 @@ mod real {
 #[cfg(all(test, stampede_model))]
 mod modelled {
     use std::future::Future;
+    use std::time::Duration;
 
-    pub(crate) struct Home;
+    pub(crate) enum Home {
+        Runtime,
+        Threads,
+    }
     pub(crate) type HomeId = u64;
     pub(crate) struct Task(shuttle::future::AbortHandle);
 
     impl Home {
         pub(crate) fn around() -> Option<Home> {
-            Some(Home)
+            Some(Home::Runtime)
         }
 
         pub(crate) fn if_alone(&self) -> Option<HomeId> {
@@ -62,6 +100,11 @@ mod modelled {
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
             Task(shuttle::future::spawn(work).abort_handle())
+        }
+
+        /// No scenario has a timeout.
+        pub(crate) fn after(&self, _: Duration, _: impl FnOnce() + Send + 'static) -> Task {
+            unreachable!("time stands still here")
         }
     }
 

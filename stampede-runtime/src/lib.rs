@@ -82,6 +82,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod blocking;
 mod checked;
 mod clock;
 mod coalescer;
@@ -91,6 +92,7 @@ mod evict;
 mod flight;
 mod fly;
 mod home;
+mod hooks;
 mod invalidation;
 mod key;
 mod lanes;

@@ -46,7 +46,7 @@ setters! {
     stale: Duration,
     /// For how long after its `ttl` an old value is served in the place of an error.
     stale_if_error: Duration,
-    /// How eagerly a value is refreshed before its `ttl` ends: 1 is the optimum of XFetch, more is earlier, 0 is never.
+    /// How eagerly a value is refreshed before its `ttl` ends: 1 is the optimum of `XFetch`, more is earlier, 0 is never.
     early: f64,
     /// The part of a `ttl`, from 0 to 1, by which it is at most shortened, at random.
     jitter: f64,
@@ -176,11 +176,12 @@ impl Settings {
     }
 }
 
-/// A value is never refreshed earlier than this many times what XFetch advises.
+/// A value is never refreshed earlier than this many times what `XFetch` advises.
 const MOST_EARLY: f64 = 100.0;
 
 /// What applies to one function.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 pub(crate) struct Policy {
     /// `None` keeps nothing.
     pub(crate) ttl: Option<Duration>,
@@ -190,7 +191,7 @@ pub(crate) struct Policy {
     pub(crate) stale: Duration,
     /// How long after its `ttl` a value stands in for an error. Zero: not at all.
     pub(crate) stale_if_error: Duration,
-    /// The beta of XFetch; zero: no early refresh.
+    /// The beta of `XFetch`; zero: no early refresh.
     pub(crate) early: f64,
     pub(crate) jitter: f64,
     pub(crate) none_ttl: Option<Duration>,
@@ -236,6 +237,11 @@ impl Policy {
             attached: options.attached,
             blocking: options.blocking,
         }
+    }
+
+    /// Whether old values stay, for when they are needed.
+    pub(crate) fn retains(&self) -> bool {
+        self.retention() > Duration::ZERO
     }
 
     /// For how long after its `ttl` a value may still be of use.

@@ -16,7 +16,7 @@ pub use crate::key::{
 };
 pub use crate::policy::Options;
 pub use crate::share::{
-    IntoResult, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer, ViaWhole,
+    IntoResult, MaybeNone, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer, ViaWhole,
 };
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
@@ -70,6 +70,11 @@ macro_rules! __own {
 }
 
 pub use crate::{__own as own, __part as part, __share as share};
+
+/// Whether a value is the one that `none_ttl` is for.
+pub fn is_none<V: MaybeNone>(value: &V) -> bool {
+    value.is_nothing()
+}
 
 /// How a refused call ends, for functions whose error can say so.
 pub fn refuse<R: Refuse>(error: Error) -> R {

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::coalescer::{Coalescing, Function};
 use crate::fly::Boarding;
+use crate::hooks::Hooks;
 use crate::key::{ByRef, Key};
 use crate::policy::{Options, Policy};
 use crate::registry;
-use crate::run::Hooks;
 use crate::share::{AnyFault, Fault, Shareable};
 use crate::stats::{Stats, count};
 
@@ -37,12 +37,11 @@ use crate::stats::{Stats, count};
 /// ```
 pub struct Coalescer<K: Key, V: Shareable> {
     coalescing: Arc<Coalescing<K, AnyFault<V>>>,
-    hooks: Hooks<AnyFault<V>>,
 }
 
 impl<K: Key, V: Shareable> Clone for Coalescer<K, V> {
     fn clone(&self) -> Self {
-        Coalescer { coalescing: Arc::clone(&self.coalescing), hooks: self.hooks }
+        Coalescer { coalescing: Arc::clone(&self.coalescing) }
     }
 }
 
@@ -97,7 +96,7 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             async { work.await.map_err(|error| Arc::new(error) as Fault) }
         };
         let mut call = match self.board(key) {
-            Ok(value) => return value.map_err(|_| unreachable!("a fault is never kept")),
+            Ok(value) => return value.map_err(|_| unreachable!("no coalescer keeps errors")),
             Err(boarding) => boarding.fly(work),
         };
         let understood = |fault: &Fault| fault.downcast_ref::<E>().cloned();
@@ -124,10 +123,10 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         if registry::is_off() {
-            return Err(Boarding::off(self.coalescing.me(), self.hooks));
+            return Err(Boarding::off(self.coalescing.me()));
         }
         let look = ByRef(key);
-        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed), self.hooks);
+        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed));
         self.coalescing.hit(&look).map_err(miss)
     }
 
@@ -203,12 +202,12 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     /// Makes the coalescer.
     #[must_use]
     pub fn build(self) -> Coalescer<K, V> {
-        let coalescing = if let Some(name) = self.name {
-            registry::current().create("coalescer", name, &self.options, false)
-        } else {
-            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false))
-        };
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
-        Coalescer { coalescing, hooks }
+        let coalescing = if let Some(name) = self.name {
+            registry::current().create("coalescer", name, &self.options, hooks)
+        } else {
+            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false), hooks)
+        };
+        Coalescer { coalescing }
     }
 }

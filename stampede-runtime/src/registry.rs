@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::coalescer::{Coalescing, Function};
 use crate::config::{Config, ConfigError};
+use crate::hooks::Hooks;
 use crate::key::Key;
 use crate::policy::Options;
 use crate::share::Share;
@@ -58,12 +59,12 @@ impl Registry {
         namespace: &str,
         function: &str,
         options: &Options,
-        can_refuse: bool,
+        hooks: Hooks<S>,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
         let policy =
-            self.config.get_or_init(|| None).clone().unwrap_or_default().policy(namespace, options, can_refuse);
-        let state = Coalescing::<K, S>::new(name.as_str().into(), policy);
+            self.config.get_or_init(|| None).clone().unwrap_or_default().policy(namespace, options, hooks.can_refuse());
+        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks);
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
         states.retain(|state| state.strong_count() > 0);

@@ -11,99 +11,22 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
-use crate::clock::{Moment, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::coalescer::{Coalescing, Purpose};
-use crate::error::Error;
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
 use crate::home::{Home, Task};
+use crate::hooks::Keeping;
 use crate::key::Key;
 use crate::nest::{self, Held};
-use crate::policy::Policy;
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
-
-/// What a function says about its results, besides its policy. Function pointers, so that calls stay small.
-pub(crate) struct Hooks<S: Share> {
-    cache_if: Option<fn(&S::Value) -> bool>,
-    ttl: Option<fn(&S::Value) -> Duration>,
-    refuse: Option<fn(Error) -> S::Output>,
-}
-
-#[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]
-impl<S: Share> Clone for Hooks<S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S: Share> Copy for Hooks<S> {}
-
-impl<S: Share> Default for Hooks<S> {
-    fn default() -> Self {
-        Hooks::new()
-    }
-}
-
-impl<S: Share> Hooks<S> {
-    /// Nothing is said.
-    #[must_use]
-    pub(crate) const fn new() -> Self {
-        Hooks { cache_if: None, ttl: None, refuse: None }
-    }
-
-    /// Keeps only values that pass.
-    #[must_use]
-    pub(crate) const fn cache_if(mut self, cache_if: fn(&S::Value) -> bool) -> Self {
-        self.cache_if = Some(cache_if);
-        self
-    }
-
-    /// How long each value is kept. Zero: not at all.
-    #[must_use]
-    pub(crate) const fn ttl(mut self, ttl: fn(&S::Value) -> Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
-    }
-
-    /// How a call that is refused or timed out ends.
-    #[must_use]
-    pub(crate) const fn refuse(mut self, refuse: fn(Error) -> S::Output) -> Self {
-        self.refuse = Some(refuse);
-        self
-    }
-
-    /// Whether calls can be refused.
-    pub(crate) fn can_refuse(&self) -> bool {
-        self.refuse.or(S::REFUSE).is_some()
-    }
-
-    /// The end of a call that gets no result: an error where the function can return one, else a panic.
-    pub(crate) fn refused(&self, error: Error) -> S::Output {
-        match self.refuse.or(S::REFUSE) {
-            Some(refuse) => refuse(error),
-            None => panic!("{error}"),
-        }
-    }
-
-    fn keeps_for(&self, value: &S::Value, policy: &Policy) -> Option<Duration> {
-        let of_value = self.ttl.filter(|_| !policy.ttl_is_overridden);
-        let ttl = of_value.map_or(policy.ttl, |of| Some(of(value)).filter(|ttl| !ttl.is_zero()))?;
-        self.cache_if.is_none_or(|cache_if| cache_if(value)).then_some(ttl)
-    }
-
-    /// When a value that was just made expires.
-    pub(crate) fn expires(&self, value: &S::Value, policy: &Policy) -> Moment {
-        self.keeps_for(value, policy).map_or(Moment::PAST, |ttl| Moment::now().after(ttl))
-    }
-}
 
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
 pub(crate) struct Execution<K: Key, S: Share, P> {
     coalescing: Arc<Coalescing<K, S>>,
     node: Arc<Node<K, S>>,
-    hooks: Hooks<S>,
     /// In a box of some kind, so that it can move to a task after its first poll.
     body: Option<P>,
     stage: Stage,
@@ -132,13 +55,7 @@ where
 {
     /// Prepares the body and begins, unless it has to queue for a permit. Where the body cannot even be made, the flight
     /// has ended already.
-    pub(crate) fn new(
-        seat: &mut Seat<K, S>,
-        hooks: Hooks<S>,
-        purpose: Purpose,
-        again: bool,
-        body: &mut dyn Unbegun<P>,
-    ) -> Self {
+    pub(crate) fn new(seat: &mut Seat<K, S>, purpose: Purpose, again: bool, body: &mut dyn Unbegun<P>) -> Self {
         let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
         let span = tracing::info_span!(
             target: "stampede",
@@ -150,7 +67,6 @@ where
         let mut execution = Execution {
             coalescing,
             node,
-            hooks,
             body: None,
             stage: Stage::New,
             span,
@@ -166,7 +82,7 @@ where
             execution.body = Some(body.begin());
         }));
         if let Err(panic) = prepared {
-            execution.land(execution.panicked(&*panic));
+            execution.land(execution.panicked(&*panic), &Keeping::NOT);
         }
         execution
     }
@@ -219,7 +135,7 @@ where
     }
 
     /// Polls the body and, when it is done, decides how the flight ends.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Ending<K, S>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<(Ending<K, S>, Keeping)> {
         let _current = nest::enter(self.node.id());
         let _held = nest::hold(self.held.clone());
         let _span = self.span.clone().entered();
@@ -232,20 +148,26 @@ where
             let output = ready!(Pin::new(body).poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
             self.body = None;
-            if let Stage::Running(since) = &self.stage {
-                self.coalescing.counters.took(since.elapsed());
-            }
+            let took = match &self.stage {
+                Stage::Running(since) => since.elapsed(),
+                _ => unreachable!("a body that was polled is running"),
+            };
+            self.coalescing.counters.took(took);
+            let policy = &self.coalescing.policy;
             Poll::Ready(match S::split(output) {
                 Ok(value) => {
-                    let expires = self.hooks.expires(&value, &self.coalescing.policy);
-                    Ending::Value { value, expires }
+                    let keeping = self.coalescing.hooks.keeping(&value, took, policy);
+                    (Ending::Value(value), keeping)
                 }
-                Err(fault) => Ending::rare(Rare::Fault(fault)),
+                Err(fault) => {
+                    let keeping = self.coalescing.hooks.keeping_fault(&fault, policy);
+                    (Ending::rare(Rare::Fault(fault, None)), keeping)
+                }
             })
         }));
         match polled {
             Ok(polled) => polled,
-            Err(panic) => Poll::Ready(self.panicked(&*panic)),
+            Err(panic) => Poll::Ready((self.panicked(&*panic), Keeping::NOT)),
         }
     }
 
@@ -255,20 +177,20 @@ where
 }
 
 impl<K: Key, S: Share, P> Execution<K, S, P> {
-    fn land(&mut self, ending: Ending<K, S>) {
+    fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
         self.stage = Stage::Ended;
         let waiters = self.node.waiters();
-        self.coalescing.land(&self.node, ending, false);
+        self.coalescing.land(&self.node, ending, keeping, false);
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.
             let outcome = match self.node.ending() {
                 // Somebody else ends it, at this very moment.
                 None => return,
-                Some(Ending::Value { .. }) => "value",
+                Some(Ending::Value(_)) => "value",
                 Some(Ending::Rare(rare)) => match **rare {
-                    Rare::Fault(_) => "error",
+                    Rare::Fault(..) => "error",
                     Rare::Panicked(_) => "panic",
-                    Rare::TimedOut(_) => "timeout",
+                    Rare::TimedOut(..) => "timeout",
                     Rare::Abandoned(_) => "abandoned",
                 },
             };
@@ -289,11 +211,11 @@ where
         if let Stage::Ended = self.stage {
             return Poll::Ready(());
         }
-        let ending = ready!(match self.dispatch.clone() {
+        let (ending, keeping) = ready!(match self.dispatch.clone() {
             Some(dispatch) => dispatcher::with_default(&dispatch, || self.poll_body(cx)),
             None => self.poll_body(cx),
         });
-        self.land(ending);
+        self.land(ending, &keeping);
         Poll::Ready(())
     }
 }
@@ -306,7 +228,7 @@ impl<K: Key, S: Share, P> Drop for Execution<K, S, P> {
         // First of all: what the body held is free when others hear of its end and begin anew.
         let body = self.body.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
-        self.land(Ending::abandoned());
+        self.land(Ending::abandoned(), &Keeping::NOT);
         if let Err(panic) = dropped
             && !std::thread::panicking()
         {
@@ -317,11 +239,9 @@ impl<K: Key, S: Share, P> Drop for Execution<K, S, P> {
 
 /// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
 fn watch<K: Key, S: Share>(coalescing: &Arc<Coalescing<K, S>>, node: &Arc<Node<K, S>>, limit: Duration) {
-    let home = Home::around().expect("a function with `timeout` is not called outside of a runtime");
-    let sleep = tokio::time::sleep(limit);
+    let home = coalescing.around().expect("a function with `timeout` is not called outside of a runtime");
     let (coalescing, watched) = (Arc::clone(coalescing), Arc::clone(node));
-    node.set_watch(home.spawn(async move {
-        sleep.await;
-        coalescing.land(&watched, Ending::rare(Rare::TimedOut(limit)), true);
+    node.set_watch(home.after(limit, move || {
+        coalescing.land(&watched, Ending::rare(Rare::TimedOut(limit, None)), &Keeping::NOT, true);
     }));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::coalescer::Coalescing;
 use crate::error::Error;
 use crate::flight::{Ending, Node};
+use crate::hooks::Keeping;
 use crate::key::Key;
 use crate::nest::{self, Circle, Edge};
 use crate::share::Share;
@@ -29,13 +30,15 @@ pub(crate) struct Seat<K: Key, S: Share> {
     place: Option<usize>,
     pub(crate) edge: Option<Edge>,
     pub(crate) due: Due,
+    /// Left to the flight when it is given up.
+    finishes: bool,
     /// The first seat of a flight whose body nobody runs yet. Given up now, nobody ever would.
     pub(crate) is_grounded: bool,
 }
 
 impl<K: Key, S: Share> Seat<K, S> {
     pub(crate) fn new(coalescing: Arc<Coalescing<K, S>>, node: Arc<Node<K, S>>, due: Due) -> Self {
-        Seat { coalescing, node, place: None, edge: None, due, is_grounded: false }
+        Seat { coalescing, node, place: None, edge: None, due, finishes: false, is_grounded: false }
     }
 
     /// An execution has taken the flight over.
@@ -74,6 +77,11 @@ impl<K: Key, S: Share> Seat<K, S> {
             Some(limit) if !self.node.queue().has_begun() => Error::Refused { function, limit },
             _ => Error::WaitTimeout { function, limit },
         }
+    }
+
+    /// Leaves, and lets the flight go on to its end.
+    pub(crate) fn leave_to_finish(&mut self) {
+        self.finishes = true;
     }
 
     /// Takes back what is still to be counted, where the flight has ended before it could be. Returns whether there was
@@ -118,11 +126,12 @@ impl<K: Key, S: Share> Drop for Seat<K, S> {
         if let Some(place) = self.place {
             self.node.stop_waiting(place);
         }
-        let was_last = self.node.leave_seat();
+        let stays = self.finishes && self.node.finish();
+        let was_last = !stays && self.node.leave_seat();
         // After the seat is left: an execution that finds none taken settles for itself.
         self.settle();
         if was_last || self.is_grounded {
-            self.coalescing.land(&self.node, Ending::abandoned(), true);
+            self.coalescing.land(&self.node, Ending::abandoned(), &Keeping::NOT, true);
         }
     }
 }

@@ -276,6 +276,24 @@ impl<T, E: From<Error>> Refuse for Result<T, E> {
     }
 }
 
+/// A value that can be there or not.
+#[diagnostic::on_unimplemented(
+    message = "`none_ttl` is for functions whose value can be `None`, and `{Self}` cannot",
+    label = "needs a function that returns `Option<_>` or `Result<Option<_>, _>`",
+    note = "remove `none_ttl`, or say with `ttl = |value| …` how long each value is kept"
+)]
+pub trait MaybeNone {
+    /// Whether it is not there.
+    fn is_nothing(&self) -> bool;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> MaybeNone for Option<T> {
+    fn is_nothing(&self) -> bool {
+        self.is_none()
+    }
+}
+
 /// What `insert` takes: the value, or the whole `Result` that a body would have returned.
 pub trait IntoResult<R> {
     /// As a body's result.

@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Function, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
+use crate::hooks::Hooks;
 use crate::invalidation::Invalidation;
 use crate::key::{Key, Look};
 use crate::policy::Options;
 use crate::registry;
-use crate::run::Hooks;
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
 
@@ -88,6 +87,30 @@ where
         self
     }
 
+    /// How long each error is kept.
+    #[inline]
+    #[must_use]
+    pub fn cache_err(mut self, cache_err: fn(&S::Fault) -> Duration) -> Self {
+        self.hooks = self.hooks.cache_err(cache_err);
+        self
+    }
+
+    /// Which values `none_ttl` is for.
+    #[inline]
+    #[must_use]
+    pub fn is_none(mut self, is_none: fn(&S::Value) -> bool) -> Self {
+        self.hooks = self.hooks.is_none(is_none);
+        self
+    }
+
+    /// What each value counts against the capacity.
+    #[inline]
+    #[must_use]
+    pub fn weigh(mut self, weigh: fn(&S::Value) -> usize) -> Self {
+        self.hooks = self.hooks.weigh(weigh);
+        self
+    }
+
     /// How a refused call ends.
     #[inline]
     #[must_use]
@@ -109,7 +132,7 @@ where
         if self.site.is_plain() {
             match state.hit(&key) {
                 Ok(output) => Ok(output),
-                Err(missed) => Err(self.miss(state, &key.again(), missed)),
+                Err(missed) => Err(Self::miss(state, &key.again(), missed)),
             }
         } else {
             self.detour(state, &key.again())
@@ -118,8 +141,8 @@ where
 
     #[cold]
     #[inline(never)]
-    fn miss<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L, missed: Missed<L::Own, S>) -> Boarding<L::Own, S> {
-        Boarding::call(state.board(key, missed), self.hooks)
+    fn miss<L: Look>(state: &Coalescing<L::Own, S>, key: &L, missed: Missed<L::Own, S>) -> Boarding<L::Own, S> {
+        Boarding::call(state.board(key, missed))
     }
 
     /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
@@ -127,12 +150,12 @@ where
     #[inline(never)]
     fn detour<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L) -> Result<S::Output, Boarding<L::Own, S>> {
         if registry::is_off() {
-            Err(Boarding::off(state.me(), self.hooks))
+            Err(Boarding::off(state.me()))
         } else if REFRESHING.get() == Some(self.site.id()) {
             REFRESHING.set(None);
-            Err(Boarding::refresh(state.board_refresh(key), self.hooks))
+            Err(Boarding::refresh(state.board_refresh(key)))
         } else {
-            state.hit(key).map_err(|missed| self.miss(state, key, missed))
+            state.hit(key).map_err(|missed| Self::miss(state, key, missed))
         }
     }
 
@@ -160,9 +183,9 @@ where
             if registry::is_off() {
                 return;
             }
-            let expires = self.hooks.expires(&value, &state.policy);
-            if expires > Moment::PAST {
-                state.insert(&key, value, expires);
+            let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
+            if keeping.is_kept() {
+                state.insert(&key, value, &keeping);
             } else {
                 // The newest value is not to be kept, so an older one is not either.
                 state.invalidate(&key);
@@ -222,7 +245,7 @@ where
         let state = registry.state(self.key(), || {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
-            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks.can_refuse())
+            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks)
         });
         if registry::is_global(&registry) {
             self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));

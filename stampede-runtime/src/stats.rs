@@ -43,6 +43,12 @@ pub struct Stats {
     pub retries: u64,
     /// Executions that ended with an error.
     pub errors: u64,
+    /// Executions that ended with an error or by `timeout`, and whose callers received an old value
+    /// (`stale_if_error`).
+    pub fallbacks: u64,
+    /// Calls that received an old value because the execution was slow (`soft_timeout`). They are counted as led or as
+    /// joined, too.
+    pub soft_timeouts: u64,
     /// Executions that panicked.
     pub panics: u64,
     /// Executions ended by `timeout`.
@@ -99,6 +105,8 @@ impl Stats {
         self.refreshes += other.refreshes;
         self.retries += other.retries;
         self.errors += other.errors;
+        self.fallbacks += other.fallbacks;
+        self.soft_timeouts += other.soft_timeouts;
         self.panics += other.panics;
         self.timeouts += other.timeouts;
         self.abandoned += other.abandoned;
@@ -130,7 +138,7 @@ impl fmt::Display for Stats {
         write!(
             f,
             "{} requests, {} executions, {:.1}% saved ({} cache hits, {} stale, {} coalesced), {} bypassed, \
-             {} refused, {} errors, {} panics, {} timeouts, {} abandoned, {} evictions, {} in flight, {} kept, \
+             {} refused, {} errors, {} fallbacks, {} panics, {} timeouts, {} abandoned, {} evictions, {} in flight, {} kept, \
              mean execution {:.1?}",
             self.requests,
             self.executions,
@@ -141,6 +149,7 @@ impl fmt::Display for Stats {
             self.bypassed,
             self.refused,
             self.errors,
+            self.fallbacks,
             self.panics,
             self.timeouts,
             self.abandoned,
@@ -156,6 +165,7 @@ impl fmt::Display for Stats {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) cache_hits: Striped,
+    pub(crate) stale_hits: Striped,
     pub(crate) coalesce_hits: Striped,
     pub(crate) led: Striped,
     pub(crate) bypassed: AtomicU64,
@@ -163,6 +173,8 @@ pub(crate) struct Counters {
     pub(crate) refreshes: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) errors: AtomicU64,
+    pub(crate) fallbacks: AtomicU64,
+    pub(crate) soft_timeouts: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) timeouts: AtomicU64,
     pub(crate) abandoned: AtomicU64,
@@ -182,9 +194,9 @@ impl Counters {
     /// The counter of executions that end like this.
     pub(crate) fn of<K, S: Share>(&self, ending: &Rare<K, S>) -> &AtomicU64 {
         match ending {
-            Rare::Fault(_) => &self.errors,
+            Rare::Fault(..) => &self.errors,
             Rare::Panicked(_) => &self.panics,
-            Rare::TimedOut(_) => &self.timeouts,
+            Rare::TimedOut(..) => &self.timeouts,
             Rare::Abandoned(_) => &self.abandoned,
         }
     }
@@ -201,6 +213,7 @@ impl Counters {
     pub(crate) fn snapshot(&self, cache_size: usize) -> Stats {
         let mut stats = Stats {
             cache_hits: self.cache_hits.sum(),
+            stale_hits: self.stale_hits.sum(),
             coalesce_hits: self.coalesce_hits.sum(),
             led: self.led.sum(),
             bypassed: self.bypassed.load(Relaxed),
@@ -208,6 +221,8 @@ impl Counters {
             refreshes: self.refreshes.load(Relaxed),
             retries: self.retries.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            fallbacks: self.fallbacks.load(Relaxed),
+            soft_timeouts: self.soft_timeouts.load(Relaxed),
             panics: self.panics.load(Relaxed),
             timeouts: self.timeouts.load(Relaxed),
             abandoned: self.abandoned.load(Relaxed),
@@ -228,7 +243,9 @@ impl Counters {
 
     /// Back to zero, except for what is counted down again.
     pub(crate) fn reset(&self) {
-        for striped in [&self.cache_hits, &self.coalesce_hits, &self.led, &self.times, &self.total_nanos] {
+        for striped in
+            [&self.cache_hits, &self.stale_hits, &self.coalesce_hits, &self.led, &self.times, &self.total_nanos]
+        {
             striped.reset();
         }
         let plain = [
@@ -237,6 +254,8 @@ impl Counters {
             &self.refreshes,
             &self.retries,
             &self.errors,
+            &self.fallbacks,
+            &self.soft_timeouts,
             &self.panics,
             &self.timeouts,
             &self.abandoned,

@@ -4,9 +4,10 @@ use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Coalescing, alike, take_out};
+use super::{Age, Coalescing, alike, take_out};
+use crate::clock::Moment;
 use crate::evict::Resident;
-use crate::flight::{Ending, Node, View};
+use crate::flight::{Ending, Node, Rare, View};
 use crate::home::Home;
 use crate::key::{Key, Look};
 use crate::nest;
@@ -39,12 +40,16 @@ pub(crate) struct Missed<K: Key, S: Share> {
     pub(super) hash: u64,
     /// A flight that may be joined.
     pub(super) in_the_air: Option<Arc<Node<K, S>>>,
+    /// A kept value that answers the call, and that it is this caller's to refresh.
+    pub(super) aging: Option<Arc<Node<K, S>>>,
 }
 
 /// What a caller finds.
 pub(crate) enum Boarded<K: Key, S: Share> {
     /// A kept value.
     Hit(S::Output),
+    /// A kept value, and a flight behind it: this caller's body is to run, and nobody waits for it.
+    Behind(Arc<Node<K, S>>, Seat<K, S>, Home),
     /// A flight in the air.
     Joined(Seat<K, S>),
     /// Nothing: this caller's body is to run. A detached one goes on in this runtime.
@@ -57,13 +62,61 @@ pub(crate) enum Boarded<K: Key, S: Share> {
 
 impl<K: Key, S: Share> Coalescing<K, S> {
     /// Boards a call that is no hit.
-    pub(crate) fn board<L: Look<Own = K>>(&self, look: &L, missed: Missed<K, S>) -> Boarded<K, S> {
-        self.board_new(missed, look, Purpose::Call)
+    pub(crate) fn board<L: Look<Own = K>>(&self, look: &L, mut missed: Missed<K, S>) -> Boarded<K, S> {
+        match missed.aging.take() {
+            Some(old) => self.board_behind(look, missed.hash, old),
+            None => self.board_new(missed, look, Purpose::Call),
+        }
+    }
+
+    /// Boards the refresh of a kept value, which answers the call.
+    #[cold]
+    #[inline(never)]
+    fn board_behind<L: Look<Own = K>>(&self, look: &L, hash: u64, old: Arc<Node<K, S>>) -> Boarded<K, S> {
+        let is_fresh = Moment::now() < old.expires();
+        let counter = if is_fresh { &self.counters.cache_hits } else { &self.counters.stale_hits };
+        counter.add_one();
+        old.residence().warm();
+        let answer = || {
+            let value = old.value().expect("only a value ages");
+            Boarded::Hit(S::value(value))
+        };
+        let Some(around) = self.around() else {
+            // Nobody here could run it. Others will ask.
+            old.rest(old.expires().after(self.policy.stale));
+            return answer();
+        };
+        let fresh = Arc::new(Node::new(look.own(), hash, around.if_alone(), true, true));
+        let begins = self.table.with(hash, |shard| {
+            let (mut is_kept, mut is_under_way) = (false, false);
+            for node in alike(shard, hash, |node| look.is(&node.key)) {
+                is_kept |= Arc::ptr_eq(&node, &old);
+                is_under_way |= node.ending().is_none() && node.is_refresh;
+                shard.discard(node);
+            }
+            let begins = is_kept && !is_under_way;
+            if begins {
+                shard.insert(hash, Arc::clone(&fresh));
+            }
+            begins
+        });
+        if !begins {
+            return answer();
+        }
+        self.counters.in_flight.fetch_add(1, Relaxed);
+        let mut seat = self.seat(fresh, Due::Nothing);
+        seat.is_grounded = true;
+        Boarded::Behind(old, seat, around)
+    }
+
+    /// Where a flight of this function is at home that begins here.
+    pub(crate) fn around(&self) -> Option<Home> {
+        if self.policy.blocking { Some(Home::Threads) } else { Home::around() }
     }
 
     /// Boards for a value that must begin after this moment.
     pub(crate) fn board_refresh<L: Look<Own = K>>(&self, look: &L) -> Boarded<K, S> {
-        let missed = Missed { hash: self.hash(look), in_the_air: None };
+        let missed = Missed { hash: self.hash(look), in_the_air: None, aging: None };
         self.board_new(missed, look, Purpose::Refresh)
     }
 
@@ -85,7 +138,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         may_lead: bool,
     ) -> Boarded<K, S> {
         let how = How { purpose, again, may_lead };
-        let home = Home::around().as_ref().and_then(Home::if_alone);
+        let home = self.around().as_ref().and_then(Home::if_alone);
         let mut last = Arc::clone(node);
         loop {
             while let Some(next) = last.successor().and_then(OnceLock::get).map(Arc::clone) {
@@ -94,7 +147,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 }
                 last = next;
             }
-            let missed = Missed { hash: node.hash(), in_the_air: None };
+            let missed = Missed { hash: node.hash(), in_the_air: None, aging: None };
             if let Some(boarded) = self.board_miss(missed, &Again(&node.key), how, Some(&last)) {
                 return boarded;
             }
@@ -107,13 +160,13 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[inline(never)]
     fn board_miss<L: Look<Own = K>>(
         &self,
-        Missed { hash, in_the_air }: Missed<K, S>,
+        Missed { hash, in_the_air, aging: _ }: Missed<K, S>,
         look: &L,
         how: How,
         from: Option<&Node<K, S>>,
     ) -> Option<Boarded<K, S>> {
         let successor = from.and_then(Node::successor);
-        let around = Home::around();
+        let around = self.around();
         let home = around.as_ref().and_then(Home::if_alone);
         let is_refresh = how.purpose == Purpose::Refresh;
         let can_lead = around.is_some() || self.is_timeless();
@@ -134,14 +187,26 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             // Compared first, since `Eq` may panic, and changed after.
             let (mut hit, mut join) = (None, None);
             for node in alike(shard, hash, |node| look.is(&node.key)) {
-                match node.view() {
-                    View::Fresh(_) if !is_refresh => hit = Some(node),
-                    View::Fresh(_) => shard.discard(node),
+                let age = match node.view() {
+                    View::Fresh(_) | View::Fault(_) => Some(Age::Fresh),
+                    View::Stale(_) => Some(Age::Stale),
+                    View::Aging(_) => Some(self.age_without_refresh(node.expires(), Moment::now())),
+                    View::Over => Some(Age::Over),
+                    View::InTheAir => None,
+                };
+                match age {
+                    // Of no use to this caller, and perhaps to its execution.
+                    Some(Age::Over) if node.value().is_some() && self.is_retained(node.expires()) => {
+                        shard.discard(node);
+                    }
+                    Some(Age::Over) => take_out(shard, node),
+                    Some(age) if !is_refresh => hit = Some((node, age)),
+                    Some(_) => shard.discard(node),
                     // What began before the refresh was asked for is not what it asked for.
-                    View::InTheAir if is_refresh && !node.is_refresh => take_out(shard, node),
-                    View::InTheAir if join.is_some() || !node.moves_for(home) => shard.discard(node),
-                    View::InTheAir if node.take_seat() => join = Some(node),
-                    View::InTheAir | View::Over => take_out(shard, node),
+                    None if is_refresh && !node.is_refresh => take_out(shard, node),
+                    None if join.is_some() || !node.moves_for(home) => shard.discard(node),
+                    None if node.take_seat() => join = Some(node),
+                    None => take_out(shard, node),
                 }
             }
             if hit.is_none() && join.is_none() && leads {
@@ -154,16 +219,21 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             }
             Some((hit, join))
         })?;
-        if let Some(node) = hit {
+        if let Some((node, age)) = hit {
             // A seat taken on the way to a kept value is given back like any other.
             drop(join.map(|node| self.seat(node, Due::Nothing)));
-            let Some(Ending::Value { value, .. }) = node.ending() else {
-                unreachable!("a fresh node holds a value, and an ending never changes")
-            };
             if !how.again {
-                self.counters.cache_hits.add_one();
+                let counter = if age == Age::Stale { &self.counters.stale_hits } else { &self.counters.cache_hits };
+                counter.add_one();
             }
-            return Some(Boarded::Hit(S::value(value)));
+            return Some(Boarded::Hit(match node.ending() {
+                Some(Ending::Value(value)) => S::value(value),
+                Some(Ending::Rare(rare)) => match &**rare {
+                    Rare::Fault(fault, _) => S::fault(fault),
+                    _ => unreachable!("nothing else is kept"),
+                },
+                None => unreachable!("what is kept has ended"),
+            }));
         }
         if let Some(node) = join {
             return Some(self.joined(node, how));
@@ -186,7 +256,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Whether flights need no runtime: their bodies stay with their callers, and no clock runs.
     fn is_timeless(&self) -> bool {
-        self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
+        self.policy.blocking || self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
     }
 
     pub(crate) fn outside(&self) -> ! {

@@ -11,12 +11,11 @@ use std::time::Duration;
 use shuttle::future::{block_on, yield_now};
 use shuttle::thread::{self, JoinHandle};
 
-use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Function};
 use crate::fly::Boarding;
+use crate::hooks::{Hooks, Keeping};
 use crate::key::ByRef;
 use crate::policy::{Options, Policy, Settings};
-use crate::run::Hooks;
 use crate::share::{ByClone, Other};
 use crate::stats::Stats;
 
@@ -86,7 +85,7 @@ impl World {
             Place::Attached => Options::new().attached(),
         };
         Arc::new(World {
-            coalescing: Coalescing::new("model".into(), Policy::new(&settings, &options, false)),
+            coalescing: Coalescing::new("model".into(), Policy::new(&settings, &options, false), Hooks::new()),
             place,
             now: AtomicU64::new(1),
             invalidated: AtomicU64::new(0),
@@ -141,7 +140,7 @@ impl World {
         let look = ByRef(&key);
         let flight = match self.coalescing.hit(&look) {
             Ok(outcome) => Box::pin(std::future::ready(outcome)),
-            Err(missed) => self.fly(key, body, Boarding::call(self.coalescing.board(&look, missed), Hooks::new())),
+            Err(missed) => self.fly(key, body, Boarding::call(self.coalescing.board(&look, missed))),
         };
         Box::pin(async move {
             let outcome = flight.await;
@@ -170,7 +169,7 @@ impl World {
     pub(super) fn refresh(self: &Arc<Self>, key: u64, body: Body) -> Outcome {
         let asked = self.tick();
         let boarded = self.coalescing.board_refresh(&ByRef(&key));
-        let outcome = block_on(self.fly(key, body, Boarding::refresh(boarded, Hooks::new())));
+        let outcome = block_on(self.fly(key, body, Boarding::refresh(boarded)));
         if let Ok(made) = &outcome {
             // No scenario has two, so there is no other refresh that it could have joined.
             assert!(made.begun > asked, "a refresh is answered with what began before it was asked for");
@@ -182,7 +181,8 @@ impl World {
     pub(super) fn insert(&self, key: u64) -> u64 {
         let made = self.made(key);
         let begun = made.begun;
-        self.coalescing.insert(&ByRef(&key), made, Moment::now().after(Duration::from_secs(3_600)));
+        let keeping = Keeping::new(Duration::from_secs(3_600), Duration::ZERO, &self.coalescing.policy);
+        self.coalescing.insert(&ByRef(&key), made, &keeping);
         self.invalidated.fetch_max(begun - 1, SeqCst);
         begun
     }

@@ -1,0 +1,113 @@
+//! Sync functions: calls that block their threads, and bodies that run on threads of their own.
+//!
+//! A sync body runs to its end on the thread that polls it, so to a flight it is a future that is ready at its first poll.
+//! A caller that has to wait for another's body parks its thread until the flight's end wakes it, as it would wake a task.
+
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use tokio::runtime::{Builder, Handle};
+use tokio::time::Instant;
+
+/// The body of a sync function.
+pub(crate) struct Body<B>(Option<B>);
+
+impl<B> Body<B> {
+    pub(crate) fn new(body: B) -> Body<B> {
+        Body(Some(body))
+    }
+}
+
+// The body is moved out before it runs.
+impl<B> Unpin for Body<B> {}
+
+impl<B: FnOnce() -> R, R> Future for Body<B> {
+    type Output = R;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<R> {
+        let body = self.0.take().expect("a body is polled once, and then it has ended");
+        Poll::Ready(body())
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Polls until there is something, and parks the thread in between: until it is woken, or until the moment that `poll`
+/// names.
+pub(crate) fn wait<R>(mut poll: impl FnMut(&mut Context<'_>) -> Result<R, Option<Instant>>) -> R {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        match poll(&mut cx) {
+            Ok(output) => return output,
+            Err(None) => thread::park(),
+            Err(Some(deadline)) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+        }
+    }
+}
+
+/// More bodies than this never run on threads of their own at once; others run on their callers'.
+const MOST_THREADS: usize = 256;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs `work` on a thread of its own or, if none can be had, here.
+pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    // In a place of its own, since a thread that cannot be made does not give back what it was to run.
+    let place = Arc::new(Mutex::new(Some(work)));
+    let take = |place: &Mutex<Option<_>>| place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let has_room = THREADS.fetch_add(1, SeqCst) < MOST_THREADS;
+    let counted = Counted;
+    let spawned = has_room && {
+        let place = Arc::clone(&place);
+        let run = move || {
+            let _counted = counted;
+            if let Some(work) = take(&place) {
+                run(work);
+            }
+        };
+        thread::Builder::new().name("stampede".to_owned()).spawn(run).is_ok()
+    };
+    if !spawned && let Some(work) = take(&place) {
+        run(work);
+    }
+}
+
+/// A thread, or the wish for one.
+struct Counted;
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        THREADS.fetch_sub(1, SeqCst);
+    }
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    wait(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(()) => Ok(()),
+        Poll::Pending => Err(None),
+    });
+}
+
+/// A runtime for what sync functions need of one, on a thread of its own that begins at its first use and stays.
+pub(crate) fn helper() -> &'static Handle {
+    static HELPER: LazyLock<Handle> = LazyLock::new(|| {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        let handle = runtime.handle().clone();
+        let stay = move || runtime.block_on(pending::<()>());
+        thread::Builder::new().name("stampede-helper".to_owned()).spawn(stay).expect("a thread can be made");
+        handle
+    });
+    &HELPER
+}

@@ -1,0 +1,171 @@
+//! What a function says about its results, besides its policy.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::policy::Policy;
+use crate::share::Share;
+
+/// Function pointers, so that calls stay small.
+pub(crate) struct Hooks<S: Share> {
+    cache_if: Option<fn(&S::Value) -> bool>,
+    ttl: Option<fn(&S::Value) -> Duration>,
+    cache_err: Option<fn(&S::Fault) -> Duration>,
+    is_none: Option<fn(&S::Value) -> bool>,
+    weigh: Option<fn(&S::Value) -> usize>,
+    refuse: Option<fn(Error) -> S::Output>,
+}
+
+#[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]
+impl<S: Share> Clone for Hooks<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Share> Copy for Hooks<S> {}
+
+impl<S: Share> Default for Hooks<S> {
+    fn default() -> Self {
+        Hooks::new()
+    }
+}
+
+/// A builder's methods.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty),* $(,)?) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub(crate) const fn $name(mut self, $name: $type) -> Self {
+            self.$name = Some($name);
+            self
+        }
+    )*};
+}
+
+impl<S: Share> Hooks<S> {
+    /// Nothing is said.
+    #[must_use]
+    pub(crate) const fn new() -> Self {
+        Hooks { cache_if: None, ttl: None, cache_err: None, is_none: None, weigh: None, refuse: None }
+    }
+
+    setters! {
+        /// Keeps only values that pass.
+        cache_if: fn(&S::Value) -> bool,
+        /// How long each value is kept. Zero: not at all.
+        ttl: fn(&S::Value) -> Duration,
+        /// How long each error is kept. Zero: not at all.
+        cache_err: fn(&S::Fault) -> Duration,
+        /// Whether a value is the one that `none_ttl` is for.
+        is_none: fn(&S::Value) -> bool,
+        /// What each value counts against the capacity.
+        weigh: fn(&S::Value) -> usize,
+        /// How a call that is refused or timed out ends.
+        refuse: fn(Error) -> S::Output,
+    }
+
+    /// Whether calls can be refused.
+    pub(crate) fn can_refuse(&self) -> bool {
+        self.refuse.or(S::REFUSE).is_some()
+    }
+
+    /// The end of a call that gets no result: an error where the function can return one, else a panic.
+    pub(crate) fn refused(&self, error: Error) -> S::Output {
+        match self.refuse.or(S::REFUSE) {
+            Some(refuse) => refuse(error),
+            None => panic!("{error}"),
+        }
+    }
+
+    /// Whether values have a weight each.
+    pub(crate) fn weighs(&self) -> bool {
+        self.weigh.is_some()
+    }
+
+    /// For how long a value is fresh that was just made. `None`: it is not kept.
+    fn fresh_for(&self, value: &S::Value, policy: &Policy) -> Option<Duration> {
+        let none_ttl = policy.none_ttl.filter(|_| self.is_none.is_some_and(|is_none| is_none(value)));
+        let of_value = || self.ttl.filter(|_| !policy.ttl_is_overridden).map(|ttl| ttl(value));
+        let ttl = none_ttl.or_else(of_value).or(policy.ttl).filter(|ttl| !ttl.is_zero())?;
+        self.cache_if.is_none_or(|cache_if| cache_if(value)).then_some(ttl)
+    }
+
+    /// How a value is kept that was just made. `cost`: how long that took.
+    pub(crate) fn keeping(&self, value: &S::Value, cost: Duration, policy: &Policy) -> Keeping {
+        let Some(ttl) = self.fresh_for(value, policy) else { return Keeping::NOT };
+        Keeping {
+            weight: self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX)),
+            ..Keeping::new(jittered(ttl, policy.jitter), cost, policy)
+        }
+    }
+
+    /// How an error is kept that was just returned.
+    pub(crate) fn keeping_fault(&self, fault: &S::Fault, policy: &Policy) -> Keeping {
+        let of_fault = self.cache_err.filter(|_| !policy.cache_err_is_overridden).map(|ttl| ttl(fault));
+        match of_fault.or(policy.cache_err).filter(|ttl| !ttl.is_zero()) {
+            Some(ttl) => {
+                let expires = Moment::now().after(jittered(ttl, policy.jitter));
+                Keeping { expires, calm_until: expires, cost: Duration::ZERO, weight: 1 }
+            }
+            None => Keeping::NOT,
+        }
+    }
+}
+
+/// How something is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// Fresh until then. [`Moment::PAST`]: not kept.
+    pub(crate) expires: Moment,
+    /// Until then, nothing about it has to be decided.
+    pub(crate) calm_until: Moment,
+    /// How long it took to make.
+    pub(crate) cost: Duration,
+    /// What it counts against the capacity.
+    pub(crate) weight: u32,
+}
+
+impl Keeping {
+    /// For those who wait only.
+    pub(crate) const NOT: Keeping =
+        Keeping { expires: Moment::PAST, calm_until: Moment::PAST, cost: Duration::ZERO, weight: 0 };
+
+    /// A value that is fresh for so long from now on.
+    pub(crate) fn new(fresh: Duration, cost: Duration, policy: &Policy) -> Keeping {
+        let calm = fresh.saturating_sub(early_window(cost, policy.early));
+        let now = Moment::now();
+        Keeping { expires: now.after(fresh), calm_until: now.after(calm), cost, weight: 1 }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.expires > Moment::PAST
+    }
+}
+
+/// A `ttl` without a random part of it, so that values made together do not all expire together. Only ever less: a `ttl`
+/// says how old a value may be.
+fn jittered(ttl: Duration, jitter: f64) -> Duration {
+    if jitter > 0.0 { ttl.mul_f64(1.0 - jitter * fastrand::f64()) } else { ttl }
+}
+
+/// The largest `-ln(u)` that a random number can give.
+const MOST_EAGER: f64 = 37.0;
+
+/// How long before a value's end an early refresh is possible at all.
+fn early_window(cost: Duration, beta: f64) -> Duration {
+    if beta > 0.0 {
+        Duration::try_from_secs_f64(cost.as_secs_f64() * beta * MOST_EAGER).unwrap_or(Duration::MAX)
+    } else {
+        Duration::ZERO
+    }
+}
+
+/// Whether this call is the one to refresh a value that has so much of its `ttl` left: `XFetch` (Vattani, Chierichetti &
+/// Lowenstein, "Optimal probabilistic cache stampede prevention", PVLDB 8, 2015), which compares the time left with
+/// `cost · beta · -ln(u)`, `u` uniform in `(0, 1]`.
+pub(crate) fn is_early(left: Duration, cost: Duration, beta: f64) -> bool {
+    let u = 1.0 - fastrand::f64();
+    cost.as_secs_f64() * beta * -u.ln() >= left.as_secs_f64()
+}
