@@ -6,12 +6,14 @@
 
 mod canonical;
 mod content;
+mod outside;
 mod text;
 
 use std::borrow::{Borrow, Cow};
 use std::hash::{Hash, Hasher};
 
 pub use content::{Content, Digested, Steps};
+pub use outside::{Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, must_feed};
 pub use text::{Escaped, Text, text};
 
 /// A key as a caller brings it.
@@ -28,6 +30,16 @@ pub trait Look: Sized {
     /// read from there before it has left the store buffer (20 of 70 ns).
     #[must_use]
     fn again(&self) -> Self;
+
+    /// Feeds the key to a digest that stands for it outside of this process. `false`: it is for this process only.
+    fn feed(&self, _feed: &mut Feed) -> bool {
+        false
+    }
+
+    /// What stands for the key outside of this process, if something does.
+    fn id(&self) -> Option<Id> {
+        Id::of_parts(self)
+    }
 }
 
 /// A stored key.
@@ -59,6 +71,10 @@ impl Look for Nil {
     fn again(&self) -> Nil {
         Nil
     }
+
+    fn feed(&self, _: &mut Feed) -> bool {
+        true
+    }
 }
 
 impl<A: Look, B: Look> Look for Cons<A, B> {
@@ -82,6 +98,10 @@ impl<A: Look, B: Look> Look for Cons<A, B> {
     #[inline(always)]
     fn again(&self) -> Self {
         Cons(self.0.again(), self.1.again())
+    }
+
+    fn feed(&self, feed: &mut Feed) -> bool {
+        self.0.feed(feed) && self.1.feed(feed)
     }
 }
 

@@ -11,8 +11,8 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
 pub use crate::key::{
-    ByRef, Cons, Content, Digested, Escaped, Key, Look, Nil, Part, PartOf, Steps, Text, ViaBits, ViaOwnWay, ViaRef,
-    text,
+    ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, Key, Look, Nil, Part,
+    PartOf, Steps, Text, ViaBits, ViaOwnWay, ViaRef, must_feed, text,
 };
 pub use crate::policy::Options;
 pub use crate::share::{
@@ -52,9 +52,23 @@ macro_rules! __part {
     };
 }
 
-/// The traits of `part!`.
+/// The same for a key that also has to stand outside of this process.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __fed_part {
+    ($part:expr) => {
+        match $part {
+            value => {
+                $crate::__private::must_feed(value);
+                $crate::__private::Feeding($crate::__private::part!(value), value).stampede_feed()
+            }
+        }
+    };
+}
+
+/// The traits of `part!` and `fed_part!`.
 pub mod parts {
-    pub use super::{InsteadOfPart as _, ViaBits as _, ViaOwnWay as _, ViaRef as _};
+    pub use super::{InsteadOfFeed as _, InsteadOfPart as _, ViaBits as _, ViaOwnWay as _, ViaRef as _};
 }
 
 /// Owns an argument.
@@ -69,7 +83,7 @@ macro_rules! __own {
     }};
 }
 
-pub use crate::{__own as own, __part as part, __share as share};
+pub use crate::{__fed_part as fed_part, __own as own, __part as part, __share as share};
 
 /// Whether a value is the one that `none_ttl` is for.
 pub fn is_none<V: MaybeNone>(value: &V) -> bool {

@@ -111,6 +111,16 @@ where
         self
     }
 
+    /// Values are kept in a backend, too.
+    #[cfg(not(feature = "backends"))]
+    #[must_use]
+    pub fn stored(self) -> Self
+    where
+        S: Stored,
+    {
+        self
+    }
+
     /// How a refused call ends.
     #[inline]
     #[must_use]
@@ -168,6 +178,12 @@ where
             call.as_mut().poll(cx)
         })
         .await
+    }
+
+    /// The same for a sync function.
+    pub fn refreshing_now(self, call: impl FnOnce() -> S::Output) -> S::Output {
+        let _refreshing = Refreshing::begin(self.site);
+        call()
     }
 
     /// What a call would be answered with from memory.
@@ -257,6 +273,15 @@ where
         state
     }
 }
+
+/// Tells what to do where backends are not compiled in.
+#[cfg(not(feature = "backends"))]
+#[diagnostic::on_unimplemented(
+    message = "`backend` needs the feature `backends` of `stampede-runtime`",
+    label = "a value is to be kept in a backend here",
+    note = "write `stampede-runtime = {{ version = \"…\", features = [\"backends\"] }}` in Cargo.toml"
+)]
+pub trait Stored {}
 
 thread_local! {
     /// The site whose next call on this thread is to be a refresh: set around that call's first poll.

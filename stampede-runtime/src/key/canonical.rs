@@ -48,6 +48,18 @@ pub(super) fn text(hasher: &mut blake3::Hasher, text: &str) {
     counted(hasher, TEXT, text.as_bytes());
 }
 
+/// Begins a tuple of values, each of which is to be fed by an [`Encoder`].
+pub(super) fn begin_tuple() -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[SEQUENCE]);
+    hasher
+}
+
+/// Ends it.
+pub(super) fn end_tuple(mut hasher: blake3::Hasher) -> [u8; 32] {
+    *hasher.update(&[END]).finalize().as_bytes()
+}
+
 fn counted(hasher: &mut blake3::Hasher, tag: u8, bytes: &[u8]) {
     hasher.update(&[tag]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
 }

@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use serde::Serialize;
 
-use super::{Look, canonical};
+use super::{Id, Look, canonical};
 
 /// What is done to every text before it is compared, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,5 +86,9 @@ impl Look for Digested {
 
     fn again(&self) -> Self {
         *self
+    }
+
+    fn id(&self) -> Option<Id> {
+        Some(Id::Digest(self.0))
     }
 }

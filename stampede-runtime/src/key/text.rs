@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 
-use super::Look;
+use super::{Id, Look};
 
 thread_local! {
     static BUFFER: Cell<String> = const { Cell::new(String::new()) };
@@ -85,6 +85,10 @@ impl Look for Text {
 
     fn again(&self) -> Self {
         Text(self.0.clone())
+    }
+
+    fn id(&self) -> Option<Id> {
+        Some(Id::Text(self.own()))
     }
 }
 

@@ -1,0 +1,178 @@
+//! What stands for a key outside of this process: a readable text, or a digest of the parts.
+//!
+//! The digest is BLAKE3 over the canonical bytes (see `canonical`) of the parts as one tuple, so it is the same in every
+//! build, on every platform, and whatever features are on.
+
+use std::hash::Hasher;
+
+use serde::Serialize;
+
+use super::{Look, canonical};
+use crate::key::Steps;
+
+/// A key, outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// What `key = "…"` says.
+    Text(Box<str>),
+    /// Of the parts, or of their content.
+    Digest([u8; 32]),
+}
+
+impl Id {
+    /// The digest of a list of parts, if all of them are [`Fed`].
+    pub(super) fn of_parts(key: &impl Look) -> Option<Id> {
+        let mut feed = Feed(canonical::begin_tuple());
+        key.feed(&mut feed).then(|| Id::Digest(canonical::end_tuple(feed.0)))
+    }
+}
+
+/// The digest of a key's parts, in the making.
+pub struct Feed(blake3::Hasher);
+
+/// A part that can be fed to a digest: its value goes along with it.
+#[derive(Debug)]
+pub struct Fed<'a, L, T: ?Sized>(L, &'a T);
+
+impl<L: Look, T: ?Sized + Serialize> Look for Fed<'_, L, T> {
+    type Own = L::Own;
+
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+
+    #[inline(always)]
+    fn is(&self, own: &L::Own) -> bool {
+        self.0.is(own)
+    }
+
+    fn own(&self) -> L::Own {
+        self.0.own()
+    }
+
+    #[inline(always)]
+    fn again(&self) -> Self {
+        Fed(self.0.again(), self.1)
+    }
+
+    /// # Panics
+    /// When the value's `Serialize` fails.
+    fn feed(&self, feed: &mut Feed) -> bool {
+        if let Err(error) = self.1.serialize(canonical::Encoder::new(&mut feed.0, Steps::NONE)) {
+            panic!("an argument cannot be part of a key outside of this process: {error}");
+        }
+        true
+    }
+}
+
+/// What can be part of a key outside of this process.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a key outside of this process",
+    label = "with `backend`, what identifies a call must implement `serde::Serialize`",
+    note = "derive it, leave the argument out with `skip(…)`, or say what identifies it with `key(…)`"
+)]
+pub trait Feeds: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Serialize> Feeds for T {}
+
+/// Reports what cannot be part of a key outside.
+#[inline]
+pub fn must_feed<T: ?Sized + Feeds>(_value: &T) {}
+
+/// A part and its value, perhaps to be fed.
+#[derive(Debug)]
+pub struct Feeding<'a, L, T: ?Sized>(pub L, pub &'a T);
+
+// As in `checked`: inherent methods come before those of traits.
+
+impl<'a, L: Look, T: ?Sized + Serialize> Feeding<'a, L, T> {
+    /// The part, with its value.
+    #[inline]
+    #[must_use]
+    pub fn stampede_feed(self) -> Fed<'a, L, T> {
+        Fed(self.0, self.1)
+    }
+}
+
+/// For what has been reported.
+pub trait InsteadOfFeed<L>: Sized {
+    /// The part alone.
+    fn stampede_feed(self) -> L;
+}
+
+impl<L, T: ?Sized> InsteadOfFeed<L> for Feeding<'_, L, T> {
+    fn stampede_feed(self) -> L {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::key::{Cons, Content, Nil, PartOf, ViaBits as _, ViaOwnWay as _, ViaRef as _, text};
+
+    macro_rules! key {
+        ($($part:expr),*) => { key!(@ $($part,)*) };
+        (@) => { Nil };
+        (@ $part:expr, $($rest:expr,)*) => {
+            Cons(Feeding((&&&PartOf($part)).stampede_look(), $part).stampede_feed(), key!(@ $($rest,)*))
+        };
+    }
+
+    fn hex(id: Option<Id>) -> String {
+        match id {
+            Some(Id::Digest(digest)) => blake3::Hash::from_bytes(digest).to_hex().to_string(),
+            other => panic!("no digest: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn parts_are_one_tuple() {
+        let known = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+        assert_eq!(hex(key!().id()), known(b"\x09\xFF"));
+        assert_eq!(hex(key!("a").id()), known(b"\x09\x07\x01\0\0\0\0\0\0\0a\xFF"));
+        let seven = "\x04\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_bytes();
+        assert_eq!(hex(key!("a", &7_u8).id()), known(&[b"\x09\x07\x01\0\0\0\0\0\0\0a", seven, b"\xFF"].concat()));
+    }
+
+    #[test]
+    fn what_means_the_same_is_the_same() {
+        assert_eq!(key!(&1_u8).id(), key!(&1_i64).id());
+        assert_eq!(key!(&0.0_f64).id(), key!(&-0.0_f32).id());
+        assert_eq!(key!("a").id(), key!(&Cow::Borrowed("a")).id());
+        assert_eq!(key!(&Some("a")).id(), key!(&Some(String::from("a"))).id());
+    }
+
+    #[test]
+    fn what_differs_differs() {
+        let ids = [
+            key!(&1).id(),
+            key!("1").id(),
+            key!(&true).id(),
+            key!(&1.0).id(),
+            key!(&Some(1)).id(),
+            key!("a", "b").id(),
+            key!("b", "a").id(),
+            key!("a:b").id(),
+            key!("ab", "").id(),
+            key!(&("a", "b")).id(),
+            key!(&None::<u8>).id(),
+            key!().id(),
+        ];
+        for (at, one) in ids.iter().enumerate() {
+            assert!(one.is_some() && ids.iter().skip(at + 1).all(|other| other != one), "number {at} meets another");
+        }
+    }
+
+    #[test]
+    fn text_and_content_stand_for_themselves() {
+        assert_eq!(text(format_args!("user:{}", 7)).id(), Some(Id::Text("user:7".into())));
+        let content = Content::new(Steps::ALL).field("topic", "Rust").digest();
+        assert_eq!(content.id(), Some(Id::Digest(content.own())));
+        assert_eq!(Cons((&&&PartOf("a")).stampede_look(), Nil).id(), None, "not fed");
+    }
+}
