@@ -32,13 +32,14 @@ impl Config {
         ConfigBuilder::default()
     }
 
-    /// What applies to a function of a namespace.
-    pub(crate) fn policy(&self, namespace: &str, options: &Options, can_refuse: bool) -> Policy {
+    /// What applies to a function of a namespace, and the name of its backend.
+    pub(crate) fn policy(&self, namespace: &str, options: &Options, can_refuse: bool) -> (Policy, Option<String>) {
         let configured = self.namespaces.get(namespace).cloned().unwrap_or_default();
         let ttl_is_overridden = configured.ttl.is_some();
         let cache_err_is_overridden = configured.cache_err.is_some();
-        let policy = Policy::new(&configured.or(&options.settings).or(&self.defaults), options, can_refuse);
-        Policy { ttl_is_overridden, cache_err_is_overridden, ..policy }
+        let settings = configured.or(&options.settings).or(&self.defaults);
+        let policy = Policy::new(&settings, options, can_refuse);
+        (Policy { ttl_is_overridden, cache_err_is_overridden, ..policy }, settings.backend)
     }
 }
 

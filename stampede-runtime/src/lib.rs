@@ -99,6 +99,7 @@ mod lanes;
 #[cfg(all(test, stampede_model))]
 mod model;
 mod nest;
+mod outside;
 mod policy;
 mod programmatic;
 mod registry;
@@ -110,6 +111,7 @@ mod stats;
 mod sync;
 mod table;
 pub mod testing;
+mod tier;
 pub mod ttl;
 
 #[doc(hidden)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tier::Age;
+
 /// How many values a function keeps unless told otherwise.
 const CAPACITY: usize = 1_000;
 
@@ -242,6 +244,14 @@ impl Policy {
     /// Whether old values stay, for when they are needed.
     pub(crate) fn retains(&self) -> bool {
         self.retention() > Duration::ZERO
+    }
+
+    /// Whether a value that stands so to its `ttl` answers a call.
+    pub(crate) fn serves(&self, age: Age) -> bool {
+        match age {
+            Age::Fresh(_) => true,
+            Age::Past(since) => since < self.stale,
+        }
     }
 
     /// For how long after its `ttl` a value may still be of use.

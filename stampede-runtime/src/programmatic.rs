@@ -126,7 +126,7 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             return Err(Boarding::off(self.coalescing.me()));
         }
         let look = ByRef(key);
-        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed));
+        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed), None);
         self.coalescing.hit(&look).map_err(miss)
     }
 
@@ -206,7 +206,7 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
         let coalescing = if let Some(name) = self.name {
             registry::current().create("coalescer", name, &self.options, hooks)
         } else {
-            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false), hooks)
+            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false), hooks, None)
         };
         Coalescer { coalescing }
     }

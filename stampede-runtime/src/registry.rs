@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::coalescer::{Coalescing, Function};
 use crate::config::{Config, ConfigError};
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, Place};
 use crate::key::Key;
 use crate::policy::Options;
 use crate::share::Share;
@@ -62,9 +62,13 @@ impl Registry {
         hooks: Hooks<S>,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
-        let policy =
-            self.config.get_or_init(|| None).clone().unwrap_or_default().policy(namespace, options, hooks.can_refuse());
-        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks);
+        let config = self.config.get_or_init(|| None).clone().unwrap_or_default();
+        let (policy, backend) = config.policy(namespace, options, hooks.can_refuse());
+        let tier = backend.and_then(|backend| {
+            let version = options.version;
+            hooks.make_tier(&Place { namespace, function, version, backend: &backend, policy: &policy }, &config)
+        });
+        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, tier);
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
         states.retain(|state| state.strong_count() > 0);

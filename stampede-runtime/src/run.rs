@@ -15,13 +15,14 @@ use crate::clock::Stopwatch;
 use crate::coalescer::{Coalescing, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
-use crate::home::{Home, Task};
+use crate::home::{self, Home, Task};
 use crate::hooks::Keeping;
-use crate::key::Key;
+use crate::key::{Id, Key};
 use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
+use crate::tier::{Age, Found, Work};
 
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
 pub(crate) struct Execution<K: Key, S: Share, P> {
@@ -29,11 +30,13 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     node: Arc<Node<K, S>>,
     /// In a box of some kind, so that it can move to a task after its first poll.
     body: Option<P>,
-    stage: Stage,
+    stage: Stage<S::Value>,
     span: Span,
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
     purpose: Purpose,
+    /// What stands for the key in the tier, where there is one.
+    id: Option<Arc<Id>>,
     /// Begun because an earlier execution was abandoned.
     again: bool,
     /// The permits that this flight, or one that began it, holds: those it must not wait for.
@@ -42,10 +45,14 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-enum Stage {
+enum Stage<V> {
     New,
+    /// Asks the tier outside, which may save the execution.
+    Looking(Work<Option<Found<V>>>),
     Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
     Running(Stopwatch),
+    /// The tier had the value.
+    Saved,
     Ended,
 }
 
@@ -55,7 +62,13 @@ where
 {
     /// Prepares the body and begins, unless it has to queue for a permit. Where the body cannot even be made, the flight
     /// has ended already.
-    pub(crate) fn new(seat: &mut Seat<K, S>, purpose: Purpose, again: bool, body: &mut dyn Unbegun<P>) -> Self {
+    pub(crate) fn new(
+        seat: &mut Seat<K, S>,
+        purpose: Purpose,
+        again: bool,
+        id: Option<Arc<Id>>,
+        body: &mut dyn Unbegun<P>,
+    ) -> Self {
         let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
         let span = tracing::info_span!(
             target: "stampede",
@@ -72,13 +85,14 @@ where
             span,
             dispatch: None,
             purpose,
+            id,
             again,
             held: nest::held(),
             permit: None,
         };
         seat.take_off();
         let prepared = catch_unwind(AssertUnwindSafe(|| {
-            execution.begin_or_queue();
+            execution.look_or_begin();
             execution.body = Some(body.begin());
         }));
         if let Err(panic) = prepared {
@@ -94,6 +108,46 @@ where
     {
         self.dispatch = dispatcher::has_been_set().then(|| dispatcher::get_default(Dispatch::clone));
         home.spawn(self)
+    }
+
+    /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
+    fn look_or_begin(&mut self) {
+        let work = match (&self.coalescing.outside, &self.id, self.purpose) {
+            (Some(outside), Some(id), Purpose::Call) => outside.look(id),
+            _ => None,
+        };
+        let is_blocking = self.coalescing.policy.blocking;
+        match work.map(|work| if is_blocking { home::elsewhere(work) } else { work }) {
+            Some(work) => self.stage = Stage::Looking(work),
+            None => self.begin_or_queue(),
+        }
+    }
+
+    /// What the tier had, if it answers the call. Otherwise the body begins.
+    fn found(&mut self, found: Option<Found<S::Value>>) -> Option<(Ending<K, S>, Keeping)> {
+        let Some(found) = found else {
+            self.begin_or_queue();
+            return None;
+        };
+        let coalescing = Arc::clone(&self.coalescing);
+        let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
+        if !coalescing.policy.serves(found.age) {
+            // Of no use to this call, and perhaps to its execution.
+            if coalescing.policy.retains() {
+                coalescing.keep_old(&self.node, found.value, &keeping);
+            }
+            self.begin_or_queue();
+            return None;
+        }
+        self.node.queue().begin();
+        if !self.again {
+            let counters = &coalescing.counters;
+            let is_fresh = matches!(found.age, Age::Fresh(_));
+            let counter = if is_fresh { &counters.cache_hits } else { &counters.stale_hits };
+            counter.add_one();
+        }
+        self.stage = Stage::Saved;
+        Some((Ending::Value(found.value), keeping))
     }
 
     /// Begins, if there is a permit or none is needed.
@@ -140,6 +194,13 @@ where
         let _held = nest::hold(self.held.clone());
         let _span = self.span.clone().entered();
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let Stage::Looking(looking) = &mut self.stage {
+                let found = ready!(looking.as_mut().poll(cx));
+                if let Some(saved) = self.found(found) {
+                    self.body = None;
+                    return Poll::Ready(saved);
+                }
+            }
             if let Stage::Queued(queued) = &mut self.stage {
                 let permit = ready!(queued.as_mut().poll(cx));
                 self.begin(permit);
@@ -178,9 +239,12 @@ where
 
 impl<K: Key, S: Share, P> Execution<K, S, P> {
     fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
-        self.stage = Stage::Ended;
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let waiters = self.node.waiters();
-        self.coalescing.land(&self.node, ending, keeping, false);
+        let is_kept = self.coalescing.land(&self.node, ending, keeping, false);
+        if let (true, Stage::Running(_)) = (is_kept, stage) {
+            self.coalescing.store(&self.node, self.id.as_ref(), keeping);
+        }
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.
             let outcome = match self.node.ending() {

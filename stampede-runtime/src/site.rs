@@ -152,7 +152,7 @@ where
     #[cold]
     #[inline(never)]
     fn miss<L: Look>(state: &Coalescing<L::Own, S>, key: &L, missed: Missed<L::Own, S>) -> Boarding<L::Own, S> {
-        Boarding::call(state.board(key, missed))
+        Boarding::call(state.board(key, missed), state.id_of(key))
     }
 
     /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
@@ -163,7 +163,7 @@ where
             Err(Boarding::off(state.me()))
         } else if REFRESHING.get() == Some(self.site.id()) {
             REFRESHING.set(None);
-            Err(Boarding::refresh(state.board_refresh(key)))
+            Err(Boarding::refresh(state.board_refresh(key), state.id_of(key)))
         } else {
             state.hit(key).map_err(|missed| Self::miss(state, key, missed))
         }
@@ -201,22 +201,30 @@ where
             }
             let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
             if keeping.is_kept() {
-                state.insert(&key, value, &keeping);
+                let node = state.insert(&key, value, &keeping);
+                state.store(&node, state.id_of(&key).as_ref(), &keeping);
             } else {
                 // The newest value is not to be kept, so an older one is not either.
                 state.invalidate(&key);
+                state.forget(state.id_of(&key));
             }
         });
     }
 
     /// Takes a key out.
     pub fn invalidate<L: Look>(self, key: L) -> Invalidation {
-        Invalidation::of(self.with(|state: &Coalescing<L::Own, S>| usize::from(state.invalidate(&key))))
+        self.with(|state: &Coalescing<L::Own, S>| {
+            let removed = usize::from(state.invalidate(&key));
+            let outside = state.id_of(&key).and_then(|id| state.forget(Some(id)));
+            Invalidation::new(removed, outside)
+        })
     }
 
     /// Takes every key out.
     pub fn clear(self) -> Invalidation {
-        Invalidation::of(self.existing().map_or(0, |state| state.clear()))
+        let state = self.existing();
+        let removed = state.as_ref().map_or(0, |state| state.clear());
+        Invalidation::new(removed, state.and_then(|state| state.forget_all()))
     }
 
     /// The function's statistics.

@@ -172,7 +172,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let can_lead = around.is_some() || self.is_timeless();
         if is_refresh && !can_lead {
             // Before anything is taken out for it.
-            self.outside();
+            self.homeless();
         }
         if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {
             return Some(self.joined(node, how));
@@ -242,7 +242,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             return Some(Boarded::Nothing(self.me()));
         }
         if !can_lead {
-            self.outside();
+            self.homeless();
         }
         self.counters.in_flight.fetch_add(1, Relaxed);
         let is_call = how.purpose == Purpose::Call && !how.again;
@@ -256,10 +256,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Whether flights need no runtime: their bodies stay with their callers, and no clock runs.
     fn is_timeless(&self) -> bool {
-        self.policy.blocking || self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
+        let needs_a_clock = self.policy.timeout.is_some() || self.policy.wait.is_some();
+        self.policy.blocking || self.policy.attached && !needs_a_clock && self.outside.is_none()
     }
 
-    pub(crate) fn outside(&self) -> ! {
+    pub(crate) fn homeless(&self) -> ! {
         panic!(
             "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` or \
              `#[tokio::test]`",
