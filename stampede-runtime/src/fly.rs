@@ -13,10 +13,10 @@ use crate::blocking;
 use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Rare};
-use crate::home::{Home, Task};
+use crate::home::Home;
 use crate::key::{Id, Key};
 use crate::nest::{self, Circle};
-use crate::run::Execution;
+use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
@@ -193,9 +193,6 @@ enum Soft {
     Over,
 }
 
-/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
-type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
-
 enum Stage<K: Key, S: Share, P> {
     Boarded(Boarded<K, S>),
     Waiting(Seat<K, S>),
@@ -324,7 +321,7 @@ where
         body: &mut dyn Unbegun<P>,
         cx: &mut Context<'_>,
     ) -> Stage<K, S, P> {
-        let mut execution = Execution::new(&mut seat, self.purpose, self.again, self.id.clone(), body);
+        let mut execution = Execution::new(&mut seat, self.reason(self.purpose), self.detach, body);
         let Some(detach) = self.detach else { return Stage::Driving(Box::new(execution), seat) };
         let policy = &seat.coalescing.policy;
         let is_urgent = policy.timeout.is_some() || policy.wait.is_some() || policy.soft_timeout.is_some();
@@ -338,10 +335,14 @@ where
         Stage::Waiting(seat)
     }
 
+    fn reason(&self, purpose: Purpose) -> Reason {
+        Reason { purpose, again: self.again, id: self.id.clone() }
+    }
+
     /// Begins a flight that nobody waits for.
     fn take_off_behind(&self, mut seat: Seat<K, S>, home: &Home, body: &mut dyn Unbegun<P>) {
         let detach = self.detach.expect("only bodies that can leave their callers are refreshed behind them");
-        let execution = Execution::new(&mut seat, Purpose::Refresh, false, self.id.clone(), body);
+        let execution = Execution::new(&mut seat, self.reason(Purpose::Refresh), self.detach, body);
         seat.node.set_body(detach(execution, home));
     }
 

@@ -172,7 +172,11 @@ impl Keeping {
         let now = Moment::now();
         match age {
             Age::Fresh(left) => Keeping { weight, ..Keeping::new(left, cost, policy) },
-            Age::Past(since) => Keeping { expires: now.before(since), calm_until: now, cost, weight },
+            // Whoever found it refreshes it.
+            Age::Past(since) => {
+                let expires = now.before(since);
+                Keeping { expires, calm_until: expires.after(policy.stale), cost, weight }
+            }
         }
     }
 

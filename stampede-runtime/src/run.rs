@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
-use crate::clock::Stopwatch;
+use crate::clock::{Moment, Stopwatch};
 use crate::coalescer::{Coalescing, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
@@ -24,6 +24,19 @@ use crate::share::Share;
 use crate::stats::count;
 use crate::tier::{Age, Found, Work};
 
+/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
+pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
+
+/// Why an execution begins, and for what.
+#[derive(Clone)]
+pub(crate) struct Reason {
+    pub(crate) purpose: Purpose,
+    /// An earlier execution was abandoned.
+    pub(crate) again: bool,
+    /// What stands for the key outside, where there is something.
+    pub(crate) id: Option<Arc<Id>>,
+}
+
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
 pub(crate) struct Execution<K: Key, S: Share, P> {
     coalescing: Arc<Coalescing<K, S>>,
@@ -34,11 +47,8 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     span: Span,
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
-    purpose: Purpose,
-    /// What stands for the key in the tier, where there is one.
-    id: Option<Arc<Id>>,
-    /// Begun because an earlier execution was abandoned.
-    again: bool,
+    reason: Reason,
+    detach: Option<Detach<K, S, P>>,
     /// The permits that this flight, or one that began it, holds: those it must not wait for.
     held: Option<Arc<Held>>,
     /// Given back last, when the body is gone.
@@ -64,9 +74,8 @@ where
     /// has ended already.
     pub(crate) fn new(
         seat: &mut Seat<K, S>,
-        purpose: Purpose,
-        again: bool,
-        id: Option<Arc<Id>>,
+        reason: Reason,
+        detach: Option<Detach<K, S, P>>,
         body: &mut dyn Unbegun<P>,
     ) -> Self {
         let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
@@ -84,9 +93,8 @@ where
             stage: Stage::New,
             span,
             dispatch: None,
-            purpose,
-            id,
-            again,
+            reason,
+            detach,
             held: nest::held(),
             permit: None,
         };
@@ -112,7 +120,7 @@ where
 
     /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
     fn look_or_begin(&mut self) {
-        let work = match (&self.coalescing.outside, &self.id, self.purpose) {
+        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.purpose) {
             (Some(outside), Some(id), Purpose::Call) => outside.look(id),
             _ => None,
         };
@@ -140,7 +148,7 @@ where
             return None;
         }
         self.node.queue().begin();
-        if !self.again {
+        if !self.reason.again {
             let counters = &coalescing.counters;
             let is_fresh = matches!(found.age, Age::Fresh(_));
             let counter = if is_fresh { &counters.cache_hits } else { &counters.stale_hits };
@@ -148,6 +156,21 @@ where
         }
         self.stage = Stage::Saved;
         Some((Ending::Value(found.value), keeping))
+    }
+
+    /// Has the body, which was not needed, refresh what was found, if that was old.
+    fn refresh_behind(&mut self, keeping: &Keeping) {
+        let Some(body) = self.body.take() else { return };
+        if Moment::now() < keeping.expires {
+            return;
+        }
+        if let Some(detach) = self.detach
+            && let Some((mut seat, home)) = self.coalescing.begin_behind_landed(&self.node)
+        {
+            let reason = Reason { purpose: Purpose::Refresh, again: false, ..self.reason.clone() };
+            let execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
+            seat.node.set_body(detach(execution, &home));
+        }
     }
 
     /// Begins, if there is a permit or none is needed.
@@ -174,8 +197,8 @@ where
         let counters = &self.coalescing.counters;
         let queue = self.node.queue();
         queue.begin();
-        match self.purpose {
-            _ if self.again => count(&counters.retries),
+        match self.reason.purpose {
+            _ if self.reason.again => count(&counters.retries),
             Purpose::Refresh => count(&counters.refreshes),
             // They have all left the queue, and settled or will settle as refused.
             Purpose::Call if queue.owes_nobody() && queue.claim_lead() => count(&counters.retries),
@@ -197,7 +220,6 @@ where
             if let Stage::Looking(looking) = &mut self.stage {
                 let found = ready!(looking.as_mut().poll(cx));
                 if let Some(saved) = self.found(found) {
-                    self.body = None;
                     return Poll::Ready(saved);
                 }
             }
@@ -243,7 +265,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let waiters = self.node.waiters();
         let is_kept = self.coalescing.land(&self.node, ending, keeping, false);
         if let (true, Stage::Running(_)) = (is_kept, stage) {
-            self.coalescing.store(&self.node, self.id.as_ref(), keeping);
+            self.coalescing.store(&self.node, self.reason.id.as_ref(), keeping);
         }
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.
@@ -279,7 +301,11 @@ where
             Some(dispatch) => dispatcher::with_default(&dispatch, || self.poll_body(cx)),
             None => self.poll_body(cx),
         });
+        let is_saved = matches!(self.stage, Stage::Saved);
         self.land(ending, &keeping);
+        if is_saved {
+            self.refresh_behind(&keeping);
+        }
         Poll::Ready(())
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use shuttle::future::{block_on, yield_now};
 use shuttle::thread::{self, JoinHandle};
 
+use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Function};
 use crate::fly::Boarding;
 use crate::hooks::{Hooks, Keeping};
@@ -205,6 +206,7 @@ impl World {
         let made = self.made(key);
         let begun = made.begun;
         let keeping = Keeping::found(Age::Past(Duration::from_secs(1)), Duration::ZERO, 1, &self.coalescing.policy);
+        let keeping = Keeping { calm_until: Moment::now(), ..keeping };
         self.coalescing.insert(&ByRef(&key), made, &keeping);
         begun
     }
