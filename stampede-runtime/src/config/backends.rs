@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use store::Backend;
-#[cfg(feature = "config-files")]
+#[cfg(any(feature = "config-files", test))]
 pub(crate) use store::Memory;
 
 /// What `crate::store` will be.

@@ -10,19 +10,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[track_caller]
 fn assert_refused(config: &ConfigBuilder, report: &str) {
     let error = config.clone().build().expect_err("it is wrong");
-    assert_eq!(error.to_string(), report.trim_end(), "\n--- got:\n{error}\n---");
+    assert_eq!(error.to_string(), report.trim(), "\n--- got:\n{error}\n---");
 }
-
-/// A backend that has secrets.
-#[cfg(feature = "backends")]
-#[cfg_attr(not(feature = "config-files"), allow(dead_code))]
-pub(super) struct Remote {
-    pub(super) url: String,
-    pub(super) password: Option<String>,
-}
-
-#[cfg(feature = "backends")]
-impl backends::Backend for Remote {}
 
 #[test]
 fn every_problem_in_code() {
@@ -96,17 +85,18 @@ the configuration has 1 problem:
 
 #[cfg(feature = "backends")]
 mod backends_by_name {
+    use super::backends::Memory;
     use super::*;
 
-    fn remote() -> Remote {
-        Remote { url: "remote://ann:secret@host".to_owned(), password: Some("secret".to_owned()) }
+    fn memory() -> Memory {
+        Memory::new(1_000)
     }
 
     #[test]
     fn a_name_that_no_backend_has() {
         let wrong = |name| Config::builder().namespace("llm", Settings::new().backend(name));
         assert_refused(
-            &wrong("mian").backend("main", remote()).backend("other", remote()),
+            &wrong("mian").backend("main", memory()).backend("other", memory()),
             "\
 the configuration has 1 problem:
 - in code: namespace `llm`: no backend is called `mian`; there are `main`, `other`
@@ -119,13 +109,13 @@ the configuration has 1 problem:
 - in code: namespace `llm`: no backend is called that; there is none
 ",
         );
-        wrong("main").backend("main", remote()).build().expect("there is one");
+        wrong("main").backend("main", memory()).build().expect("there is one");
     }
 
     #[test]
     fn names_are_given_once() {
         assert_refused(
-            &Config::builder().backend("main", remote()).backend("main", remote()).backend("", remote()),
+            &Config::builder().backend("main", memory()).backend("main", memory()).backend("", memory()),
             "\
 the configuration has 2 problems:
 - in code: backend `main` is given twice
@@ -136,10 +126,9 @@ the configuration has 2 problems:
 
     #[test]
     fn debug_shows_names_and_kinds_and_no_more() {
-        let builder = Config::builder().backend("main", remote());
-        let shown = format!("{builder:?} {:?}", builder.clone().build().expect("it is right"));
-        assert!(shown.contains(r#"{"main": "stampede_runtime::config::tests::Remote"}"#), "{shown}");
-        assert!(!shown.contains("secret"), "{shown}");
+        let config = Config::builder().backend("main", memory()).build().expect("it is right");
+        let shown = format!("{config:?}");
+        assert!(shown.contains(&format!("{{\"main\": {:?}}}", std::any::type_name::<Memory>())), "{shown}");
     }
 }
 
@@ -172,7 +161,7 @@ mod from_files {
         fn assert_refused(&self, config: &ConfigBuilder, report: &str) {
             let error = config.clone().build().expect_err("it is wrong").to_string();
             let error = error.replace(&self.path(""), "");
-            assert_eq!(error, report.trim_end(), "\n--- got:\n{error}\n---");
+            assert_eq!(error, report.trim(), "\n--- got:\n{error}\n---");
         }
     }
 
@@ -320,8 +309,7 @@ the configuration has 13 problems:
 - stampede.toml: `defaults.timeout`: `timeout` must be longer than zero
 - stampede.toml: `defaults.ttl`: `ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not "5 parsecs"
 - stampede.toml: `defaults.wait`: `wait` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not ""
-"#
-            .trim_start(),
+"#,
         );
     }
 
@@ -349,7 +337,7 @@ the configuration has 7 problems:
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
 - stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`
 - stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`
-- stampede.toml: `namespaces`: this is a table of keys, not \"llm\"
+- stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace
 ",
         );
@@ -370,8 +358,7 @@ the configuration has 3 problems:
 - stampede.toml: `namespaces.""`: the name is empty
 - stampede.toml: `namespaces.my_app.llm`: unknown key; a namespace is one name, in quotes: "my_app::llm"
 - stampede.toml: `namespaces."my_app::db".tll`: unknown key; did you mean `ttl`?
-"#
-            .trim_start(),
+"#,
         );
     }
 
@@ -397,7 +384,20 @@ the configuration has 3 problems:
             "stampede.json",
         ];
         let config = names.iter().fold(Config::builder(), |config, name| config.file(folder.path(name)));
-        folder.assert_refused(&config, "");
+        folder.assert_refused(
+            &config,
+            r#"
+the configuration has 8 problems:
+- missing.toml: the file cannot be read: No such file or directory (os error 2)
+- broken.toml: TOML parse error at line 3, column 20: invalid basic string, expected `"`
+- double.toml: TOML parse error at line 3, column 1: duplicate key
+- broken.yaml: invalid indentation in quoted scalar at byte 17 line 2 column 8
+- double.yaml: String("ttl"): duplicated key in mapping at byte 27 line 3 column 8
+- list.yaml: the file is no table of keys
+- text.yaml: the file is no table of keys
+- stampede.json: the name of a configuration file ends with .toml, .yaml or .yml
+"#,
+        );
     }
 
     #[test]
@@ -416,7 +416,20 @@ the configuration has 3 problems:
                 ("STAMPEDE_OF", "1"),
                 ("STAMPEDE_EVERYTHING", "1"),
             ],
-            "",
+            r#"
+the configuration has 11 problems:
+- STAMPEDE_DEFAULTS_TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
+- STAMPEDE_DEFAULTS__STALE: `stale` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not "soon"
+- STAMPEDE_DEFAULTS__TLL: unknown key; did you mean `STAMPEDE_DEFAULTS__TTL`?
+- STAMPEDE_DEFAULTS__WAIT: `wait` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not ""
+- STAMPEDE_DEFAULT__TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
+- STAMPEDE_EVERYTHING: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_NAMESPACES__LLM: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_NAMESPACES__LLM__TIMEOUTS: unknown key; did you mean `STAMPEDE_NAMESPACES__LLM__TIMEOUT`?
+- STAMPEDE_NAMESPACES____TTL: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_OF: unknown variable; did you mean `STAMPEDE_OFF`?
+- STAMPEDE_TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
+"#,
         );
     }
 
@@ -463,7 +476,11 @@ the configuration has 3 problems:
             .namespace("llm", Settings::new().stale_if_error(60 * SECOND).soft_timeout(SECOND))
             .file(folder.path("stampede.toml"))
             .variables([("STAMPEDE_NAMESPACES__LLM__TIMEOUT", "500ms")]);
-        folder.assert_refused(&config, "");
+        folder.assert_refused(&config, r#"
+the configuration has 2 problems:
+- namespace `llm`: `stale` (3600s, stampede.toml) must be shorter than `stale_if_error` (60s, in code), or the latter has no effect
+- namespace `llm`: `soft_timeout` (1s, in code) must be shorter than `timeout` (500ms, STAMPEDE_NAMESPACES__LLM__TIMEOUT), or the former has no effect
+"#);
     }
 
     #[test]
@@ -498,7 +515,13 @@ the configuration has 3 problems:
         assert_eq!(config.defaults, Settings::new().wait(2 * SECOND), "the other file is not read");
 
         let missing = Config::builder().variables([("STAMPEDE_CONFIG", folder.path("three.toml"))]);
-        folder.assert_refused(&missing, "");
+        folder.assert_refused(
+            &missing,
+            r#"
+the configuration has 1 problem:
+- three.toml: the file cannot be read: No such file or directory (os error 2)
+"#,
+        );
     }
 
     #[cfg(unix)]
@@ -516,7 +539,14 @@ the configuration has 3 problems:
     #[cfg(not(feature = "backends"))]
     #[test]
     fn backends_need_their_feature() {
-        assert_toml_refused("[backends.main]\nkind = \"memory\"\n[defaults]\nbackend = \"main\"", "");
+        assert_toml_refused(
+            "[backends.main]\nkind = \"memory\"\n[defaults]\nbackend = \"main\"",
+            r#"
+the configuration has 2 problems:
+- stampede.toml: `backends.main`: backends need the cargo feature `backends` of `stampede-runtime`
+- stampede.toml: defaults: `backend` needs the cargo feature `backends` of `stampede-runtime`
+"#,
+        );
     }
 
     /// The page shows every key, so that none can be forgotten there either.
@@ -589,7 +619,18 @@ the configuration has 3 problems:
                 backend = "one"
                 ttl = "redis://ann:hunter2@host"
                 "#,
-                "",
+                r#"
+the configuration has 9 problems:
+- stampede.toml: `backends.five`: a table of keys belongs here, not 5
+- stampede.toml: `namespaces.a.ttl`: `ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not the text that stands there
+- stampede.toml: `backends.four`: `kind` is missing; there are `memory`, `remote`
+- stampede.toml: `backends.one.capacity`: `capacity` takes a size, such as "64MiB", or a number of bytes, more than zero
+- stampede.toml: `backends.six.passwort`: unknown key; did you mean `password`?
+- stampede.toml: `backends.six.url`: a url begins with `remote://`
+- stampede.toml: `backends.three.kind`: unknown kind; there are `memory`, `remote`
+- stampede.toml: `backends.two.kind`: unknown kind; did you mean `memory`?
+- stampede.toml: defaults: no backend is called that; there are `four`, `one`, `six`, `three`, `two`
+"#,
             );
         }
 
@@ -611,10 +652,14 @@ the configuration has 3 problems:
         #[test]
         fn a_name_that_code_and_a_file_give() {
             let folder = Folder::with(&[("stampede.toml", "[backends.main]\nkind = \"memory\"\ncapacity = 1")]);
-            let config = Config::builder()
-                .backend("main", Remote { url: String::new(), password: None })
-                .file(folder.path("stampede.toml"));
-            folder.assert_refused(&config, "");
+            let config = Config::builder().backend("main", backends::Memory::new(1)).file(folder.path("stampede.toml"));
+            folder.assert_refused(
+                &config,
+                r#"
+the configuration has 1 problem:
+- stampede.toml: `backends.main`: code gives a backend of that name too
+"#,
+            );
         }
 
         #[test]
