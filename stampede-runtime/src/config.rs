@@ -21,6 +21,10 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(doctest, feature = "config-files"))]
+#[doc = include_str!("../../docs/configuration.md")]
+struct Page;
+
 pub use error::ConfigError;
 
 use draft::{Draft, Scope, folded};

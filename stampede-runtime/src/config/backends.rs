@@ -7,26 +7,27 @@ use std::sync::Arc;
 
 pub(crate) use store::Backend;
 #[cfg(any(feature = "config-files", test))]
-pub(crate) use store::Memory;
+pub(crate) use store::MemoryBackend;
 
-/// What `crate::store` will be.
+/// Stands in for `crate::store`.
 #[allow(dead_code, unreachable_pub)]
 pub mod store {
     /// Keeps entries.
-    pub trait Backend: Send + Sync + 'static {}
+    pub trait Backend: std::fmt::Debug + Send + Sync + 'static {}
 
     /// Keeps entries in this process.
-    pub struct Memory;
+    #[derive(Debug)]
+    pub struct MemoryBackend;
 
-    impl Memory {
-        /// `bytes`: how much it keeps at most.
+    impl MemoryBackend {
+        /// `bytes_max`: how much it keeps.
         #[must_use]
-        pub fn new(_bytes: u64) -> Memory {
-            Memory
+        pub fn new(_bytes_max: usize) -> MemoryBackend {
+            MemoryBackend
         }
     }
 
-    impl Backend for Memory {}
+    impl Backend for MemoryBackend {}
 }
 
 pub(crate) type AnyBackend = Arc<dyn Backend>;

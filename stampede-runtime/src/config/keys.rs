@@ -103,12 +103,13 @@ fn name(value: &ValueKind) -> Result<String, &'static str> {
 
 /// For backends.
 #[cfg_attr(not(feature = "backends"), allow(dead_code))]
-pub(super) fn size(value: &ValueKind) -> Result<u64, &'static str> {
+pub(super) fn size(value: &ValueKind) -> Result<usize, &'static str> {
     let read = match value {
         ValueKind::String(text) => text.trim().parse().ok().map(|ByteSize(bytes)| bytes),
         _ => whole(value),
     };
-    read.filter(|bytes| *bytes > 0).ok_or("a size, such as \"64MiB\", or a number of bytes, more than zero")
+    let read = read.filter(|bytes| *bytes > 0).and_then(|bytes| bytes.try_into().ok());
+    read.ok_or("a size, such as \"64MiB\", or a number of bytes, more than zero")
 }
 
 fn whole(value: &ValueKind) -> Option<u64> {

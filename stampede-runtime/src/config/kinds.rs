@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use config::ValueKind;
 
-use super::backends::{AnyBackend, Memory};
+use super::backends::{AnyBackend, MemoryBackend};
 use super::draft::Draft;
 use super::keys::{size, suggest};
 use super::sources::{Place, Said, list};
@@ -21,7 +21,7 @@ pub(super) static KINDS: &[Kind] = &[
     Kind {
         name: "memory",
         keys: &["capacity"],
-        make: |given| Some(Arc::new(Memory::new(given.needed("capacity", size)?))),
+        make: |given| Some(Arc::new(MemoryBackend::new(given.needed("capacity", size)?))),
     },
     // Has the keys that a backend elsewhere has.
     #[cfg(test)]
@@ -35,7 +35,7 @@ pub(super) static KINDS: &[Kind] = &[
                 given.wrong("url", "a url begins with `remote://`");
                 return None;
             }
-            Some(Arc::new(Memory::new(1_000)))
+            Some(Arc::new(MemoryBackend::new(1_000)))
         },
     },
 ];

@@ -104,6 +104,7 @@ impl Sources {
         let mut walk = Walk { draft, backends: BTreeMap::new() };
         let mut variables = Vec::new();
         let mut files = self.files;
+        let mut named_by = "";
         for (name, value) in self.variables.into_iter().filter(|(name, _)| is_ours(name)) {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
                 walk.draft.problem(format!("{}: it is not Unicode", name.display()));
@@ -113,13 +114,16 @@ impl Sources {
                 // Switches all sharing off, with or without a configuration.
                 "OFF" => {}
                 "CONFIG" if value.is_empty() => {}
-                "CONFIG" => files = vec![value.into()],
+                "CONFIG" => {
+                    files = vec![value.into()];
+                    named_by = "STAMPEDE_CONFIG: ";
+                }
                 rest if is_of_kubernetes(rest) => {}
                 _ => variables.push((name.to_owned(), value.to_owned())),
             }
         }
         for path in files {
-            walk.file(&path);
+            walk.file(&path, named_by);
         }
         for (name, value) in variables {
             walk.variable(&name, value);
@@ -132,9 +136,15 @@ fn is_ours(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
-/// A pod finds the address of a service named `stampede` in variables of these names, whether it wants to or not.
+/// A pod finds the addresses of services named `stampede` or `stampede-…` in variables, whether it wants to or not.
 fn is_of_kubernetes(rest: &str) -> bool {
-    rest == "PORT" || ["SERVICE_HOST", "SERVICE_PORT", "PORT_"].iter().any(|beginning| rest.starts_with(beginning))
+    let words = format!("_{rest}");
+    let is_port = |(_, after): (&str, &str)| after.starts_with(|digit: char| digit.is_ascii_digit());
+    !rest.contains("__")
+        && (words.ends_with("_SERVICE_HOST")
+            || words.contains("_SERVICE_PORT")
+            || words.ends_with("_PORT")
+            || words.split_once("_PORT_").is_some_and(is_port))
 }
 
 /// The keys and values of a file.
@@ -167,13 +177,13 @@ impl Walk<'_> {
         self.draft.problem(format!("{place}: {problem}"));
     }
 
-    fn file(&mut self, path: &Path) {
+    fn file(&mut self, path: &Path, named_by: &str) {
         let file = path.display().to_string();
         let rooms = match parse(path) {
             Ok(rooms) => rooms,
             Err(problem) => {
                 self.draft.is_partial = true;
-                return self.draft.problem(format!("{file}: {problem}"));
+                return self.draft.problem(format!("{named_by}{file}: {problem}"));
             }
         };
         let top = Place::File(file, Vec::new());
@@ -302,7 +312,7 @@ impl Walk<'_> {
         let meant = if KEYS.iter().any(|key| key.name == rest) {
             Some(format!("{DEFAULTS}__{rest}"))
         } else {
-            ROOMS.iter().find_map(|room| below(&room)).or_else(|| suggest(rest, ["off", "config"]).map(str::to_owned))
+            ROOMS.iter().find_map(below).or_else(|| suggest(rest, ["off", "config"]).map(str::to_owned))
         };
         self.unknown_variable(place, meant);
     }

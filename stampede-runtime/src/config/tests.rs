@@ -1,6 +1,5 @@
 //! What is said of wrong configurations, read whole, and what right ones come to.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::*;
@@ -16,9 +15,9 @@ fn assert_refused(config: &ConfigBuilder, report: &str) {
 #[test]
 fn every_problem_in_code() {
     let config = Config::builder()
-        .defaults(Settings::new().capacity(0_usize).timeout(Duration::ZERO))
+        .defaults(Settings::new().capacity(0).timeout(Duration::ZERO))
         .defaults(Settings::new())
-        .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0_usize))
+        .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0))
         .namespace("a", Settings::new())
         .namespace("", Settings::new());
     assert_refused(
@@ -85,11 +84,11 @@ the configuration has 1 problem:
 
 #[cfg(feature = "backends")]
 mod backends_by_name {
-    use super::backends::Memory;
+    use super::backends::MemoryBackend;
     use super::*;
 
-    fn memory() -> Memory {
-        Memory::new(1_000)
+    fn memory() -> MemoryBackend {
+        MemoryBackend::new(1_000)
     }
 
     #[test]
@@ -128,7 +127,7 @@ the configuration has 2 problems:
     fn debug_shows_names_and_kinds_and_no_more() {
         let config = Config::builder().backend("main", memory()).build().expect("it is right");
         let shown = format!("{config:?}");
-        assert!(shown.contains(&format!("{{\"main\": {:?}}}", std::any::type_name::<Memory>())), "{shown}");
+        assert!(shown.contains(&format!("{{\"main\": {:?}}}", std::any::type_name::<MemoryBackend>())), "{shown}");
     }
 }
 
@@ -211,11 +210,11 @@ mod from_files {
             .jitter(0.1)
             .none_ttl(SECOND / 4)
             .cache_err(Duration::ZERO)
-            .capacity(10_000_usize)
+            .capacity(10_000)
             .timeout(30 * SECOND)
             .soft_timeout(2 * SECOND)
             .wait(5 * SECOND)
-            .max_concurrent(8_usize)
+            .max_concurrent(8)
     }
 
     #[test]
@@ -442,6 +441,9 @@ the configuration has 11 problems:
             ("STAMPEDE_PORT_80_TCP_ADDR", "10.0.0.1"),
             ("STAMPEDE_SERVICE_HOST", "10.0.0.1"),
             ("STAMPEDE_SERVICE_PORT_HTTP", "80"),
+            ("STAMPEDE_API_PORT", "tcp://10.0.0.1:80"),
+            ("STAMPEDE_API_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("STAMPEDE_API_SERVICE_HOST", "10.0.0.1"),
             ("MY_STAMPEDE_TTL", "1"),
             ("PATH", "/bin"),
         ];
@@ -461,12 +463,12 @@ the configuration has 11 problems:
             .file(folder.path("one.toml"))
             .file(folder.path("two.yaml"))
             .defaults(Settings::new().stale(SECOND).ttl(SECOND).wait(SECOND).timeout(SECOND))
-            .namespace("a", Settings::new().ttl(SECOND).stale(SECOND).capacity(1_usize))
+            .namespace("a", Settings::new().ttl(SECOND).stale(SECOND).capacity(1))
             .build()
             .expect("it is right");
         let expected = Settings::new().stale(SECOND).ttl(2 * SECOND).wait(3 * SECOND).timeout(4 * SECOND);
         assert_eq!(config.defaults, expected);
-        assert_eq!(config.namespaces["a"], Settings::new().ttl(2 * SECOND).stale(4 * SECOND).capacity(1_usize));
+        assert_eq!(config.namespaces["a"], Settings::new().ttl(2 * SECOND).stale(4 * SECOND).capacity(1));
     }
 
     #[test]
@@ -476,11 +478,11 @@ the configuration has 11 problems:
             .namespace("llm", Settings::new().stale_if_error(60 * SECOND).soft_timeout(SECOND))
             .file(folder.path("stampede.toml"))
             .variables([("STAMPEDE_NAMESPACES__LLM__TIMEOUT", "500ms")]);
-        folder.assert_refused(&config, r#"
+        folder.assert_refused(&config, r"
 the configuration has 2 problems:
 - namespace `llm`: `stale` (3600s, stampede.toml) must be shorter than `stale_if_error` (60s, in code), or the latter has no effect
 - namespace `llm`: `soft_timeout` (1s, in code) must be shorter than `timeout` (500ms, STAMPEDE_NAMESPACES__LLM__TIMEOUT), or the former has no effect
-"#);
+");
     }
 
     #[test]
@@ -491,7 +493,7 @@ the configuration has 2 problems:
             ("stampede_NAMESPACES__X__TTL", "3"),
         ];
         let config = Config::builder()
-            .namespace("user-profiles", Settings::new().capacity(5_usize))
+            .namespace("user-profiles", Settings::new().capacity(5))
             .variables(variables)
             .build()
             .expect("it is right");
@@ -500,7 +502,7 @@ the configuration has 2 problems:
         assert_eq!(ttl("My_App::LLM"), Some(SECOND));
         assert_eq!(ttl("my_app"), None);
         assert_eq!(ttl("user-profiles"), Some(2 * SECOND));
-        assert_eq!(config.namespaces["user-profiles"], Settings::new().ttl(2 * SECOND).capacity(5_usize));
+        assert_eq!(config.namespaces["user-profiles"], Settings::new().ttl(2 * SECOND).capacity(5));
         assert_eq!(ttl("x"), None);
     }
 
@@ -517,10 +519,10 @@ the configuration has 2 problems:
         let missing = Config::builder().variables([("STAMPEDE_CONFIG", folder.path("three.toml"))]);
         folder.assert_refused(
             &missing,
-            r#"
+            r"
 the configuration has 1 problem:
-- three.toml: the file cannot be read: No such file or directory (os error 2)
-"#,
+- STAMPEDE_CONFIG: three.toml: the file cannot be read: No such file or directory (os error 2)
+",
         );
     }
 
@@ -541,11 +543,11 @@ the configuration has 1 problem:
     fn backends_need_their_feature() {
         assert_toml_refused(
             "[backends.main]\nkind = \"memory\"\n[defaults]\nbackend = \"main\"",
-            r#"
+            r"
 the configuration has 2 problems:
 - stampede.toml: `backends.main`: backends need the cargo feature `backends` of `stampede-runtime`
 - stampede.toml: defaults: `backend` needs the cargo feature `backends` of `stampede-runtime`
-"#,
+",
         );
     }
 
@@ -652,13 +654,14 @@ the configuration has 9 problems:
         #[test]
         fn a_name_that_code_and_a_file_give() {
             let folder = Folder::with(&[("stampede.toml", "[backends.main]\nkind = \"memory\"\ncapacity = 1")]);
-            let config = Config::builder().backend("main", backends::Memory::new(1)).file(folder.path("stampede.toml"));
+            let config =
+                Config::builder().backend("main", backends::MemoryBackend::new(1)).file(folder.path("stampede.toml"));
             folder.assert_refused(
                 &config,
-                r#"
+                r"
 the configuration has 1 problem:
 - stampede.toml: `backends.main`: code gives a backend of that name too
-"#,
+",
             );
         }
 
