@@ -94,37 +94,66 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// The kept value, if there is one. Takes no lock, allocates nothing and counts no reference.
+    ///
+    /// Only what is fresh is looked for here, so that this stays small wherever it is inlined.
     #[inline(always)]
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
+        let mut is_there = false;
+        let hit = self.table.glance(hash, |node| {
+            if !look.is(&node.key) {
+                return None;
+            }
+            is_there = true;
+            let value = node.fresh()?;
+            node.residence().warm();
+            Some(S::value(value))
+        });
+        match hit {
+            Some(output) => {
+                self.counters.cache_hits.add_one();
+                Ok(output)
+            }
+            None if is_there => self.look_closer(look, hash),
+            None => Err(Missed { hash, in_the_air: None, aging: None }),
+        }
+    }
+
+    /// What there is of a key that has no value of which nothing is to be decided.
+    #[cold]
+    #[inline(never)]
+    fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<S::Output, Missed<K, S>> {
         let (mut in_the_air, mut aging, mut is_stale) = (None, None, false);
         let hit = self.table.glance(hash, |node| {
-            if look.is(&node.key) {
-                match node.view() {
-                    View::Fresh(value) => {
-                        node.residence().warm();
-                        return Some(S::value(value));
-                    }
-                    View::InTheAir => in_the_air = Some(Arc::clone(node)),
-                    View::Over => (),
-                    View::Fault(fault) => return Some(S::fault(fault)),
-                    View::Stale(value) => {
-                        node.residence().warm();
-                        is_stale = true;
-                        return Some(S::value(value));
-                    }
-                    View::Aging(value) => match self.age(node) {
-                        Age::Over => (),
-                        Age::Mine => aging = Some(Arc::clone(node)),
-                        age => {
-                            node.residence().warm();
-                            is_stale = age == Age::Stale;
-                            return Some(S::value(value));
-                        }
-                    },
-                }
+            if !look.is(&node.key) {
+                return None;
             }
-            None
+            let value = match node.view() {
+                View::InTheAir => {
+                    in_the_air = Some(Arc::clone(node));
+                    return None;
+                }
+                View::Over => return None,
+                View::Fault(fault) => return Some(S::fault(fault)),
+                View::Fresh(value) => value,
+                View::Stale(value) => {
+                    is_stale = true;
+                    value
+                }
+                View::Aging(value) => match self.age(node) {
+                    Age::Over => return None,
+                    Age::Mine => {
+                        aging = Some(Arc::clone(node));
+                        return None;
+                    }
+                    age => {
+                        is_stale = age == Age::Stale;
+                        value
+                    }
+                },
+            };
+            node.residence().warm();
+            Some(S::value(value))
         });
         match hit {
             Some(output) => {

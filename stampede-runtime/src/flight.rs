@@ -187,7 +187,14 @@ impl<K, S: Share> Node<K, S> {
         self.id
     }
 
+    /// The value, while it is fresh and nothing about it has to be decided.
     #[inline]
+    pub(crate) fn fresh(&self) -> Option<&S::Value> {
+        let Some(Ending::Value(value)) = self.ending.get() else { return None };
+        let now = Moment::now();
+        (self.calm_until.get() > now && self.expires() > now).then_some(value)
+    }
+
     pub(crate) fn view(&self) -> View<'_, S> {
         match self.ending.get() {
             None => View::InTheAir,
