@@ -497,7 +497,7 @@ the configuration has 2 problems:
             .variables(variables)
             .build()
             .expect("it is right");
-        let ttl = |namespace: &str| config.policy(namespace, &Options::new(), true).ttl;
+        let ttl = |namespace: &str| config.policy(namespace, &Options::new(), true).0.ttl;
         assert_eq!(ttl("my_app::llm"), Some(SECOND), "no file names it");
         assert_eq!(ttl("My_App::LLM"), Some(SECOND));
         assert_eq!(ttl("my_app"), None);
