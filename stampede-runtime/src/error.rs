@@ -57,6 +57,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn backend(error: impl fmt::Display) -> Error {
+        Error::Backend { reason: error.to_string().into() }
+    }
+
     /// A backend that was not asked in the end.
     pub(crate) fn unreached() -> Error {
         Error::Backend { reason: "the tokio runtime shut down before it was asked".into() }

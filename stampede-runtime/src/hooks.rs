@@ -180,6 +180,11 @@ impl Keeping {
         }
     }
 
+    /// For how long from now on it is fresh.
+    pub(crate) fn fresh_for(&self) -> Duration {
+        self.expires.since(Moment::now())
+    }
+
     pub(crate) fn is_kept(&self) -> bool {
         self.expires > Moment::PAST
     }

@@ -125,7 +125,7 @@ struct Readme;
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidation::Invalidation;
-pub use policy::Settings;
+pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
 pub use stats::{ExecutionTime, Stats};

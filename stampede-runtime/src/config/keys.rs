@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use config::ValueKind;
 
-use crate::policy::Settings;
+use crate::policy::{Codec, Settings};
 
 /// A key of `[defaults]` and of each namespace.
 pub(super) struct Key {
@@ -40,6 +40,9 @@ keys! {
     wait: duration,
     max_concurrent: count,
     backend: name,
+    backend_timeout: duration,
+    codec: codec,
+    payload_bytes_max: size,
 }
 
 /// What only an attribute can say: it belongs to the code that it stands on.
@@ -101,8 +104,18 @@ fn name(value: &ValueKind) -> Result<String, &'static str> {
     }
 }
 
-/// For backends.
-#[cfg_attr(not(feature = "backends"), allow(dead_code))]
+fn codec(value: &ValueKind) -> Result<Codec, &'static str> {
+    let read = match value {
+        ValueKind::String(text) => match &*text.trim().to_ascii_lowercase() {
+            "messagepack" => Some(Codec::MessagePack),
+            "json" => Some(Codec::Json),
+            _ => None,
+        },
+        _ => None,
+    };
+    read.ok_or("\"messagepack\" or \"json\"")
+}
+
 pub(super) fn size(value: &ValueKind) -> Result<usize, &'static str> {
     let read = match value {
         ValueKind::String(text) => text.trim().parse().ok().map(|ByteSize(bytes)| bytes),
