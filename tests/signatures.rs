@@ -12,5 +12,6 @@ mod signatures {
     mod places;
     mod results;
     mod stacked;
+    mod sync;
     mod traits;
 }

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
 use crate::expand::{
-    Declaration, all_inputs_unseen, ask, future, here, key_inputs, local, private, sibling_site, site, turbofish,
+    Declaration, all_inputs_unseen, ask, here, key_inputs, local, output, private, sibling_site, site, turbofish,
 };
 use crate::model::Model;
 
@@ -65,6 +65,9 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
     let (function, turbofish) = (&model.item.signature.ident, turbofish(model));
     let (all_inputs, arguments) = all_inputs_unseen(model);
     let value = local("value");
+    let call = quote!(#owner #function #turbofish(#arguments));
+    let refresh =
+        if model.item.is_sync() { quote!(#here.refreshing_now(|| #call)) } else { quote!(#here.refreshing(#call)) };
 
     let with_value =
         key_inputs(model).into_iter().chain([quote!(#value: impl #private::IntoResult<#result>)]).collect();
@@ -96,7 +99,7 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
         (
             "refresh",
             " Runs the function anew, whatever is kept, and keeps its result.",
-            declare(all_inputs, future(model), quote!(#here.refreshing(#owner #function #turbofish(#arguments)))),
+            declare(all_inputs, output(model), refresh),
         ),
         (
             "clear",

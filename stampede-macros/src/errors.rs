@@ -78,3 +78,8 @@ fn edits(a: &str, b: &str) -> usize {
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
+
+/// `` `a` and `b` `` for a sentence about each of them.
+pub(crate) fn all(names: impl IntoIterator<Item = impl Display>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
+}

@@ -34,31 +34,36 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 /// The author's function: it boards a flight, and brings its body along in case it is the first.
 fn function(model: &Model) -> TokenStream {
     let attributes = &model.item.attributes;
-    let (board, body) = (ask(model, "board", &TokenStream::new()), body(model));
-    let boarding = Ident::new("boarding", Span::mixed_site().located_at(place_of_async(model)));
-    let fly = Ident::new(if model.is_attached { "fly_attached" } else { "fly" }, boarding.span());
-    let fly = quote_spanned!(boarding.span()=> #boarding.#fly(#body).await);
-    let (kept, held) = (local("kept"), held(model));
-    let declaration = Declaration {
-        inputs: all_inputs(model),
-        output: future(model),
-        body: quote! {
-            async move {
-                #[allow(clippy::used_underscore_binding)]
-                let #boarding = match { #board } {
-                    ::core::result::Result::Ok(#kept) => return #kept,
-                    ::core::result::Result::Err(#boarding) => #boarding,
-                };
-                #held
-                #fly
-            }
-        },
+    let at = Span::mixed_site().located_at(place_of_way(model));
+    let boarding = Ident::new("boarding", at);
+    let board = board(model, &boarding);
+    let body = body(model);
+    let (lints, body) = if model.item.is_sync() {
+        let run = Ident::new(if model.item.stays { "run" } else { "run_detached" }, at);
+        (TokenStream::new(), quote_spanned!(at=> #board #boarding.#run(#body)))
+    } else {
+        let fly = Ident::new(if model.item.stays { "fly_attached" } else { "fly" }, at);
+        let (held, fly) = (held(model), quote_spanned!(at=> #boarding.#fly(#body).await));
+        (quote!(#[allow(clippy::manual_async_fn, refining_impl_trait)]), quote!(async move { #board #held #fly }))
     };
+    let declaration = Declaration { inputs: all_inputs(model), output: output(model), body };
     let function = declaration.named(&model.item.signature.ident, model);
     quote! {
         #(#attributes)*
-        #[allow(clippy::manual_async_fn, refining_impl_trait)]
+        #lints
         #function
+    }
+}
+
+/// Looks for the key; the function ends here with what is kept.
+fn board(model: &Model, boarding: &Ident) -> TokenStream {
+    let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
+    quote! {
+        #[allow(clippy::used_underscore_binding)]
+        let #boarding = match { #board } {
+            ::core::result::Result::Ok(#kept) => return #kept,
+            ::core::result::Result::Err(#boarding) => #boarding,
+        };
     }
 }
 
@@ -117,8 +122,9 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
             if !parts.is_empty() {
                 items.extend(quote!(use #private::parts::*;));
             }
+            let part_macro = if model.is_stored { "fed_part" } else { "part" };
             parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
-                let part = located_macro(model, "part", part.clone());
+                let part = located_macro(model, part_macro, part.clone());
                 quote!(#private::Cons(#part, #rest))
             })
         }
@@ -142,34 +148,35 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
     quote!(#items #here.#verb(#key #more))
 }
 
-/// A closure that makes the author's body. It runs only if this caller is the first.
+/// A closure that makes the author's body or, where that is sync and stays, is it. It runs only if this caller is the
+/// first.
 fn body(model: &Model) -> TokenStream {
-    let result = &model.item.output;
-    let braces = &model.item.body;
-    let Moved { own, bind, body } = if model.is_attached { stays(model) } else { leaves(model) };
+    let item = &model.item;
+    let (result, braces) = (&item.output, &item.body);
+    let Moved { own, bind, body } = if item.stays { stays(model) } else { leaves(model) };
     let mut group = Group::new(Delimiter::Brace, body);
     group.set_span(braces.span());
+    let output = local("output");
+    let at = Span::mixed_site().located_at(place_of_way(model));
+    // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
+    let ended = quote! {
+        #[allow(unused_braces)]
+        let #output: #result = #group;
+        #[allow(unreachable_code)]
+        return #output;
+    };
+    if item.is_sync() {
+        let body = quote_spanned!(at=> move || -> #result { #bind #ended });
+        return if item.stays { body } else { quote_spanned!(at=> move || { #own #body }) };
+    }
     // Ties the types of `return` and `?` to the signature, so that a mismatch is reported where the author made it.
     let at_result = Span::mixed_site().located_at(result.span());
-    let (anchor, output) = (Ident::new("anchor", at_result), local("output"));
+    let anchor = Ident::new("anchor", at_result);
     let anchored = quote_spanned! {at_result=>
         #[allow(unreachable_code)]
         if false { let #anchor: #result = loop {}; return #anchor; }
     };
-    // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
-    quote_spanned! {Span::mixed_site().located_at(place_of_async(model))=>
-        move || {
-            #own
-            async move {
-                #bind
-                #anchored
-                #[allow(unused_braces)]
-                let #output: #result = #group;
-                #[allow(unreachable_code)]
-                return #output;
-            }
-        }
-    }
+    quote_spanned!(at=> move || { #own async move { #bind #anchored #ended } })
 }
 
 /// Gives a key the names in an argument's pattern. The argument stays whole: the body takes it apart once more.
@@ -365,16 +372,21 @@ fn declared(input: &Input) -> TokenStream {
     quote!(#(#attributes)* #name: #ty)
 }
 
-/// `-> impl Future<…>`, in the place of the word `async`.
-pub(crate) fn future(model: &Model) -> TokenStream {
+/// What a function that makes a call returns: `-> impl Future<…>` in the place of the word `async`, or what the author's
+/// does.
+pub(crate) fn output(model: &Model) -> TokenStream {
+    if model.item.is_sync() {
+        return model.item.signature.output.to_token_stream();
+    }
     let result = &model.item.output;
-    let at = Span::mixed_site().located_at(place_of_async(model));
-    // An attached body decides for itself whether it is `Send`.
-    let send = (!model.is_attached).then(|| quote_spanned!(at=> + ::core::marker::Send));
+    let at = Span::mixed_site().located_at(place_of_way(model));
+    // A body that stays decides for itself whether it is `Send`.
+    let send = (!model.item.stays).then(|| quote_spanned!(at=> + ::core::marker::Send));
     quote_spanned!(at=> -> impl ::core::future::Future<Output = #result> #send)
 }
 
-fn place_of_async(model: &Model) -> Span {
+/// Where the author said how the body runs: at `async`, or where it would stand.
+fn place_of_way(model: &Model) -> Span {
     let signature = &model.item.signature;
     signature.asyncness.map_or(signature.fn_token.span, |asyncness| asyncness.span)
 }

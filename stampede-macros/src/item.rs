@@ -15,6 +15,7 @@ use syn::{
 use crate::args::Args;
 use crate::body;
 use crate::errors::Errors;
+use crate::policy::LEAVING;
 use crate::types::{self, Passing};
 use crate::words::Attribute;
 
@@ -27,6 +28,8 @@ pub(crate) struct Item {
     pub(crate) inputs: Vec<Input>,
     pub(crate) output: Type,
     pub(crate) body: Group,
+    /// The body stays inside the call that begins the flight.
+    pub(crate) stays: bool,
 }
 
 /// A receiver.
@@ -91,7 +94,13 @@ impl Item {
         let mut braces = Group::new(Delimiter::Brace, tokens);
         braces.set_span(body.span());
 
-        check_body(args, &signature, &body, errors);
+        let is_sync = signature.asyncness.is_none();
+        let leaving = args.words(LEAVING).next();
+        let stays = if is_sync { leaving.is_none() } else { args.word("attached").is_some() };
+        if !stays {
+            check_lifetimes(&args.how_to_stay(is_sync), &signature, &body, errors);
+        }
+        check_self(stays, &signature, &body, errors);
         let output = check_output(&signature, errors);
         let receiver = signature.receiver().map(|receiver| SelfInput::new(receiver, errors));
         let mut inputs = Vec::new();
@@ -101,7 +110,12 @@ impl Item {
             }
         }
         check_names(&inputs, errors);
-        Some(Item { attributes, visibility, signature, receiver, inputs, output, body: braces })
+        Some(Item { attributes, visibility, signature, receiver, inputs, output, body: braces, stays })
+    }
+
+    /// Its calls block their threads.
+    pub(crate) fn is_sync(&self) -> bool {
+        self.signature.asyncness.is_none()
     }
 
     /// Which argument has this name, or binds it in its pattern.
@@ -114,21 +128,23 @@ impl Item {
     }
 }
 
-/// A body that leaves its call must not name what stays there, and one whose `self` gets another name must not hide it.
-fn check_body(args: &Args, signature: &Signature, body: &Group, errors: &mut Errors) {
+/// A body that leaves its call must not name what stays there.
+fn check_lifetimes(how_to_stay: &str, signature: &Signature, body: &Group, errors: &mut Errors) {
     let lifetimes: Vec<Lifetime> = signature.generics.lifetimes().map(|param| param.lifetime.clone()).collect();
-    if !args.attached()
-        && let Some(named) = body::first_lifetime(body.stream(), &lifetimes)
-    {
+    if let Some(named) = body::first_lifetime(body.stream(), &lifetimes) {
         errors.at(
             &named,
             format!(
-                "`{named}` ends with the call, and the body outlives it; leave the lifetime out here, or keep the body \
-                 in the call with `attached`"
+                "`{named}` ends with the call, and the body outlives it; leave the lifetime out here, or {how_to_stay}, \
+                 so that the body stays in the call"
             ),
         );
     }
-    let is_renamed = |receiver: &Receiver| !args.attached() || receiver.mutability.is_some();
+}
+
+/// A body whose `self` gets another name must not hide it.
+fn check_self(stays: bool, signature: &Signature, body: &Group, errors: &mut Errors) {
+    let is_renamed = |receiver: &Receiver| !stays || receiver.mutability.is_some();
     if signature.receiver().is_some_and(is_renamed)
         && let Some(text) = body::first_self_in_text(body.stream())
     {
@@ -154,7 +170,7 @@ fn parse_function(
     let visibility = input.parse()?;
     let start = input.fork();
     let Ok(signature) = input.parse::<Signature>() else {
-        return Err(start.error(format!("{attribute} goes on an `async fn`")));
+        return Err(start.error(format!("{attribute} goes on a function")));
     };
     match input.parse()? {
         TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => Ok((attributes, visibility, signature, body)),
@@ -182,7 +198,11 @@ fn check_modifiers(attribute: Attribute, attributes: &[syn::Attribute], signatur
         );
     }
     if let Some(abi) = &signature.abi {
-        errors.at(abi, "callers from other languages cannot await; leave `extern` out");
+        let message = match signature.asyncness {
+            Some(_) => "callers from other languages cannot await; leave `extern` out",
+            None => "a panic reaches every caller, and must not reach other languages; leave `extern` out",
+        };
+        errors.at(abi, message);
     }
     if let Some(variadic) = &signature.variadic {
         errors.at(variadic, "variable arguments have no key; name them");
@@ -194,31 +214,26 @@ fn check_modifiers(attribute: Attribute, attributes: &[syn::Attribute], signatur
         errors.at(attribute, "this makes the function run once, from outside; share one that it calls");
     } else if signature.ident == "main" {
         errors.at(&signature.ident, "`main` runs once, from outside; share a function that it calls");
-    } else if signature.asyncness.is_none() && signature.constness.is_none() {
-        let output = signature.output.to_token_stream().to_string();
-        if output.contains("Future") {
-            errors.at(
-                &signature.ident,
-                format!(
-                    "{attribute} needs an `async fn`, and this returns a future already; annotate an inherent `async fn` \
-                     and call it from here"
-                ),
-            );
-        } else {
-            errors.at(signature.fn_token, format!("{attribute} needs an `async fn`; write `async` here"));
-        }
+    } else if returns_future(signature) {
+        errors.at(
+            &signature.ident,
+            "this returns a future, which is no result to share; annotate an inherent `async fn` and call it from here",
+        );
     }
+}
+
+fn returns_future(signature: &Signature) -> bool {
+    let returned = if let ReturnType::Type(_, output) = &signature.output { Some(&**output) } else { None };
+    signature.asyncness.is_none() && returned.is_some_and(types::is_future)
 }
 
 fn check_output(signature: &Signature, errors: &mut Errors) -> Type {
     let ReturnType::Type(_, output) = &signature.output else {
         return parse_quote!(());
     };
-    if signature.asyncness.is_none() {
-        // Refused already, and often for what it returns.
-        return (**output).clone();
-    }
-    if types::borrows(output) {
+    if returns_future(signature) {
+        // Refused already.
+    } else if types::borrows(output) {
         errors.at(
             output,
             "a shared result outlives the call that it would borrow from; return an owned type, such as `String` or `Arc<_>`",

@@ -53,7 +53,7 @@ pub(crate) struct Mentions {
 
 impl Key {
     pub(crate) fn new(args: &Args, item: &Item, errors: &mut Errors) -> Key {
-        match &args.key {
+        match &args.given.key {
             Some(KeyArg::Parts(parts)) => Key::of_parts(parts, item),
             Some(KeyArg::Text(text)) => Key::of_text(text, item, errors),
             None => Key::of_arguments(args, item, errors),
@@ -75,18 +75,18 @@ impl Key {
     fn of_arguments(args: &Args, item: &Item, errors: &mut Errors) -> Key {
         // Whether it is said if `self` counts. What is said wrongly is reported already.
         let mut is_self_said = args.word("key").is_some() || args.word("fields").is_some();
-        is_self_said |= args.word("skip").is_some() && args.skip.is_empty();
-        let fields = || args.fields.iter().flatten();
-        for name in fields().map(|field| &field.argument).chain(&args.skip) {
+        is_self_said |= args.word("skip").is_some() && args.given.skip.is_empty();
+        let fields = || args.given.fields.iter().flatten();
+        for name in fields().map(|field| &field.argument).chain(&args.given.skip) {
             if let Err(message) = find(&name.unraw().to_string(), item) {
                 errors.at(name, message);
                 is_self_said = true;
             }
         }
         // What of an argument counts: its name and a reference to it, or those of the fields that are named.
-        let skips = |name: &str| args.skip.iter().any(|skipped| skipped.unraw() == name);
+        let skips = |name: &str| args.given.skip.iter().any(|skipped| skipped.unraw() == name);
         let counting = |plain: &str, whole: TokenStream| -> Vec<(String, TokenStream)> {
-            if args.fields.is_none() {
+            if args.given.fields.is_none() {
                 return if skips(plain) { Vec::new() } else { vec![(plain.to_owned(), whole)] };
             }
             let named = fields().filter(|field| field.argument.unraw() == plain);
@@ -105,18 +105,18 @@ impl Key {
         for (position, input) in item.inputs.iter().enumerate() {
             let bound: Vec<String> = input.bound.iter().map(|name| name.unraw().to_string()).collect();
             // A pattern counts as a whole, unless one of its names says otherwise.
-            let by_name = !bound.is_empty() && (args.fields.is_some() || bound.iter().any(|name| skips(name)));
+            let by_name = !bound.is_empty() && (args.given.fields.is_some() || bound.iter().any(|name| skips(name)));
             let counts: Vec<_> = if by_name {
                 let each = bound.iter().zip(&input.bound);
                 each.flat_map(|(plain, name)| counting(plain, refer(name, name.span()))).collect()
             } else if input.is_named {
                 counting(&input.plain_name(), input_reference(input))
-            } else if args.fields.is_none() {
+            } else if args.given.fields.is_none() {
                 vec![(format!("{position}"), input_reference(input))]
             } else {
                 Vec::new()
             };
-            if let (true, Some(skipped)) = (input.bound_twice, args.skip.iter().find(|name| input.binds(name))) {
+            if let (true, Some(skipped)) = (input.bound_twice, args.given.skip.iter().find(|name| input.binds(name))) {
                 errors.at(skipped, "another name in its pattern holds it too; name what counts with `key(…)`");
             }
             if !counts.is_empty() {
@@ -128,8 +128,8 @@ impl Key {
             parts.extend(counts);
         }
         let shape = match args.attribute {
-            Attribute::Coalesce => Shape::Parts(parts.into_iter().map(|(_, part)| part).collect()),
-            Attribute::CoalesceByContent => Shape::Content(steps(args.normalize.as_deref()), parts),
+            Attribute::Coalesce | Attribute::Cached => Shape::Parts(parts.into_iter().map(|(_, part)| part).collect()),
+            Attribute::CoalesceByContent => Shape::Content(steps(args.given.normalize.as_deref()), parts),
         };
         Key { shape, mentions }
     }
@@ -151,7 +151,7 @@ fn field_reference(field: &Field, whole: &TokenStream) -> TokenStream {
 /// `self` is never silently in or out of a key.
 fn how_to_say_self(attribute: Attribute) -> &'static str {
     match attribute {
-        Attribute::Coalesce => {
+        Attribute::Coalesce | Attribute::Cached => {
             "say what of `self` tells calls apart, as in `key(self.id, …)`, or that nothing does: `skip(self)`"
         }
         Attribute::CoalesceByContent => {

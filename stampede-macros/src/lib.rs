@@ -12,7 +12,9 @@ mod expand;
 mod item;
 mod key;
 mod model;
+mod policy;
 mod types;
+mod value;
 mod words;
 
 #[cfg(test)]
@@ -26,7 +28,7 @@ use crate::item::Item;
 use crate::model::Model;
 use crate::words::Attribute;
 
-/// Shares one execution between the concurrent calls of an `async fn` that have equal arguments and, with `ttl`, its
+/// Shares one execution between the concurrent calls of a function that have equal arguments and, with `ttl`, its
 /// result with later calls. See `stampede_runtime` for the arguments and for what a shared call promises.
 #[proc_macro_attribute]
 pub fn coalesce(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
@@ -38,6 +40,13 @@ pub fn coalesce(args: proc_macro::TokenStream, item: proc_macro::TokenStream) ->
 #[proc_macro_attribute]
 pub fn coalesce_by_content(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     decorate(Attribute::CoalesceByContent, args.into(), item.into()).into()
+}
+
+/// Keeps the results of a function for their `ttl`, and shares one execution between the calls that find none. See
+/// `stampede_runtime` for the arguments and for what a shared call promises.
+#[proc_macro_attribute]
+pub fn cached(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    decorate(Attribute::Cached, args.into(), item.into()).into()
 }
 
 fn decorate(attribute: Attribute, args: TokenStream, item: TokenStream) -> TokenStream {

@@ -1,16 +1,16 @@
 //! What will be built: [`Args`] + [`Item`] → [`Model`]. Every rule between arguments, and between an argument and the
 //! function, lives here.
 
-use proc_macro2::{Ident, Literal, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{Path, ReceiverKind};
 
-use crate::args::{Args, Time};
+use crate::args::Args;
 use crate::body;
 use crate::errors::Errors;
 use crate::item::{Item, SelfPassing};
 use crate::key::Key;
+use crate::policy;
 use crate::types::{self, Owner, Passing};
 use crate::words::Attribute;
 
@@ -18,13 +18,13 @@ use crate::words::Attribute;
 pub(crate) struct Model {
     pub(crate) runtime: Runtime,
     pub(crate) item: Item,
-    /// The body stays inside the call that begins the flight.
-    pub(crate) is_attached: bool,
     /// The policy, evaluated at the first call.
     pub(crate) options: Vec<Setting>,
     /// What depends on the type of the result.
     pub(crate) hooks: Vec<Setting>,
     pub(crate) key: Key,
+    /// Values are kept in a backend, too.
+    pub(crate) is_stored: bool,
     pub(crate) companion: Companion,
 }
 
@@ -69,43 +69,26 @@ impl Runtime {
 
 impl Model {
     pub(crate) fn new(args: &Args, item: Item, errors: &mut Errors) -> Model {
-        check(args, errors);
+        check_key(args, errors);
+        policy::check(args, &item, errors);
         let key = Key::new(args, &item, errors);
         check_ownership(args, &item, &key, errors);
         let companion = companion(args, &item, errors);
-        let runtime = Runtime::new(args.krate.as_ref());
+        let runtime = Runtime::new(args.given.krate.as_ref());
         Model {
-            options: options(args, &runtime),
-            hooks: hooks(args, &runtime),
-            is_attached: args.attached(),
+            options: policy::options(args, &item, &runtime),
+            hooks: policy::hooks(args, &item, &runtime),
             runtime,
             item,
             key,
+            is_stored: args.given.backend.is_some(),
             companion,
         }
     }
 }
 
-/// Rules between arguments.
-fn check(args: &Args, errors: &mut Errors) {
-    if args.word("ttl").is_none() {
-        for (word, does) in [("capacity", "bounds"), ("cache_if", "chooses")] {
-            if let Some(at) = args.word(word) {
-                errors.at(
-                    at,
-                    format!(
-                        "`{word}` {does} what is kept, and without `ttl` nothing is; add `ttl = \"5m\"`, or remove it"
-                    ),
-                );
-            }
-        }
-    }
-    if let (true, Some(at)) = (args.finish_abandoned, args.word("attached")) {
-        errors.at(
-            at,
-            "an attached body ends with its caller, so nothing is left to finish; remove `on_abandon` or `attached`",
-        );
-    }
+/// What tells calls apart is said in one way.
+fn check_key(args: &Args, errors: &mut Errors) {
     for word in ["key", "fields"] {
         if let (Some(_), Some(skip)) = (args.word(word), args.word("skip")) {
             errors
@@ -114,12 +97,13 @@ fn check(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// A flight owns what its body needs, unless the body is attached; a key always owns what it is made of.
+/// A flight owns what its body needs, unless the body stays in its call; a key always owns what it is made of.
 fn check_ownership(args: &Args, item: &Item, key: &Key, errors: &mut Errors) {
     // What `key` was given are expressions, which the compiler judges, and a digest owns nothing.
-    let key_owns = args.key.is_none() && args.attribute != Attribute::CoalesceByContent;
+    let key_owns = args.given.key.is_none() && args.attribute != Attribute::CoalesceByContent;
+    let how_to_stay = args.how_to_stay(item.is_sync());
     let owner = |is_mentioned: bool| {
-        if args.attached() { (is_mentioned && key_owns).then_some(Owner::Key) } else { Some(Owner::Flight) }
+        if item.stays { (is_mentioned && key_owns).then_some(Owner::Key) } else { Some(Owner::Flight(&how_to_stay)) }
     };
     if let Some(receiver) = &item.receiver
         && let ReceiverKind::Typed(_, ty) = &receiver.written.kind
@@ -143,7 +127,7 @@ fn companion(args: &Args, item: &Item, errors: &mut Errors) -> Companion {
         errors.at(method, format!("`{name}` takes `self`, so it is known to be a method; remove `method`"));
     }
     let stands_in_impl = method.is_some() || item.receiver.is_some();
-    let companion = match &args.companion {
+    let companion = match &args.given.companion {
         Some(none) if none == "none" => Companion::None,
         Some(prefix) if stands_in_impl => Companion::Siblings(prefix.clone()),
         Some(name) => Companion::Struct(name.clone()),
@@ -169,53 +153,4 @@ fn companion(args: &Args, item: &Item, errors: &mut Errors) -> Companion {
         );
     }
     companion
-}
-
-fn options(args: &Args, runtime: &Runtime) -> Vec<Setting> {
-    let time = |time: &Option<Time>| match time {
-        Some(Time::Fixed(time)) => {
-            let private = runtime.private(Span::mixed_site());
-            let seconds = Literal::u64_unsuffixed(time.as_secs());
-            let nanos = Literal::u32_unsuffixed(time.subsec_nanos());
-            Some(quote!(#private::Duration::new(#seconds, #nanos)))
-        }
-        Some(Time::Computed(expression)) => Some(expression.to_token_stream()),
-        Some(Time::OfValue(_)) | None => None,
-    };
-    let values = [
-        ("namespace", args.namespace.as_ref().map(ToTokens::to_token_stream)),
-        ("ttl", time(&args.ttl)),
-        ("capacity", args.capacity.as_ref().map(ToTokens::to_token_stream)),
-        ("timeout", time(&args.timeout)),
-        ("wait", time(&args.wait)),
-        ("max_concurrent", args.max_concurrent.as_ref().map(ToTokens::to_token_stream)),
-        ("finish_abandoned", args.finish_abandoned.then(TokenStream::new)),
-        ("attached", args.attached().then(TokenStream::new)),
-    ];
-    let setting = |(method, value): (&str, Option<TokenStream>)| {
-        let at = args.word(method).map_or_else(Span::mixed_site, |word| Span::mixed_site().located_at(word.span()));
-        Some(Setting { method: Ident::new(method, at), value: value? })
-    };
-    values.into_iter().filter_map(setting).collect()
-}
-
-fn hooks(args: &Args, runtime: &Runtime) -> Vec<Setting> {
-    let mut hooks = Vec::new();
-    let mut set = |method: &str, at: Span, value: TokenStream| {
-        hooks.push(Setting { method: Ident::new(method, Span::mixed_site().located_at(at)), value });
-    };
-    if let Some(predicate) = &args.cache_if {
-        set("cache_if", predicate.span(), quote!(#predicate));
-    }
-    if let Some(Time::OfValue(closure)) = &args.ttl {
-        set("ttl", closure.span(), quote!(#closure));
-    }
-    // Each of these can end a call without a result. One is enough to ask for: a mistake is reported once.
-    let refusing = ["timeout", "wait", "max_concurrent"].into_iter().find_map(|word| args.word(word));
-    if let Some(word) = refusing {
-        let private = runtime.private(word.span());
-        let at = Span::mixed_site().located_at(word.span());
-        set("refuse", word.span(), quote_spanned!(at=> #private::refuse));
-    }
-    hooks
 }

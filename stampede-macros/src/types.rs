@@ -3,7 +3,7 @@
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{GenericArgument, Lifetime, ParenthesizedGenericArguments, PathArguments, Type, TypeFnPtr, TypeImplTrait};
-use syn::{TraitBound, TypeMacro, TypeReference, parse_quote};
+use syn::{TraitBound, TypeMacro, TypeParamBound, TypeReference, parse_quote};
 
 use crate::errors::Errors;
 
@@ -33,18 +33,18 @@ impl Passing {
 }
 
 /// Who has to own an argument.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The flight, whose body leaves the call.
-    Flight,
+#[derive(Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    /// The flight, whose body leaves the call. What to write for it to stay.
+    Flight(&'a str),
     /// The key alone: the body stays.
     Key,
 }
 
-impl Owner {
+impl Owner<'_> {
     fn name(self) -> &'static str {
         match self {
-            Owner::Flight => "the flight",
+            Owner::Flight(_) => "the flight",
             Owner::Key => "a key",
         }
     }
@@ -52,14 +52,14 @@ impl Owner {
     /// What to write.
     fn remedy(self, instead: &str) -> String {
         match self {
-            Owner::Flight => format!("take {instead}, or leave it out with `skip` and say `attached`"),
+            Owner::Flight(stay) => format!("take {instead}, or leave it out with `skip` and {stay}"),
             Owner::Key => "leave it out with `skip`, or say what identifies it with `key(…)`".to_owned(),
         }
     }
 }
 
 /// Reports what cannot be lent, and what `owner`, if there is one, cannot own.
-pub(crate) fn check(ty: &Type, owner: Option<Owner>, errors: &mut Errors) {
+pub(crate) fn check(ty: &Type, owner: Option<Owner<'_>>, errors: &mut Errors) {
     let reference = match bare(ty) {
         Type::Reference(reference) if !is_static(reference) => Some(reference),
         other => optional_reference(other),
@@ -87,7 +87,7 @@ pub(crate) fn check(ty: &Type, owner: Option<Owner>, errors: &mut Errors) {
     }
 }
 
-pub(crate) fn report_borrow(tokens: impl ToTokens, owner: Owner, instead: &str, errors: &mut Errors) {
+pub(crate) fn report_borrow(tokens: impl ToTokens, owner: Owner<'_>, instead: &str, errors: &mut Errors) {
     errors.at(tokens, format!("{} outlives this borrow and cannot own it; {}", owner.name(), owner.remedy(instead)));
 }
 
@@ -192,6 +192,28 @@ fn visit_own_lifetimes(visitor: &mut impl VisitMut, bound: &mut TraitBound) {
     if bound.lifetimes.is_none() {
         visit_mut::visit_trait_bound_mut(visitor, bound);
     }
+}
+
+/// Whether a type is that of a future, as far as its name tells: `impl Future`, `Pin<Box<dyn Future>>`, `BoxFuture`.
+pub(crate) fn is_future(ty: &Type) -> bool {
+    let ty = bare(ty);
+    let bounds = match ty {
+        Type::ImplTrait(ty) => &ty.bounds,
+        Type::TraitObject(ty) => &ty.bounds,
+        Type::Path(path) => {
+            let is_named = path
+                .path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "BoxFuture" || last.ident == "LocalBoxFuture");
+            return is_named || ["Pin", "Box"].into_iter().filter_map(|name| inside(ty, name)).any(is_future);
+        }
+        _ => return false,
+    };
+    bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == "Future"),
+        _ => false,
+    })
 }
 
 /// A type with its lifetimes left to inference, for a `let` in a body that outlives them.

@@ -9,15 +9,17 @@ use crate::errors::{list, suggest};
 pub(crate) enum Attribute {
     Coalesce,
     CoalesceByContent,
+    Cached,
 }
 
 impl Attribute {
-    pub(crate) const ALL: &[Attribute] = &[Attribute::Coalesce, Attribute::CoalesceByContent];
+    pub(crate) const ALL: &[Attribute] = &[Attribute::Coalesce, Attribute::CoalesceByContent, Attribute::Cached];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Attribute::Coalesce => "coalesce",
             Attribute::CoalesceByContent => "coalesce_by_content",
+            Attribute::Cached => "cached",
         }
     }
 }
@@ -45,15 +47,25 @@ const ALL: &[Attribute] = Attribute::ALL;
 static WORDS: &[Word] = &[
     word("ttl", "ttl = 60", ALL),
     word("namespace", "namespace = \"weather\"", ALL),
-    word("key", "key(user.id)` or `key = \"user:{id}\"", &[Attribute::Coalesce]),
+    word("key", "key(user.id)` or `key = \"user:{id}\"", &[Attribute::Coalesce, Attribute::Cached]),
     word("fields", "fields = [topic, request.model]", &[Attribute::CoalesceByContent]),
     word("normalize", "normalize(case, trim)` or `normalize = none", &[Attribute::CoalesceByContent]),
     word("skip", "skip(client)", ALL),
-    word("capacity", "capacity = 1000", ALL),
+    word("stale", "stale = \"1m\"", ALL),
+    word("stale_if_error", "stale_if_error = \"1h\"", ALL),
+    word("early", "early` or `early = 1.5", ALL),
+    word("jitter", "jitter = \"10%\"", ALL),
     word("cache_if", "cache_if = |page| page.complete", ALL),
+    word("none_ttl", "none_ttl = \"10s\"", ALL),
+    word("cache_err", "cache_err = \"5s\"", ALL),
+    word("capacity", "capacity = 1000", ALL),
+    word("weigh", "weigh = |page| page.len()", ALL),
     word("timeout", "timeout = \"10s\"", ALL),
+    word("soft_timeout", "soft_timeout = \"200ms\"", ALL),
     word("wait", "wait = \"2s\"", ALL),
     word("max_concurrent", "max_concurrent = 8", ALL),
+    word("backend", "backend = \"redis\"", ALL),
+    word("version", "version = 2", ALL),
     word("on_abandon", "on_abandon = \"finish\"", ALL),
     word("attached", "attached", ALL),
     word("companion", "companion = Name` or `companion = none", ALL),
@@ -63,11 +75,38 @@ static WORDS: &[Word] = &[
 
 /// Words that people bring from other systems, and what to write here.
 static FOREIGN: &[(&[&str], &str)] = &[
-    (&["maxsize", "max_size", "size", "limit"], "here it is `capacity`"),
+    (&["maxsize", "max_size", "size", "limit", "max_capacity", "max_entries"], "here it is `capacity`"),
     (
-        &["ttl_secs", "ttl_seconds", "ttl_millis", "time", "expire", "expiry"],
+        &["ttl_secs", "ttl_seconds", "ttl_millis", "time", "time_to_live", "expire", "expiry", "expires"],
         "here it is `ttl`, such as `ttl = \"1m30s\"`",
     ),
+    (
+        &[
+            "swr",
+            "stale_while_revalidate",
+            "stale_ttl",
+            "grace",
+            "time_to_refresh",
+            "refresh_after",
+            "refresh_after_write",
+        ],
+        "an old value is served while a new one is made with `stale`, such as `stale = \"1m\"`",
+    ),
+    (
+        &["refresh", "time_refresh", "idle", "time_to_idle", "sliding"],
+        "a hit does not lengthen a `ttl`; what renews values before they end is `early`",
+    ),
+    (
+        &["fail_safe", "failsafe", "stale_on_error", "stale_error", "use_stale"],
+        "here it is `stale_if_error`, such as `stale_if_error = \"1h\"`",
+    ),
+    (
+        &["beta", "xfetch", "eager_refresh", "early_refresh", "early_expiration", "refresh_ahead"],
+        "here it is `early`, or `early = 1.5` to refresh earlier",
+    ),
+    (&["ttl_jitter", "jitter_max", "max_jitter"], "here it is `jitter`, such as `jitter = \"10%\"`"),
+    (&["weigher", "weight", "weighter"], "here it is `weigh`, such as `weigh = |page| page.len()`"),
+    (&["hard_timeout", "deadline"], "here it is `timeout`"),
     (&["content_fields"], "here it is `fields`"),
     (&["key_fn", "key_func", "key_builder", "convert"], "write the expressions of the key: `key(user.id)`"),
     (&["ignore", "exclude"], "here it is `skip`"),
@@ -76,11 +115,18 @@ static FOREIGN: &[(&[&str], &str)] = &[
     (&["lock_timeout", "max_poll_time"], "how long a caller waits is `wait`"),
     (&["condition"], "here it is `cache_if`"),
     (&["sync_writes", "sync_lock"], "one execution per key is always on; remove it"),
-    (&["result", "cache_err", "cache_error", "skip_cache_on_error"], "an `Err` is shared and never kept; remove it"),
+    (&["result", "skip_cache_on_error"], "an `Err` is not kept unless `cache_err` says so; remove it"),
     (
-        &["option", "cache_none", "none_ttl"],
-        "`None` is a value; to keep `Some` only write `cache_if = |value| value.is_some()`",
+        &["cache_error", "cache_errors", "err_ttl", "error_ttl", "negative_ttl"],
+        "here it is `cache_err`, such as `cache_err = \"5s\"`",
     ),
+    (&["option"], "`None` is a value; to keep `Some` only write `none_ttl = 0`"),
+    (&["cache_none", "option_ttl"], "`None` is a value; how long it is kept is `none_ttl`"),
+    (
+        &["store", "storage", "disk", "redis"],
+        "a store beside memory is named by `backend`, such as `backend = \"redis\"`",
+    ),
+    (&["schema_version", "revision"], "here it is `version`"),
     (
         &["redis_client", "embed_fn", "backend_url"],
         "what a whole program shares is not an argument of the attribute; remove it",

@@ -281,3 +281,7 @@ pub use stampede_macros::coalesce;
 /// | `normalize(nfkc, case, trim, spaces)`, `normalize = none` | the steps to take | all four |
 #[cfg(feature = "macros")]
 pub use stampede_macros::coalesce_by_content;
+
+/// Keeps results over time.
+#[cfg(feature = "macros")]
+pub use stampede_macros::cached;
