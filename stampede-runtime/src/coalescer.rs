@@ -383,7 +383,9 @@ impl<K: Key, S: Share> Landing<'_, K, S> {
         }
         match &mut **rare {
             Rare::Fault(_, instead) | Rare::TimedOut(_, instead) if now < stand_in_until => {
-                count(&self.coalescing.counters.fallbacks);
+                if self.node.waiters() > 0 {
+                    count(&self.coalescing.counters.fallbacks);
+                }
                 *instead = Some(old);
             }
             _ => shard.discard(old),
