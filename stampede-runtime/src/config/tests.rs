@@ -334,7 +334,7 @@ the configuration has 7 problems:
 - stampede.toml: `default`: unknown key; did you mean `defaults`?
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
-- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `backend_timeout`, `codec`, `payload_bytes_max`
+- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`
 - stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace
