@@ -51,7 +51,7 @@ pub struct Config {
     /// Namespaces that only variables name, as those spell them.
     spelt_by_variables: BTreeMap<String, Settings>,
     #[cfg(feature = "backends")]
-    backends: backends::Backends,
+    pub(crate) backends: backends::Backends,
 }
 
 impl Config {
@@ -108,7 +108,7 @@ impl ConfigBuilder {
 
     /// A backend, which attributes, defaults and namespaces can name.
     #[cfg(feature = "backends")]
-    pub fn backend(mut self, name: impl Into<String>, backend: impl backends::Backend) -> Self {
+    pub fn backend(mut self, name: impl Into<String>, backend: impl crate::store::Backend) -> Self {
         let name = name.into();
         if name.is_empty() {
             self.draft.problem("in code: a backend has no name");

@@ -78,7 +78,8 @@
 //!
 //! # Features
 //!
-//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too.
+//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
+//! values outside of the process (`store`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -108,6 +109,8 @@ mod seat;
 mod share;
 mod site;
 mod stats;
+#[cfg(feature = "backends")]
+pub mod store;
 mod sync;
 mod table;
 pub mod testing;

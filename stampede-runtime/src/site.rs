@@ -112,6 +112,17 @@ where
     }
 
     /// Values are kept in a backend, too.
+    #[cfg(feature = "backends")]
+    #[must_use]
+    pub fn stored(mut self) -> Self
+    where
+        S::Value: crate::store::Storable,
+    {
+        self.hooks = self.hooks.tier(crate::store::Stored::make);
+        self
+    }
+
+    /// Tells that it cannot be.
     #[cfg(not(feature = "backends"))]
     #[must_use]
     pub fn stored(self) -> Self

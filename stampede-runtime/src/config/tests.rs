@@ -84,7 +84,7 @@ the configuration has 1 problem:
 
 #[cfg(feature = "backends")]
 mod backends_by_name {
-    use super::backends::MemoryBackend;
+    use crate::store::MemoryBackend;
     use super::*;
 
     fn memory() -> MemoryBackend {
@@ -655,7 +655,7 @@ the configuration has 9 problems:
         fn a_name_that_code_and_a_file_give() {
             let folder = Folder::with(&[("stampede.toml", "[backends.main]\nkind = \"memory\"\ncapacity = 1")]);
             let config =
-                Config::builder().backend("main", backends::MemoryBackend::new(1)).file(folder.path("stampede.toml"));
+                Config::builder().backend("main", crate::store::MemoryBackend::new(1)).file(folder.path("stampede.toml"));
             folder.assert_refused(
                 &config,
                 r"
