@@ -25,6 +25,7 @@ pub(crate) struct Hooks<S: Share> {
 pub(crate) type MakeTier<V> = fn(&Place<'_>, &Config) -> Option<Arc<dyn Tier<V>>>;
 
 /// Where in it.
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
 pub(crate) struct Place<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) function: &'a str,
@@ -81,6 +82,7 @@ impl<S: Share> Hooks<S> {
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
         /// How the tier outside of this process is made.
+        #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
         tier: MakeTier<S::Value>,
     }
 
@@ -181,6 +183,7 @@ impl Keeping {
     }
 
     /// For how long from now on it is fresh.
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
     pub(crate) fn fresh_for(&self) -> Duration {
         self.expires.since(Moment::now())
     }

@@ -236,8 +236,11 @@ pub(crate) struct Policy {
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) backend_timeout: Duration,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) codec: Codec,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) payload_bytes_max: usize,
     pub(crate) finish_abandoned: bool,
     /// Bodies run inside the calls that begin them, instead of on their own.

@@ -84,8 +84,8 @@ the configuration has 1 problem:
 
 #[cfg(feature = "backends")]
 mod backends_by_name {
-    use crate::store::MemoryBackend;
     use super::*;
+    use crate::store::MemoryBackend;
 
     fn memory() -> MemoryBackend {
         MemoryBackend::new(1_000)
@@ -654,8 +654,9 @@ the configuration has 9 problems:
         #[test]
         fn a_name_that_code_and_a_file_give() {
             let folder = Folder::with(&[("stampede.toml", "[backends.main]\nkind = \"memory\"\ncapacity = 1")]);
-            let config =
-                Config::builder().backend("main", crate::store::MemoryBackend::new(1)).file(folder.path("stampede.toml"));
+            let config = Config::builder()
+                .backend("main", crate::store::MemoryBackend::new(1))
+                .file(folder.path("stampede.toml"));
             folder.assert_refused(
                 &config,
                 r"
