@@ -86,6 +86,11 @@ impl<S: Share> Hooks<S> {
         tier: MakeTier<S::Value>,
     }
 
+    /// Whether values may be kept outside of this process.
+    pub(crate) fn has_tier(&self) -> bool {
+        self.tier.is_some()
+    }
+
     pub(crate) fn make_tier(&self, place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<S::Value>>> {
         self.tier.and_then(|make| make(place, config))
     }

@@ -13,6 +13,7 @@ pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
     pub(crate) version: u32,
+    pub(crate) instance: Option<&'static str>,
     pub(crate) finish_abandoned: bool,
     pub(crate) attached: bool,
     pub(crate) blocking: bool,
@@ -95,6 +96,14 @@ impl Options {
     #[must_use]
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
+        self
+    }
+
+    /// What tells this instantiation of a generic function, or of a method of a generic type, from the others: the names
+    /// of its types.
+    #[must_use]
+    pub fn instance(mut self, types: &'static str) -> Self {
+        self.instance = Some(types);
         self
     }
 

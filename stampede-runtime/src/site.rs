@@ -280,7 +280,7 @@ where
         let state = registry.state(self.key(), || {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
-            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks)
+            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks, self.key())
         });
         if registry::is_global(&registry) {
             self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));

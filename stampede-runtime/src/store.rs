@@ -22,6 +22,7 @@ pub mod conformance;
 mod envelope;
 pub mod key;
 mod memory;
+mod sites;
 mod tier;
 mod times;
 
@@ -34,6 +35,9 @@ pub use envelope::{Envelope, Refused};
 #[doc(no_inline)]
 pub use key::{Id, Place, Prefix, StoreKey};
 pub use memory::MemoryBackend;
+#[doc(hidden)]
+pub use sites::StoredSite;
+pub(crate) use sites::problems;
 pub(crate) use tier::Stored;
 pub use times::{Times, UnixMillis};
 
