@@ -125,6 +125,10 @@ pub mod __private;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(all(doctest, feature = "backends"))]
+#[doc = include_str!("../../docs/backends.md")]
+struct Backends;
+
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidation::Invalidation;

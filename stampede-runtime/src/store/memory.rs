@@ -13,7 +13,7 @@ use super::key::{Prefix, StoreKey};
 /// Entries in this process, as bytes; what is used least recently makes room.
 ///
 /// It does all that a [`Backend`] promises, on tokio's clock, which a test may pause. Values that are to stay in the
-/// process need no backend: without one they are kept as they are, and found several times as fast.
+/// process need no backend: without one they are kept as they are, and a hit copies and decodes nothing.
 ///
 /// ```
 /// # use std::time::Duration;

@@ -156,9 +156,11 @@ impl Backend for Tricky {
 
     fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64> {
         Box::pin(async move {
-            let keys: Vec<_> = {
+            let keys: BTreeSet<_> = {
                 let mut keys = self.keys.lock().unwrap();
-                keys.extract_if(.., |key| self.matches(prefix, key)).collect()
+                let (cleared, kept) = keys.iter().cloned().partition(|key| self.matches(prefix, key));
+                *keys = kept;
+                cleared
             };
             let mut counted = 0;
             for (at, key) in keys.iter().enumerate() {
