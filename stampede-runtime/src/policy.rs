@@ -216,8 +216,8 @@ pub enum Codec {
 /// How long each answer of a backend may take.
 const BACKEND_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The most bytes of a payload: with what stands around it an entry is a mebibyte, which every store takes.
-const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 64;
+/// The most bytes of a payload: with the 48 around it an entry is a mebibyte, which every store takes.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;
 
 /// A value is never refreshed earlier than this many times what `XFetch` advises.
 const MOST_EARLY: f64 = 100.0;

@@ -53,7 +53,9 @@ pub trait Storable: Serialize + DeserializeOwned {}
 impl<T: Serialize + DeserializeOwned> Storable for T {}
 
 /// The most bytes of a payload, unless one says otherwise: its entry is a mebibyte, which every backend takes.
-pub const PAYLOAD_BYTES_MAX: usize = (1 << 20) - Envelope::HEADER_BYTES;
+pub const PAYLOAD_BYTES_MAX: usize = crate::policy::PAYLOAD_BYTES_MAX;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX + Envelope::HEADER_BYTES == 1 << 20);
 
 /// The entry of a value, ready for [`Backend::set`].
 ///
