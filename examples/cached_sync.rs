@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::Duration;
@@ -45,9 +44,8 @@ fn main() {
 }
 
 /// Nobody may be given another year's report.
-fn checked(year: u32, report: &str) -> Result<(), Infallible> {
-    assert_eq!(report, format!("report of {year}"));
-    Ok(())
+fn checked(year: u32, report: &str) -> Result<(), String> {
+    if report == format!("report of {year}") { Ok(()) } else { Err(format!("{year}: {report}")) }
 }
 
 /// What the reports are made from, and how often each was made.
