@@ -14,7 +14,7 @@ use tokio::sync::oneshot::Receiver;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::evict::{Queues, Resident};
-use crate::flight::{Ending, Node, Rare, View};
+use crate::flight::{Ending, Instead, Node, Rare, View};
 use crate::home::Home;
 use crate::hooks::{self, Hooks, Keeping};
 use crate::key::{Id, Key, Look};
@@ -383,10 +383,7 @@ impl<K: Key, S: Share> Landing<'_, K, S> {
         }
         match &mut **rare {
             Rare::Fault(_, instead) | Rare::TimedOut(_, instead) if now < stand_in_until => {
-                if self.node.waiters() > 0 {
-                    count(&self.coalescing.counters.fallbacks);
-                }
-                *instead = Some(old);
+                *instead = Some(Instead::new(old));
             }
             _ => shard.discard(old),
         }
