@@ -59,7 +59,7 @@ fn function(model: &Model) -> TokenStream {
 fn board(model: &Model, boarding: &Ident) -> TokenStream {
     let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
     quote! {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
         let #boarding = match { #board } {
             ::core::result::Result::Ok(#kept) => return #kept,
             ::core::result::Result::Err(#boarding) => #boarding,
@@ -160,7 +160,7 @@ fn body(model: &Model) -> TokenStream {
     let at = Span::mixed_site().located_at(place_of_way(model));
     // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
     let ended = quote! {
-        #[allow(unused_braces)]
+        #[allow(clippy::diverging_sub_expression, unused_braces)]
         let #output: #result = #group;
         #[allow(unreachable_code)]
         return #output;

@@ -6,7 +6,10 @@ pub fn quote(
     Output = Result<Option<Quote>, Error>,
 > + ::core::marker::Send {
     async move {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             quote::__site()
@@ -32,7 +35,7 @@ pub fn quote(
                         let anchor: Result<Option<Quote>, Error> = loop {};
                         return anchor;
                     }
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: Result<Option<Quote>, Error> = { fetch(symbol).await };
                     #[allow(unreachable_code)] return output;
                 }
@@ -54,6 +57,7 @@ pub struct quote {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
 )]
