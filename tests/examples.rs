@@ -94,6 +94,15 @@ fn stampede_after_expiry() {
     assert_eq!(with, "1");
 }
 
+#[test]
+fn config_file() {
+    let page = page(example("config_file").current_dir(env!("CARGO_MANIFEST_DIR")));
+    has(&page, "the configuration has 4 problems:");
+    has(&page, "did you mean `ttl`?");
+    assert_eq!(rows(&page, "executions"), [["20", "2"]]);
+    has(&page, "STAMPEDE_NAMESPACES__FORECAST__TTL=0: 20 executions");
+}
+
 /// The figures are the attribute's doing, and not the example's.
 #[test]
 fn switched_off_nothing_is_saved() {

@@ -23,6 +23,11 @@ impl Moment {
         Moment(self.0.saturating_add(imp::units(span)))
     }
 
+    /// This moment moved back by `span`, but not to [`PAST`](Self::PAST).
+    pub(crate) fn before(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_sub(imp::units(span)).max(1))
+    }
+
     pub(crate) fn units(self) -> u64 {
         self.0
     }

@@ -9,19 +9,24 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Semaphore;
+use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Moment;
+use crate::error::Error;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Node, Rare, View};
+use crate::home::Home;
 use crate::hooks::{self, Hooks, Keeping};
-use crate::key::{Key, Look};
+use crate::key::{Id, Key, Look};
 use crate::nest;
+use crate::outside::Outside;
 use crate::policy::Policy;
 use crate::registry;
 use crate::share::Share;
 use crate::stats::{Counters, Stats, count};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+use crate::tier::Tier;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
 
@@ -36,6 +41,8 @@ pub(crate) struct Coalescing<K, S: Share> {
     hasher: Hashes,
     pub(crate) counters: Counters,
     pub(crate) permits: Option<Arc<Semaphore>>,
+    /// Another tier, which may know what this process does not.
+    pub(crate) outside: Option<Arc<Outside<S::Value>>>,
 }
 
 type Flights<K, S> = Table<Node<K, S>, Queues<Node<K, S>>>;
@@ -45,7 +52,12 @@ type Shard<'a, K, S> = Locked<'a, Node<K, S>, Queues<Node<K, S>>>;
 const VALUES_PER_SHARD: usize = 4096;
 
 impl<K: Key, S: Share> Coalescing<K, S> {
-    pub(crate) fn new(name: Arc<str>, policy: Policy, hooks: Hooks<S>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        policy: Policy,
+        hooks: Hooks<S>,
+        tier: Option<Arc<dyn Tier<S::Value>>>,
+    ) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // One shard where values have weights: none may be heavier than a shard's part of the capacity.
         let most = if hooks.weighs() { 1 } else { 4 * cores };
@@ -61,6 +73,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             policy,
             hooks,
+            outside: tier.map(Outside::new),
         })
     }
 
@@ -81,37 +94,66 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// The kept value, if there is one. Takes no lock, allocates nothing and counts no reference.
+    ///
+    /// Only what is fresh is looked for here, so that this stays small wherever it is inlined.
     #[inline(always)]
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
+        let mut is_there = false;
+        let hit = self.table.glance(hash, |node| {
+            if !look.is(&node.key) {
+                return None;
+            }
+            is_there = true;
+            let value = node.fresh()?;
+            node.residence().warm();
+            Some(S::value(value))
+        });
+        match hit {
+            Some(output) => {
+                self.counters.cache_hits.add_one();
+                Ok(output)
+            }
+            None if is_there => self.look_closer(look, hash),
+            None => Err(Missed { hash, in_the_air: None, aging: None }),
+        }
+    }
+
+    /// What there is of a key that has no value of which nothing is to be decided.
+    #[cold]
+    #[inline(never)]
+    fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<S::Output, Missed<K, S>> {
         let (mut in_the_air, mut aging, mut is_stale) = (None, None, false);
         let hit = self.table.glance(hash, |node| {
-            if look.is(&node.key) {
-                match node.view() {
-                    View::Fresh(value) => {
-                        node.residence().warm();
-                        return Some(S::value(value));
-                    }
-                    View::InTheAir => in_the_air = Some(Arc::clone(node)),
-                    View::Over => (),
-                    View::Fault(fault) => return Some(S::fault(fault)),
-                    View::Stale(value) => {
-                        node.residence().warm();
-                        is_stale = true;
-                        return Some(S::value(value));
-                    }
-                    View::Aging(value) => match self.age(node) {
-                        Age::Over => (),
-                        Age::Mine => aging = Some(Arc::clone(node)),
-                        age => {
-                            node.residence().warm();
-                            is_stale = age == Age::Stale;
-                            return Some(S::value(value));
-                        }
-                    },
-                }
+            if !look.is(&node.key) {
+                return None;
             }
-            None
+            let value = match node.view() {
+                View::InTheAir => {
+                    in_the_air = Some(Arc::clone(node));
+                    return None;
+                }
+                View::Over => return None,
+                View::Fault(fault) => return Some(S::fault(fault)),
+                View::Fresh(value) => value,
+                View::Stale(value) => {
+                    is_stale = true;
+                    value
+                }
+                View::Aging(value) => match self.age(node) {
+                    Age::Over => return None,
+                    Age::Mine => {
+                        aging = Some(Arc::clone(node));
+                        return None;
+                    }
+                    age => {
+                        is_stale = age == Age::Stale;
+                        value
+                    }
+                },
+            };
+            node.residence().warm();
+            Some(S::value(value))
         });
         match hit {
             Some(output) => {
@@ -127,6 +169,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[cold]
     #[inline(never)]
     fn age(&self, node: &Node<K, S>) -> Age {
+        // Looked at once more: somebody may have put it off by now.
         let (now, calm_until, expires) = (Moment::now(), node.calm_until(), node.expires());
         let age = self.age_without_refresh(expires, now);
         let may_refresh = match age {
@@ -134,7 +177,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             Age::Stale => true,
             _ => false,
         };
-        let is_mine = may_refresh && node.claim_refresh(calm_until, expires.after(self.policy.stale));
+        let is_mine =
+            calm_until <= now && may_refresh && node.claim_refresh(calm_until, expires.after(self.policy.stale));
         if is_mine { Age::Mine } else { age }
     }
 
@@ -154,14 +198,14 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone. `stop`: the body may
-    /// still be running.
-    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, stop: bool) {
+    /// still be running. Returns whether the value is kept.
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, stop: bool) -> bool {
         let (is_value, counter) = match &ending {
             Ending::Value(_) => (true, None),
             Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
         };
         if !node.claim() {
-            return;
+            return false;
         }
         // Before anyone is woken, so that they find it counted.
         counter.map(count);
@@ -184,6 +228,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                         is_kept = false;
                         landing.fall_back_on(other, shard);
                     } else if is_there && is_older && (is_value || is_kept) {
+                        other.outdate();
                         take_out(shard, other);
                     } else {
                         shard.discard(other);
@@ -193,12 +238,13 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 if is_kept && is_there {
                     self.keep(shard, node);
                     landing.is_in_table = false;
-                    return;
+                    return true;
                 }
             }
             remove(shard, node);
             landing.is_in_table = false;
-        });
+            false
+        })
     }
 
     /// Counts a node of the table among the kept values, and makes room for it.
@@ -238,7 +284,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// Keeps a value as though a body had just returned it. Flights of the key that are in the air will not be kept.
-    pub(crate) fn insert<L: Look<Own = K>>(&self, look: &L, value: S::Value, keeping: &Keeping) {
+    pub(crate) fn insert<L: Look<Own = K>>(&self, look: &L, value: S::Value, keeping: &Keeping) -> Arc<Node<K, S>> {
         let hash = self.hash(look);
         let node = Arc::new(Node::landed(look.own(), hash, Ending::Value(value), keeping));
         self.table.with(hash, |shard| {
@@ -249,6 +295,47 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 self.keep(shard, &node);
             }
         });
+        node
+    }
+
+    /// Keeps a value that is past its `ttl` and may be of use to the flight that begins now.
+    pub(crate) fn keep_old(&self, flight: &Node<K, S>, value: S::Value, keeping: &Keeping) {
+        let hash = flight.hash();
+        let node = Arc::new(Node::landed(flight.key.clone(), hash, Ending::Value(value), keeping));
+        self.table.with(hash, |shard| {
+            let others = alike(shard, hash, |other| other.key == flight.key && other.value().is_some());
+            let is_first = others.is_empty();
+            for other in others {
+                shard.discard(other);
+            }
+            if is_first && shard.extra().holds(keeping.weight as usize) {
+                shard.insert(hash, Arc::clone(&node));
+                self.keep(shard, &node);
+            }
+        });
+    }
+
+    /// What stands for a key in the tier, where there is one.
+    pub(crate) fn id_of<L: Look<Own = K>>(&self, look: &L) -> Option<Arc<Id>> {
+        self.outside.as_ref()?;
+        look.id().map(Arc::new)
+    }
+
+    /// Sends a kept value outside.
+    pub(crate) fn store(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, keeping: &Keeping) {
+        if let (Some(outside), Some(id), Some(value)) = (&self.outside, id, node.value()) {
+            let node = Arc::clone(node);
+            outside.store(&self.around_or_helper(), id, value, keeping, move || node.is_outdated());
+        }
+    }
+
+    /// Takes a key, or all, out of what is outside.
+    pub(crate) fn forget(&self, id: Option<Arc<Id>>) -> Option<Receiver<Result<(), Error>>> {
+        Some(self.outside.as_ref()?.forget(&self.around_or_helper(), id))
+    }
+
+    fn around_or_helper(&self) -> Home {
+        self.around().unwrap_or(Home::Threads)
     }
 
     /// Takes a key out: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
@@ -296,7 +383,9 @@ impl<K: Key, S: Share> Landing<'_, K, S> {
         }
         match &mut **rare {
             Rare::Fault(_, instead) | Rare::TimedOut(_, instead) if now < stand_in_until => {
-                count(&self.coalescing.counters.fallbacks);
+                if self.node.waiters() > 0 {
+                    count(&self.coalescing.counters.fallbacks);
+                }
                 *instead = Some(old);
             }
             _ => shard.discard(old),
@@ -329,6 +418,8 @@ pub(crate) trait Function: Any + Send + Sync {
     fn reset_stats(&self);
     /// Takes out everything, as an invalidation of every key. Returns how many keys there were.
     fn clear(&self) -> usize;
+    /// The same outside of this process, where there is something.
+    fn forget_all(&self) -> Option<Receiver<Result<(), Error>>>;
     fn in_flight(&self) -> usize;
 }
 
@@ -336,10 +427,17 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     fn stats(&self) -> Stats {
         let mut kept = 0;
         self.table.with_each(|shard| kept += shard.extra().kept());
-        self.counters.snapshot(kept)
+        let mut stats = self.counters.snapshot(kept);
+        if let Some(outside) = &self.outside {
+            outside.add_stats(&mut stats);
+        }
+        stats
     }
 
     fn reset_stats(&self) {
+        if let Some(outside) = &self.outside {
+            outside.reset_stats();
+        }
         self.counters.reset();
     }
 
@@ -348,7 +446,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         self.table.with_each(|shard| {
             let first = cleared.len();
             shard.drain(|node| cleared.push(Arc::clone(node)));
-            cleared[first..].iter().for_each(|node| dismiss(shard, node));
+            for node in &cleared[first..] {
+                node.outdate();
+                dismiss(shard, node);
+            }
         });
         // A key that is being refreshed has two nodes. Compared without a lock, as `Eq` is the user's.
         cleared.sort_unstable_by_key(|node| node.hash());
@@ -358,8 +459,12 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum()
     }
 
+    fn forget_all(&self) -> Option<Receiver<Result<(), Error>>> {
+        self.forget(None)
+    }
+
     fn in_flight(&self) -> usize {
-        self.counters.in_flight.load(SeqCst)
+        self.counters.in_flight.load(SeqCst) + self.outside.as_ref().map_or(0, |outside| outside.storing())
     }
 }
 
@@ -407,6 +512,7 @@ fn take_out_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: im
     let nodes = alike(shard, hash, |node| is(&node.key));
     let any = !nodes.is_empty();
     for node in nodes {
+        node.outdate();
         take_out(shard, node);
     }
     any

@@ -42,6 +42,11 @@ pub enum Error {
         /// `namespace::function`.
         function: Arc<str>,
     },
+    /// The backend could not do what was asked of it.
+    Backend {
+        /// What went wrong. No part of a key or of a secret is in it.
+        reason: Arc<str>,
+    },
     /// The body called its own function with its own key, over and over. The recursion has no end.
     TooDeep {
         /// `namespace::function`.
@@ -52,6 +57,16 @@ pub enum Error {
 }
 
 impl Error {
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    pub(crate) fn backend(error: impl fmt::Display) -> Error {
+        Error::Backend { reason: error.to_string().into() }
+    }
+
+    /// A backend that was not asked in the end.
+    pub(crate) fn unreached() -> Error {
+        Error::Backend { reason: "the tokio runtime shut down before it was asked".into() }
+    }
+
     /// The error that the body returned, if it was of type `E`.
     #[must_use]
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
@@ -79,6 +94,7 @@ impl fmt::Display for Error {
             Error::Abandoned { function } => {
                 write!(f, "the tokio runtime that ran `{function}` shut down before it finished")
             }
+            Error::Backend { reason } => write!(f, "the backend could not do it: {reason}"),
             Error::TooDeep { function, depth } => {
                 write!(
                     f,

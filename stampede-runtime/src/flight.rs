@@ -91,6 +91,8 @@ const MOST_LINKS: u8 = 200;
 #[repr(C)]
 pub(crate) struct Node<K, S: Share> {
     residence: Residence,
+    /// A newer value, or an invalidation, has taken its place. One that made room for others is not outdated.
+    is_outdated: plain::AtomicBool,
     /// How often in a row its refresh has failed.
     failures: plain::AtomicU8,
     queue: Queue,
@@ -157,6 +159,7 @@ impl<K, S: Share> Node<K, S> {
             home,
             seats: AtomicU32::new(1 + u32::from(finishes)),
             finishes: AtomicBool::new(finishes),
+            is_outdated: plain::AtomicBool::new(false),
             failures: plain::AtomicU8::new(0),
             calm_until: AtomicMoment::new(Moment::PAST),
             expires: plain::AtomicU64::new(0),
@@ -184,7 +187,14 @@ impl<K, S: Share> Node<K, S> {
         self.id
     }
 
+    /// The value, while it is fresh and nothing about it has to be decided.
     #[inline]
+    pub(crate) fn fresh(&self) -> Option<&S::Value> {
+        let Some(Ending::Value(value)) = self.ending.get() else { return None };
+        let now = Moment::now();
+        (self.calm_until.get() > now && self.expires() > now).then_some(value)
+    }
+
     pub(crate) fn view(&self) -> View<'_, S> {
         match self.ending.get() {
             None => View::InTheAir,
@@ -247,6 +257,14 @@ impl<K, S: Share> Node<K, S> {
         self.failures.store(failures.saturating_add(1), Relaxed);
         let rest = LONGEST_REST.min(FIRST_REST * 2_u32.saturating_pow(failures.into()));
         self.calm_until.set(Moment::now().after(rest).min(end));
+    }
+
+    pub(crate) fn outdate(&self) {
+        self.is_outdated.store(true, SeqCst);
+    }
+
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(SeqCst)
     }
 
     /// Lets the next who looks decide anew.

@@ -13,10 +13,10 @@ use crate::blocking;
 use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
 use crate::flight::{Ending, Rare};
-use crate::home::{Home, Task};
-use crate::key::Key;
+use crate::home::Home;
+use crate::key::{Id, Key};
 use crate::nest::{self, Circle};
-use crate::run::Execution;
+use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
@@ -26,6 +26,7 @@ use crate::stats::count;
 pub struct Boarding<K: Key, S: Share> {
     way: Way<K, S>,
     purpose: Purpose,
+    id: Option<Arc<Id>>,
 }
 
 enum Way<K: Key, S: Share> {
@@ -36,16 +37,16 @@ enum Way<K: Key, S: Share> {
 
 impl<K: Key, S: Share> Boarding<K, S> {
     #[inline]
-    pub(crate) fn call(boarded: Boarded<K, S>) -> Self {
-        Boarding { way: Way::Shared(boarded), purpose: Purpose::Call }
+    pub(crate) fn call(boarded: Boarded<K, S>, id: Option<Arc<Id>>) -> Self {
+        Boarding { way: Way::Shared(boarded), purpose: Purpose::Call, id }
     }
 
-    pub(crate) fn refresh(boarded: Boarded<K, S>) -> Self {
-        Boarding { way: Way::Shared(boarded), purpose: Purpose::Refresh }
+    pub(crate) fn refresh(boarded: Boarded<K, S>, id: Option<Arc<Id>>) -> Self {
+        Boarding { way: Way::Shared(boarded), purpose: Purpose::Refresh, id }
     }
 
     pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>) -> Self {
-        Boarding { way: Way::Off(coalescing), purpose: Purpose::Call }
+        Boarding { way: Way::Off(coalescing), purpose: Purpose::Call, id: None }
     }
 
     /// The rest of the call. `body` is called only if this caller's body is the one to run, and then runs on its own.
@@ -89,7 +90,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
-        let Boarding { way, purpose } = self;
+        let Boarding { way, purpose, id } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -97,7 +98,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Stage::Alone(None)
             }
         };
-        let flying = Flying { stage, detach, purpose, again: false, patience: None, soft: Soft::Unasked };
+        let flying = Flying { stage, detach, purpose, id, again: false, patience: None, soft: Soft::Unasked };
         Call { flying, body: Some(body) }
     }
 }
@@ -177,6 +178,7 @@ struct Flying<K: Key, S: Share, P> {
     stage: Stage<K, S, P>,
     detach: Option<Detach<K, S, P>>,
     purpose: Purpose,
+    id: Option<Arc<Id>>,
     /// An earlier flight of this call was abandoned.
     again: bool,
     /// Runs while this caller waits, where `wait` is set.
@@ -190,9 +192,6 @@ enum Soft {
     Set(Patience),
     Over,
 }
-
-/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
-type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
 
 enum Stage<K: Key, S: Share, P> {
     Boarded(Boarded<K, S>),
@@ -322,7 +321,7 @@ where
         body: &mut dyn Unbegun<P>,
         cx: &mut Context<'_>,
     ) -> Stage<K, S, P> {
-        let mut execution = Execution::new(&mut seat, self.purpose, self.again, body);
+        let mut execution = Execution::new(&mut seat, self.reason(self.purpose), self.detach, body);
         let Some(detach) = self.detach else { return Stage::Driving(Box::new(execution), seat) };
         let policy = &seat.coalescing.policy;
         let is_urgent = policy.timeout.is_some() || policy.wait.is_some() || policy.soft_timeout.is_some();
@@ -336,10 +335,14 @@ where
         Stage::Waiting(seat)
     }
 
+    fn reason(&self, purpose: Purpose) -> Reason {
+        Reason { purpose, again: self.again, id: self.id.clone() }
+    }
+
     /// Begins a flight that nobody waits for.
     fn take_off_behind(&self, mut seat: Seat<K, S>, home: &Home, body: &mut dyn Unbegun<P>) {
         let detach = self.detach.expect("only bodies that can leave their callers are refreshed behind them");
-        let execution = Execution::new(&mut seat, Purpose::Refresh, false, body);
+        let execution = Execution::new(&mut seat, self.reason(Purpose::Refresh), self.detach, body);
         seat.node.set_body(detach(execution, home));
     }
 
@@ -384,7 +387,7 @@ where
             let patience = self.patience.get_or_insert_with(|| Patience::new(limit));
             match patience.poll(policy.blocking, cx) {
                 Some(poll) => ready!(poll),
-                None => seat.coalescing.outside(),
+                None => seat.coalescing.homeless(),
             }
             return Poll::Ready(Some(seat.coalescing.hooks.refused(seat.gave_up(limit))));
         }

@@ -4,6 +4,15 @@
 pub(crate) use self::modelled::{Home, HomeId, Task};
 #[cfg(not(all(test, stampede_model)))]
 pub(crate) use self::real::{Home, HomeId, Task};
+use crate::blocking;
+use crate::tier::Work;
+
+/// Has work done that needs a runtime, for a thread that is in none.
+pub(crate) fn elsewhere<T: Send + 'static>(work: Work<Option<T>>) -> Work<Option<T>> {
+    let work = blocking::helper().spawn(work);
+    // What panicked there has said so already.
+    Box::pin(async { work.await.ok().flatten() })
+}
 
 #[cfg(not(all(test, stampede_model)))]
 mod real {
@@ -53,17 +62,25 @@ mod real {
             }
         }
 
+        /// Runs what needs a runtime, but nobody's in particular.
+        pub(crate) fn run_outside(&self, work: impl Future<Output = ()> + Send + 'static) {
+            self.handle().spawn(work);
+        }
+
+        fn handle(&self) -> &Handle {
+            match self {
+                Home::Runtime(handle) => handle,
+                Home::Threads => blocking::helper(),
+            }
+        }
+
         /// Runs `work` once `time` has passed, whatever blocks here meanwhile.
         pub(crate) fn after(&self, time: Duration, work: impl FnOnce() + Send + 'static) -> Task {
             let work = async move {
                 tokio::time::sleep(time).await;
                 work();
             };
-            let handle = match self {
-                Home::Runtime(handle) => handle,
-                Home::Threads => blocking::helper(),
-            };
-            Task(Some(handle.spawn(work).abort_handle()))
+            Task(Some(self.handle().spawn(work).abort_handle()))
         }
     }
 
@@ -100,6 +117,10 @@ mod modelled {
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
             Task(shuttle::future::spawn(work).abort_handle())
+        }
+
+        pub(crate) fn run_outside(&self, work: impl Future<Output = ()> + Send + 'static) {
+            shuttle::future::spawn(work);
         }
 
         /// No scenario has a timeout.

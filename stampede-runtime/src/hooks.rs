@@ -1,11 +1,14 @@
 //! What a function says about its results, besides its policy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::config::Config;
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::share::Share;
+use crate::tier::{Age, Found, Tier};
 
 /// Function pointers, so that calls stay small.
 pub(crate) struct Hooks<S: Share> {
@@ -15,6 +18,20 @@ pub(crate) struct Hooks<S: Share> {
     is_none: Option<fn(&S::Value) -> bool>,
     weigh: Option<fn(&S::Value) -> usize>,
     refuse: Option<fn(Error) -> S::Output>,
+    tier: Option<MakeTier<S::Value>>,
+}
+
+/// Makes the tier outside of this process that a function named.
+pub(crate) type MakeTier<V> = fn(&Place<'_>, &Config) -> Option<Arc<dyn Tier<V>>>;
+
+/// Where in it.
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+pub(crate) struct Place<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) function: &'a str,
+    pub(crate) version: u32,
+    pub(crate) backend: &'a str,
+    pub(crate) policy: &'a Policy,
 }
 
 #[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]
@@ -48,7 +65,7 @@ impl<S: Share> Hooks<S> {
     /// Nothing is said.
     #[must_use]
     pub(crate) const fn new() -> Self {
-        Hooks { cache_if: None, ttl: None, cache_err: None, is_none: None, weigh: None, refuse: None }
+        Hooks { cache_if: None, ttl: None, cache_err: None, is_none: None, weigh: None, refuse: None, tier: None }
     }
 
     setters! {
@@ -64,6 +81,18 @@ impl<S: Share> Hooks<S> {
         weigh: fn(&S::Value) -> usize,
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
+        /// How the tier outside of this process is made.
+        #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
+        tier: MakeTier<S::Value>,
+    }
+
+    /// Whether values may be kept outside of this process.
+    pub(crate) fn has_tier(&self) -> bool {
+        self.tier.is_some()
+    }
+
+    pub(crate) fn make_tier(&self, place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<S::Value>>> {
+        self.tier.and_then(|make| make(place, config))
     }
 
     /// Whether calls can be refused.
@@ -92,13 +121,19 @@ impl<S: Share> Hooks<S> {
         self.cache_if.is_none_or(|cache_if| cache_if(value)).then_some(ttl)
     }
 
+    fn weight(&self, value: &S::Value) -> u32 {
+        self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX))
+    }
+
+    /// How a value is kept that was found outside.
+    pub(crate) fn keeping_found(&self, found: &Found<S::Value>, policy: &Policy) -> Keeping {
+        Keeping::found(found.age, found.cost, self.weight(&found.value), policy)
+    }
+
     /// How a value is kept that was just made. `cost`: how long that took.
     pub(crate) fn keeping(&self, value: &S::Value, cost: Duration, policy: &Policy) -> Keeping {
         let Some(ttl) = self.fresh_for(value, policy) else { return Keeping::NOT };
-        Keeping {
-            weight: self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX)),
-            ..Keeping::new(jittered(ttl, policy.jitter), cost, policy)
-        }
+        Keeping { weight: self.weight(value), ..Keeping::new(jittered(ttl, policy.jitter), cost, policy) }
     }
 
     /// How an error is kept that was just returned.
@@ -137,6 +172,25 @@ impl Keeping {
         let calm = fresh.saturating_sub(early_window(cost, policy.early));
         let now = Moment::now();
         Keeping { expires: now.after(fresh), calm_until: now.after(calm), cost, weight: 1 }
+    }
+
+    /// A value from outside.
+    pub(crate) fn found(age: Age, cost: Duration, weight: u32, policy: &Policy) -> Keeping {
+        let now = Moment::now();
+        match age {
+            Age::Fresh(left) => Keeping { weight, ..Keeping::new(left, cost, policy) },
+            // Whoever found it refreshes it.
+            Age::Past(since) => {
+                let expires = now.before(since);
+                Keeping { expires, calm_until: expires.after(policy.stale), cost, weight }
+            }
+        }
+    }
+
+    /// For how long from now on it is fresh.
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    pub(crate) fn fresh_for(&self) -> Duration {
+        self.expires.since(Moment::now())
     }
 
     pub(crate) fn is_kept(&self) -> bool {

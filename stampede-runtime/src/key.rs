@@ -6,14 +6,14 @@
 
 mod canonical;
 mod content;
-mod outside;
+mod id;
 mod text;
 
 use std::borrow::{Borrow, Cow};
 use std::hash::{Hash, Hasher};
 
 pub use content::{Content, Digested, Steps};
-pub use outside::{Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, must_feed};
+pub use id::{Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, must_feed};
 pub use text::{Escaped, Text, text};
 
 /// A key as a caller brings it.

@@ -78,7 +78,8 @@
 //!
 //! # Features
 //!
-//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too.
+//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
+//! values outside of the process (`store`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -99,6 +100,7 @@ mod lanes;
 #[cfg(all(test, stampede_model))]
 mod model;
 mod nest;
+mod outside;
 mod policy;
 mod programmatic;
 mod registry;
@@ -107,9 +109,12 @@ mod seat;
 mod share;
 mod site;
 mod stats;
+#[cfg(feature = "backends")]
+pub mod store;
 mod sync;
 mod table;
 pub mod testing;
+mod tier;
 pub mod ttl;
 
 #[doc(hidden)]
@@ -120,10 +125,14 @@ pub mod __private;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(all(doctest, feature = "backends"))]
+#[doc = include_str!("../../docs/backends.md")]
+struct Backends;
+
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidation::Invalidation;
-pub use policy::Settings;
+pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
 pub use stats::{ExecutionTime, Stats};

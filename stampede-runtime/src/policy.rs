@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tier::Age;
+
 /// How many values a function keeps unless told otherwise.
 const CAPACITY: usize = 1_000;
 
@@ -11,6 +13,7 @@ pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
     pub(crate) version: u32,
+    pub(crate) instance: Option<&'static str>,
     pub(crate) finish_abandoned: bool,
     pub(crate) attached: bool,
     pub(crate) blocking: bool,
@@ -66,6 +69,13 @@ setters! {
     max_concurrent: usize,
     /// The name of the backend, in functions that say one in their attribute.
     backend: &str,
+    /// How long each answer of the backend may take, more than zero. Then the call goes on without it. Default half a
+    /// second.
+    backend_timeout: Duration,
+    /// How values are written in a backend.
+    codec: Codec,
+    /// The most bytes of one value in a backend, written and read. Default one mebibyte less what stands around it.
+    payload_bytes_max: usize,
 }
 
 impl Options {
@@ -86,6 +96,14 @@ impl Options {
     #[must_use]
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
+        self
+    }
+
+    /// What tells this instantiation of a generic function, or of a method of a generic type, from the others: the names
+    /// of its types.
+    #[must_use]
+    pub fn instance(mut self, types: &'static str) -> Self {
+        self.instance = Some(types);
         self
     }
 
@@ -131,6 +149,9 @@ pub struct Settings {
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
     pub(crate) backend: Option<String>,
+    pub(crate) backend_timeout: Option<Duration>,
+    pub(crate) codec: Option<Codec>,
+    pub(crate) payload_bytes_max: Option<usize>,
 }
 
 impl Settings {
@@ -152,6 +173,8 @@ impl Settings {
             (self.early.is_some_and(|beta| !(0.0..=MOST_EARLY).contains(&beta)), "`early` must be from 0 to 100"),
             (self.jitter.is_some_and(|part| !(0.0..=1.0).contains(&part)), "`jitter` must be from 0 to 1"),
             (self.backend.as_deref() == Some(""), "`backend` must have a name"),
+            (zero(self.backend_timeout), "`backend_timeout` must be longer than zero"),
+            (self.payload_bytes_max == Some(0), "`payload_bytes_max` must be at least 1"),
         ];
         checks.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }
@@ -172,9 +195,29 @@ impl Settings {
             wait: self.wait.or(other.wait),
             max_concurrent: self.max_concurrent.or(other.max_concurrent),
             backend: self.backend.or_else(|| other.backend.clone()),
+            backend_timeout: self.backend_timeout.or(other.backend_timeout),
+            codec: self.codec.or(other.codec),
+            payload_bytes_max: self.payload_bytes_max.or(other.payload_bytes_max),
         }
     }
 }
+
+/// How values are written in a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Codec {
+    /// `MessagePack` with named fields: compact, and binary data stays binary.
+    #[default]
+    MessagePack,
+    /// JSON: readable in every tool of every store.
+    Json,
+}
+
+/// How long each answer of a backend may take.
+const BACKEND_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The most bytes of a payload: with the 48 around it an entry is a mebibyte, which every store takes.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;
 
 /// A value is never refreshed earlier than this many times what `XFetch` advises.
 const MOST_EARLY: f64 = 100.0;
@@ -202,6 +245,12 @@ pub(crate) struct Policy {
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
+    pub(crate) backend_timeout: Duration,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
+    pub(crate) codec: Codec,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
+    pub(crate) payload_bytes_max: usize,
     pub(crate) finish_abandoned: bool,
     /// Bodies run inside the calls that begin them, instead of on their own.
     pub(crate) attached: bool,
@@ -233,6 +282,9 @@ impl Policy {
                 .max_concurrent
                 .filter(|_| can_refuse)
                 .map(|most| most.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)),
+            backend_timeout: settings.backend_timeout.unwrap_or(BACKEND_TIMEOUT),
+            codec: settings.codec.unwrap_or_default(),
+            payload_bytes_max: settings.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX).max(1),
             finish_abandoned: options.finish_abandoned,
             attached: options.attached,
             blocking: options.blocking,
@@ -242,6 +294,14 @@ impl Policy {
     /// Whether old values stay, for when they are needed.
     pub(crate) fn retains(&self) -> bool {
         self.retention() > Duration::ZERO
+    }
+
+    /// Whether a value that stands so to its `ttl` answers a call.
+    pub(crate) fn serves(&self, age: Age) -> bool {
+        match age {
+            Age::Fresh(_) => true,
+            Age::Past(since) => since < self.stale,
+        }
     }
 
     /// For how long after its `ttl` a value may still be of use.

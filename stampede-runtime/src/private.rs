@@ -66,6 +66,31 @@ macro_rules! __fed_part {
     };
 }
 
+/// Notes that a function names a backend.
+#[cfg(feature = "backends")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stored_site {
+    ($function:expr, $namespace:expr, $backend:expr) => {
+        $crate::__private::inventory::submit! {
+            $crate::__private::StoredSite::new(::core::module_path!(), $function, $namespace, $backend)
+        }
+    };
+}
+
+/// Without backends there is nothing to note.
+#[cfg(not(feature = "backends"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stored_site {
+    ($($anything:tt)*) => {};
+}
+
+#[cfg(feature = "backends")]
+pub use crate::store::StoredSite;
+#[cfg(feature = "backends")]
+pub use inventory;
+
 /// The traits of `part!` and `fed_part!`.
 pub mod parts {
     pub use super::{InsteadOfFeed as _, InsteadOfPart as _, ViaBits as _, ViaOwnWay as _, ViaRef as _};
@@ -83,7 +108,7 @@ macro_rules! __own {
     }};
 }
 
-pub use crate::{__fed_part as fed_part, __own as own, __part as part, __share as share};
+pub use crate::{__fed_part as fed_part, __own as own, __part as part, __share as share, __stored_site as stored_site};
 
 /// Whether a value is the one that `none_ttl` is for.
 pub fn is_none<V: MaybeNone>(value: &V) -> bool {

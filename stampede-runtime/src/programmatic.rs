@@ -1,5 +1,6 @@
 //! Coalescing without an attribute.
 
+use std::any::TypeId;
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
@@ -126,7 +127,7 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             return Err(Boarding::off(self.coalescing.me()));
         }
         let look = ByRef(key);
-        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed));
+        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed), None);
         self.coalescing.hit(&look).map_err(miss)
     }
 
@@ -204,9 +205,9 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     pub fn build(self) -> Coalescer<K, V> {
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
         let coalescing = if let Some(name) = self.name {
-            registry::current().create("coalescer", name, &self.options, hooks)
+            registry::current().create("coalescer", name, &self.options, hooks, (0, TypeId::of::<K>()))
         } else {
-            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false), hooks)
+            Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false), hooks, None)
         };
         Coalescer { coalescing }
     }

@@ -11,17 +11,31 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
-use crate::clock::Stopwatch;
+use crate::clock::{Moment, Stopwatch};
 use crate::coalescer::{Coalescing, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
-use crate::home::{Home, Task};
+use crate::home::{self, Home, Task};
 use crate::hooks::Keeping;
-use crate::key::Key;
+use crate::key::{Id, Key};
 use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
+use crate::tier::{Age, Found, Work};
+
+/// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
+pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
+
+/// Why an execution begins, and for what.
+#[derive(Clone)]
+pub(crate) struct Reason {
+    pub(crate) purpose: Purpose,
+    /// An earlier execution was abandoned.
+    pub(crate) again: bool,
+    /// What stands for the key outside, where there is something.
+    pub(crate) id: Option<Arc<Id>>,
+}
 
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
 pub(crate) struct Execution<K: Key, S: Share, P> {
@@ -29,23 +43,26 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     node: Arc<Node<K, S>>,
     /// In a box of some kind, so that it can move to a task after its first poll.
     body: Option<P>,
-    stage: Stage,
+    stage: Stage<S::Value>,
     span: Span,
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
-    purpose: Purpose,
-    /// Begun because an earlier execution was abandoned.
-    again: bool,
+    reason: Reason,
+    detach: Option<Detach<K, S, P>>,
     /// The permits that this flight, or one that began it, holds: those it must not wait for.
     held: Option<Arc<Held>>,
     /// Given back last, when the body is gone.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-enum Stage {
+enum Stage<V> {
     New,
+    /// Asks the tier outside, which may save the execution.
+    Looking(Work<Option<Found<V>>>),
     Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
     Running(Stopwatch),
+    /// The tier had the value.
+    Saved,
     Ended,
 }
 
@@ -55,7 +72,12 @@ where
 {
     /// Prepares the body and begins, unless it has to queue for a permit. Where the body cannot even be made, the flight
     /// has ended already.
-    pub(crate) fn new(seat: &mut Seat<K, S>, purpose: Purpose, again: bool, body: &mut dyn Unbegun<P>) -> Self {
+    pub(crate) fn new(
+        seat: &mut Seat<K, S>,
+        reason: Reason,
+        detach: Option<Detach<K, S, P>>,
+        body: &mut dyn Unbegun<P>,
+    ) -> Self {
         let (coalescing, node) = (Arc::clone(&seat.coalescing), Arc::clone(&seat.node));
         let span = tracing::info_span!(
             target: "stampede",
@@ -71,14 +93,14 @@ where
             stage: Stage::New,
             span,
             dispatch: None,
-            purpose,
-            again,
+            reason,
+            detach,
             held: nest::held(),
             permit: None,
         };
         seat.take_off();
         let prepared = catch_unwind(AssertUnwindSafe(|| {
-            execution.begin_or_queue();
+            execution.look_or_begin();
             execution.body = Some(body.begin());
         }));
         if let Err(panic) = prepared {
@@ -94,6 +116,61 @@ where
     {
         self.dispatch = dispatcher::has_been_set().then(|| dispatcher::get_default(Dispatch::clone));
         home.spawn(self)
+    }
+
+    /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
+    fn look_or_begin(&mut self) {
+        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.purpose) {
+            (Some(outside), Some(id), Purpose::Call) => outside.look(id),
+            _ => None,
+        };
+        let is_blocking = self.coalescing.policy.blocking;
+        match work.map(|work| if is_blocking { home::elsewhere(work) } else { work }) {
+            Some(work) => self.stage = Stage::Looking(work),
+            None => self.begin_or_queue(),
+        }
+    }
+
+    /// What the tier had, if it answers the call. Otherwise the body begins.
+    fn found(&mut self, found: Option<Found<S::Value>>) -> Option<(Ending<K, S>, Keeping)> {
+        let Some(found) = found else {
+            self.begin_or_queue();
+            return None;
+        };
+        let coalescing = Arc::clone(&self.coalescing);
+        let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
+        if !coalescing.policy.serves(found.age) {
+            // Of no use to this call, and perhaps to its execution.
+            if coalescing.policy.retains() {
+                coalescing.keep_old(&self.node, found.value, &keeping);
+            }
+            self.begin_or_queue();
+            return None;
+        }
+        self.node.queue().begin();
+        if !self.reason.again {
+            let counters = &coalescing.counters;
+            let is_fresh = matches!(found.age, Age::Fresh(_));
+            let counter = if is_fresh { &counters.cache_hits } else { &counters.stale_hits };
+            counter.add_one();
+        }
+        self.stage = Stage::Saved;
+        Some((Ending::Value(found.value), keeping))
+    }
+
+    /// Has the body, which was not needed, refresh what was found, if that was old.
+    fn refresh_behind(&mut self, keeping: &Keeping) {
+        let Some(body) = self.body.take() else { return };
+        if Moment::now() < keeping.expires {
+            return;
+        }
+        if let Some(detach) = self.detach
+            && let Some((mut seat, home)) = self.coalescing.begin_behind_landed(&self.node)
+        {
+            let reason = Reason { purpose: Purpose::Refresh, again: false, ..self.reason.clone() };
+            let execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
+            seat.node.set_body(detach(execution, &home));
+        }
     }
 
     /// Begins, if there is a permit or none is needed.
@@ -120,8 +197,8 @@ where
         let counters = &self.coalescing.counters;
         let queue = self.node.queue();
         queue.begin();
-        match self.purpose {
-            _ if self.again => count(&counters.retries),
+        match self.reason.purpose {
+            _ if self.reason.again => count(&counters.retries),
             Purpose::Refresh => count(&counters.refreshes),
             // They have all left the queue, and settled or will settle as refused.
             Purpose::Call if queue.owes_nobody() && queue.claim_lead() => count(&counters.retries),
@@ -140,6 +217,12 @@ where
         let _held = nest::hold(self.held.clone());
         let _span = self.span.clone().entered();
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let Stage::Looking(looking) = &mut self.stage {
+                let found = ready!(looking.as_mut().poll(cx));
+                if let Some(saved) = self.found(found) {
+                    return Poll::Ready(saved);
+                }
+            }
             if let Stage::Queued(queued) = &mut self.stage {
                 let permit = ready!(queued.as_mut().poll(cx));
                 self.begin(permit);
@@ -178,9 +261,12 @@ where
 
 impl<K: Key, S: Share, P> Execution<K, S, P> {
     fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
-        self.stage = Stage::Ended;
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let waiters = self.node.waiters();
-        self.coalescing.land(&self.node, ending, keeping, false);
+        let is_kept = self.coalescing.land(&self.node, ending, keeping, false);
+        if let (true, Stage::Running(_)) = (is_kept, stage) {
+            self.coalescing.store(&self.node, self.reason.id.as_ref(), keeping);
+        }
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.
             let outcome = match self.node.ending() {
@@ -215,7 +301,11 @@ where
             Some(dispatch) => dispatcher::with_default(&dispatch, || self.poll_body(cx)),
             None => self.poll_body(cx),
         });
+        let is_saved = matches!(self.stage, Stage::Saved);
         self.land(ending, &keeping);
+        if is_saved {
+            self.refresh_behind(&keeping);
+        }
         Poll::Ready(())
     }
 }

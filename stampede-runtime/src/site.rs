@@ -112,6 +112,17 @@ where
     }
 
     /// Values are kept in a backend, too.
+    #[cfg(feature = "backends")]
+    #[must_use]
+    pub fn stored(mut self) -> Self
+    where
+        S::Value: crate::store::Storable,
+    {
+        self.hooks = self.hooks.tier(crate::store::Stored::make);
+        self
+    }
+
+    /// Tells that it cannot be.
     #[cfg(not(feature = "backends"))]
     #[must_use]
     pub fn stored(self) -> Self
@@ -152,7 +163,7 @@ where
     #[cold]
     #[inline(never)]
     fn miss<L: Look>(state: &Coalescing<L::Own, S>, key: &L, missed: Missed<L::Own, S>) -> Boarding<L::Own, S> {
-        Boarding::call(state.board(key, missed))
+        Boarding::call(state.board(key, missed), state.id_of(key))
     }
 
     /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
@@ -163,7 +174,7 @@ where
             Err(Boarding::off(state.me()))
         } else if REFRESHING.get() == Some(self.site.id()) {
             REFRESHING.set(None);
-            Err(Boarding::refresh(state.board_refresh(key)))
+            Err(Boarding::refresh(state.board_refresh(key), state.id_of(key)))
         } else {
             state.hit(key).map_err(|missed| Self::miss(state, key, missed))
         }
@@ -201,22 +212,30 @@ where
             }
             let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
             if keeping.is_kept() {
-                state.insert(&key, value, &keeping);
+                let node = state.insert(&key, value, &keeping);
+                state.store(&node, state.id_of(&key).as_ref(), &keeping);
             } else {
                 // The newest value is not to be kept, so an older one is not either.
                 state.invalidate(&key);
+                state.forget(state.id_of(&key));
             }
         });
     }
 
     /// Takes a key out.
     pub fn invalidate<L: Look>(self, key: L) -> Invalidation {
-        Invalidation::of(self.with(|state: &Coalescing<L::Own, S>| usize::from(state.invalidate(&key))))
+        self.with(|state: &Coalescing<L::Own, S>| {
+            let removed = usize::from(state.invalidate(&key));
+            let outside = state.id_of(&key).and_then(|id| state.forget(Some(id)));
+            Invalidation::new(removed, outside)
+        })
     }
 
     /// Takes every key out.
     pub fn clear(self) -> Invalidation {
-        Invalidation::of(self.existing().map_or(0, |state| state.clear()))
+        let state = self.existing();
+        let removed = state.as_ref().map_or(0, |state| state.clear());
+        Invalidation::new(removed, state.and_then(|state| state.forget_all()))
     }
 
     /// The function's statistics.
@@ -261,7 +280,7 @@ where
         let state = registry.state(self.key(), || {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
-            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks)
+            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks, self.key())
         });
         if registry::is_global(&registry) {
             self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));

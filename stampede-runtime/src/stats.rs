@@ -60,6 +60,19 @@ pub struct Stats {
     pub evictions: u64,
     /// Executions under way now, those queued by `max_concurrent` included.
     pub in_flight: usize,
+    /// Executions that a value from the backend saved.
+    pub backend_hits: u64,
+    /// Look-ups in the backend that found nothing, or nothing that is still of use.
+    pub backend_misses: u64,
+    /// Values written to the backend.
+    pub backend_writes: u64,
+    /// Times that the backend failed or did not answer in time. The calls went on without it.
+    pub backend_failures: u64,
+    /// Entries of the backend that could not be understood: of another version, cut off, or nobody's. They count as no
+    /// misses, and were made anew.
+    pub decode_errors: u64,
+    /// Values that could not be written: too large, or of a kind that would not come back as it was.
+    pub encode_errors: u64,
     /// Values kept now, some perhaps expired but not yet replaced.
     pub cache_size: usize,
     /// How long finished executions took.
@@ -111,6 +124,12 @@ impl Stats {
         self.timeouts += other.timeouts;
         self.abandoned += other.abandoned;
         self.evictions += other.evictions;
+        self.backend_hits += other.backend_hits;
+        self.backend_misses += other.backend_misses;
+        self.backend_writes += other.backend_writes;
+        self.backend_failures += other.backend_failures;
+        self.decode_errors += other.decode_errors;
+        self.encode_errors += other.encode_errors;
         self.in_flight += other.in_flight;
         self.cache_size += other.cache_size;
         let time = &mut self.execution_time;

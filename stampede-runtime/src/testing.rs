@@ -40,6 +40,9 @@ pub fn isolate() -> Isolated {
 
 /// [`isolate`], with a configuration for this test.
 ///
+/// An isolated test is configured by this and cannot be again: [`configure`](crate::configure) in it is a second one. So
+/// let a service have a function that builds its [`Config`], for `main` to configure and for tests to isolate with.
+///
 /// # Panics
 /// When the runtime or thread is isolated already.
 #[must_use = "the isolation ends when this is dropped"]

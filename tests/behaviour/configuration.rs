@@ -126,21 +126,65 @@ async fn named_coalescers_are_of_the_namespace_coalescer() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_and_the_environment_have_effect() {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file can be made");
+    let toml = "[defaults]\nttl = 1\ncapacity = 2\n[namespaces.said]\ncapacity = 3\n";
+    std::fs::write(&file, toml).expect("it can be written");
+    let config = Config::builder()
+        .defaults(Settings::new().capacity(7))
+        .file(file.path())
+        .variables([("STAMPEDE_DEFAULTS__TTL", "5s"), ("STAMPEDE_NAMESPACES__SAID__TTL", "2s")]);
+    configured(config, async {
+        for key in 0..10 {
+            bare(key).await;
+            said(key).await;
+        }
+        assert_eq!((bare::stats().cache_size, said::stats().cache_size), (2, 3));
+        advance(3 * SECOND).await;
+        assert!((0..10).all(|key| said::peek(key).is_none()), "a namespace is stronger than the attribute");
+        assert!((0..10).any(|key| bare::peek(key).is_some()), "a variable is stronger than a file");
+        advance(3 * SECOND).await;
+        assert!((0..10).all(|key| bare::peek(key).is_none()));
+    })
+    .await;
+}
+
+#[test]
+fn the_environment_is_that_of_the_process() {
+    let variables = [("STAMPEDE_DEFAULTS__CAPACITY", "4"), ("STAMPEDE_DEFAULTS__TTL", "1h")];
+    in_a_process_of_its_own("behaviour::configuration::configured_by_the_environment", &variables);
+}
+
+#[tokio::test]
+#[ignore = "run in a process of its own, which has the variables"]
+async fn configured_by_the_environment() {
+    let config = Config::builder().env().build().expect("the variables are right");
+    assert_eq!(configure(config), Ok(()));
+    for key in 0..10 {
+        bare(key).await;
+    }
+    assert_eq!(bare::stats().cache_size, 4);
+}
+
+/// What each wrong configuration is told stands in `stampede-runtime/src/config/tests.rs`.
 #[test]
 fn a_wrong_configuration_names_every_problem() {
     let wrong = Config::builder()
         .defaults(Settings::new().capacity(0).timeout(Duration::ZERO))
-        .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0))
         .namespace("a", Settings::new())
-        .namespace("", Settings::new())
+        .namespace("a", Settings::new())
+        .variables([("STAMPEDE_DEFAULTS__WAIT", "0"), ("STAMPEDE_DEFAULTS__TLL", "5m")])
         .build();
     let Err(ConfigError::Invalid(problems)) = &wrong else { panic!("{wrong:?}") };
-    assert_eq!(problems.len(), 6, "{problems:?}");
+    assert_eq!(problems.len(), 5, "{problems:?}");
     let text = wrong.expect_err("seen above").to_string();
-    for word in ["capacity", "timeout", "wait", "max_concurrent", "twice", "`a`"] {
+    for word in
+        ["capacity", "timeout", "STAMPEDE_DEFAULTS__WAIT", "`STAMPEDE_DEFAULTS__TTL`", "`a` is configured twice"]
+    {
         assert!(text.contains(word), "{text}");
     }
-    assert!(!text.contains('\n'));
+    assert_eq!(text.lines().count(), 6, "a title, and a line for each: {text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -259,7 +259,10 @@ pub(super) async fn freed(tokens: &[&Token], change: impl Fn()) {
 pub(super) fn in_a_process_of_its_own(test: &str, environment: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().expect("this test has an executable"));
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
-    command.env_remove("STAMPEDE_OFF").envs(environment.iter().copied());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"STAMPEDE_")) {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().copied());
     let output = command.output().expect("this executable can be run");
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && printed.contains("1 passed"), "{printed}");

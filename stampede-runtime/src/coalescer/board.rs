@@ -77,20 +77,29 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let counter = if is_fresh { &self.counters.cache_hits } else { &self.counters.stale_hits };
         counter.add_one();
         old.residence().warm();
-        let answer = || {
-            let value = old.value().expect("only a value ages");
-            Boarded::Hit(S::value(value))
-        };
+        match self.begin_behind(look, hash, &old) {
+            Some((seat, home)) => Boarded::Behind(old, seat, home),
+            None => Boarded::Hit(S::value(old.value().expect("only a value ages"))),
+        }
+    }
+
+    /// The same for a flight that has landed with an old value, and was to be refreshed by whoever took it here.
+    pub(crate) fn begin_behind_landed(&self, old: &Arc<Node<K, S>>) -> Option<(Seat<K, S>, Home)> {
+        self.begin_behind(&Again(&old.key), old.hash(), old)
+    }
+
+    /// Begins the refresh of a kept value, unless nobody needs it any more or nobody here could run it.
+    fn begin_behind<L: Look<Own = K>>(&self, look: &L, hash: u64, old: &Arc<Node<K, S>>) -> Option<(Seat<K, S>, Home)> {
         let Some(around) = self.around() else {
-            // Nobody here could run it. Others will ask.
+            // Others will ask.
             old.rest(old.expires().after(self.policy.stale));
-            return answer();
+            return None;
         };
         let fresh = Arc::new(Node::new(look.own(), hash, around.if_alone(), true, true));
         let begins = self.table.with(hash, |shard| {
             let (mut is_kept, mut is_under_way) = (false, false);
             for node in alike(shard, hash, |node| look.is(&node.key)) {
-                is_kept |= Arc::ptr_eq(&node, &old);
+                is_kept |= Arc::ptr_eq(&node, old);
                 is_under_way |= node.ending().is_none() && node.is_refresh;
                 shard.discard(node);
             }
@@ -101,12 +110,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             begins
         });
         if !begins {
-            return answer();
+            return None;
         }
         self.counters.in_flight.fetch_add(1, Relaxed);
         let mut seat = self.seat(fresh, Due::Nothing);
         seat.is_grounded = true;
-        Boarded::Behind(old, seat, around)
+        Some((seat, around))
     }
 
     /// Where a flight of this function is at home that begins here.
@@ -172,7 +181,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let can_lead = around.is_some() || self.is_timeless();
         if is_refresh && !can_lead {
             // Before anything is taken out for it.
-            self.outside();
+            self.homeless();
         }
         if let Some(node) = in_the_air.filter(|node| node.moves_for(home) && node.take_seat()) {
             return Some(self.joined(node, how));
@@ -242,7 +251,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             return Some(Boarded::Nothing(self.me()));
         }
         if !can_lead {
-            self.outside();
+            self.homeless();
         }
         self.counters.in_flight.fetch_add(1, Relaxed);
         let is_call = how.purpose == Purpose::Call && !how.again;
@@ -256,10 +265,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Whether flights need no runtime: their bodies stay with their callers, and no clock runs.
     fn is_timeless(&self) -> bool {
-        self.policy.blocking || self.policy.attached && self.policy.timeout.is_none() && self.policy.wait.is_none()
+        let needs_a_clock = self.policy.timeout.is_some() || self.policy.wait.is_some();
+        self.policy.blocking || self.policy.attached && !needs_a_clock && self.outside.is_none()
     }
 
-    pub(crate) fn outside(&self) -> ! {
+    pub(crate) fn homeless(&self) -> ! {
         panic!(
             "`{}` was called outside of a tokio runtime; call it from inside `Runtime::block_on`, `#[tokio::main]` or \
              `#[tokio::test]`",

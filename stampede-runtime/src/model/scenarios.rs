@@ -182,3 +182,61 @@ fn what_is_evicted_is_made_again() {
         ]);
     });
 }
+
+#[test]
+fn an_old_value_is_refreshed_once() {
+    for body in [Body::Returns, Body::Pauses] {
+        check(&format!("two find an old value, {body:?}"), move || {
+            let world = World::serving_old();
+            world.insert_old(1);
+            let actor = match body {
+                Body::Returns => |world: &_| _ = World::call(world, 1, Body::Returns).expect("a value"),
+                _ => |world: &_| _ = World::call(world, 1, Body::Pauses).expect("a value"),
+            };
+            world.play([actor; 2]);
+            let stats = world.stats();
+            assert_eq!((stats.refreshes, stats.executions), (1, 1), "{stats}");
+        });
+    }
+}
+
+#[test]
+fn a_failed_refresh_is_not_tried_again_at_once() {
+    check("three find an old value, and its refresh fails", || {
+        let world = World::serving_old();
+        world.insert_old(1);
+        world.play([|world| _ = world.call(1, Body::Fails).expect("an old value"); 3]);
+        let stats = world.stats();
+        assert_eq!((stats.refreshes, stats.errors, stats.led), (1, 1, 0), "{stats}");
+    });
+}
+
+#[test]
+fn a_refresh_behind_a_call_is_no_way_around_an_invalidation() {
+    check("two find an old value, one invalidates", || {
+        let world = World::serving_old();
+        world.insert_old(1);
+        let calls = |world: &_| _ = World::call(world, 1, Body::Pauses).expect("a value");
+        world.play([calls, calls, |world| {
+            world.invalidate(1);
+            world.call(1, Body::Returns).expect("a value");
+        }]);
+    });
+}
+
+#[test]
+fn an_old_value_stands_in_for_an_error() {
+    for place in BOTH {
+        check(&format!("two fail and fall back, one invalidates, {place:?}"), move || {
+            let world = World::falling_back(place);
+            world.insert_old(1);
+            // With a value, or with the error once the old one is gone.
+            let calls = |world: &_| _ = World::call(world, 1, Body::Fails);
+            world.play([calls, calls, |world| {
+                world.invalidate(1);
+                // A value, or the error of a flight that began after the invalidation.
+                let _ = world.call(1, Body::Returns);
+            }]);
+        });
+    }
+}

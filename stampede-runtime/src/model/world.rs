@@ -11,6 +11,7 @@ use std::time::Duration;
 use shuttle::future::{block_on, yield_now};
 use shuttle::thread::{self, JoinHandle};
 
+use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Function};
 use crate::fly::Boarding;
 use crate::hooks::{Hooks, Keeping};
@@ -18,6 +19,7 @@ use crate::key::ByRef;
 use crate::policy::{Options, Policy, Settings};
 use crate::share::{ByClone, Other};
 use crate::stats::Stats;
+use crate::tier::Age;
 
 pub(super) type Outcome = Result<Arc<Made>, Failure>;
 type Way = ByClone<Arc<Made>, Failure, Other>;
@@ -79,13 +81,25 @@ impl World {
         World::new(place, Settings::new().ttl(Duration::from_secs(3_600)))
     }
 
+    /// A function that serves old values while new ones are made, and in the place of errors.
+    pub(super) fn serving_old() -> Arc<World> {
+        let hour = Duration::from_secs(3_600);
+        World::new(Place::Detached, Settings::new().ttl(hour).stale(hour).stale_if_error(2 * hour))
+    }
+
+    /// A function that serves old values in the place of errors.
+    pub(super) fn falling_back(place: Place) -> Arc<World> {
+        let hour = Duration::from_secs(3_600);
+        World::new(place, Settings::new().ttl(hour).stale_if_error(hour))
+    }
+
     pub(super) fn new(place: Place, settings: Settings) -> Arc<World> {
         let options = match place {
             Place::Detached => Options::new(),
             Place::Attached => Options::new().attached(),
         };
         Arc::new(World {
-            coalescing: Coalescing::new("model".into(), Policy::new(&settings, &options, false), Hooks::new()),
+            coalescing: Coalescing::new("model".into(), Policy::new(&settings, &options, false), Hooks::new(), None),
             place,
             now: AtomicU64::new(1),
             invalidated: AtomicU64::new(0),
@@ -140,7 +154,7 @@ impl World {
         let look = ByRef(&key);
         let flight = match self.coalescing.hit(&look) {
             Ok(outcome) => Box::pin(std::future::ready(outcome)),
-            Err(missed) => self.fly(key, body, Boarding::call(self.coalescing.board(&look, missed))),
+            Err(missed) => self.fly(key, body, Boarding::call(self.coalescing.board(&look, missed), None)),
         };
         Box::pin(async move {
             let outcome = flight.await;
@@ -169,7 +183,7 @@ impl World {
     pub(super) fn refresh(self: &Arc<Self>, key: u64, body: Body) -> Outcome {
         let asked = self.tick();
         let boarded = self.coalescing.board_refresh(&ByRef(&key));
-        let outcome = block_on(self.fly(key, body, Boarding::refresh(boarded)));
+        let outcome = block_on(self.fly(key, body, Boarding::refresh(boarded, None)));
         if let Ok(made) = &outcome {
             // No scenario has two, so there is no other refresh that it could have joined.
             assert!(made.begun > asked, "a refresh is answered with what began before it was asked for");
@@ -184,6 +198,16 @@ impl World {
         let keeping = Keeping::new(Duration::from_secs(3_600), Duration::ZERO, &self.coalescing.policy);
         self.coalescing.insert(&ByRef(&key), made, &keeping);
         self.invalidated.fetch_max(begun - 1, SeqCst);
+        begun
+    }
+
+    /// Inserts a value whose `ttl` has just ended.
+    pub(super) fn insert_old(&self, key: u64) -> u64 {
+        let made = self.made(key);
+        let begun = made.begun;
+        let keeping = Keeping::found(Age::Past(Duration::from_secs(1)), Duration::ZERO, 1, &self.coalescing.policy);
+        let keeping = Keeping { calm_until: Moment::now(), ..keeping };
+        self.coalescing.insert(&ByRef(&key), made, &keeping);
         begun
     }
 

@@ -1,0 +1,72 @@
+//! Backends by name: given by code, or made from what files and variables say.
+
+use std::any::type_name;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::store::Backend;
+
+pub(crate) type AnyBackend = Arc<dyn Backend>;
+
+/// The backends of a configuration.
+#[derive(Clone, Default)]
+pub(crate) struct Backends(BTreeMap<String, Named>);
+
+#[derive(Clone)]
+struct Named {
+    /// For people: the kind that a file says, or the type that code gave.
+    kind: &'static str,
+    /// `None`: what is wrong with it has been said.
+    backend: Option<AnyBackend>,
+}
+
+/// Names and kinds. What a backend holds, a password perhaps, is nobody's business.
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, named)| (name, named.kind))).finish()
+    }
+}
+
+impl Backends {
+    /// Returns whether there was one of that name.
+    pub(super) fn add<B: Backend>(&mut self, name: String, backend: B) -> bool {
+        self.0.insert(name, Named { kind: type_name::<B>(), backend: Some(Arc::new(backend)) }).is_some()
+    }
+
+    #[cfg(feature = "config-files")]
+    pub(super) fn insert(&mut self, name: String, kind: &'static str, backend: AnyBackend) {
+        self.0.insert(name, Named { kind, backend: Some(backend) });
+    }
+
+    /// A backend that could not be made: nobody is told that it is missing, too.
+    #[cfg(feature = "config-files")]
+    pub(super) fn broken(&mut self, name: String) {
+        self.0.insert(name, Named { kind: "broken", backend: None });
+    }
+
+    #[cfg(feature = "config-files")]
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<AnyBackend> {
+        self.0.get(name)?.backend.clone()
+    }
+
+    /// What to say of a name that is none of these.
+    pub(crate) fn unknown(&self, name: &str) -> Option<String> {
+        if self.0.contains_key(name) {
+            return None;
+        }
+        // Somebody may have put an address, and a password with it, where the name belongs.
+        let shown = if name.contains("://") || name.contains('@') { "that" } else { &format!("`{name}`") };
+        let known: Vec<_> = self.0.keys().map(|name| format!("`{name}`")).collect();
+        let there = match known.len() {
+            0 => "there is none".to_owned(),
+            1 => format!("there is {}", known[0]),
+            _ => format!("there are {}", known.join(", ")),
+        };
+        Some(format!("no backend is called {shown}; {there}"))
+    }
+}

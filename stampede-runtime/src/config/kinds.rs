@@ -1,0 +1,114 @@
+//! The kinds of backends that files and variables can ask for. A new kind is a new row.
+
+use std::sync::Arc;
+
+use config::ValueKind;
+
+use super::backends::AnyBackend;
+use super::draft::Draft;
+use super::keys::{size, suggest};
+use super::sources::{Place, Said, list};
+use crate::store::MemoryBackend;
+
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    /// Its keys besides `kind`.
+    pub(super) keys: &'static [&'static str],
+    /// `None`: what is wrong has been said.
+    make: fn(&mut Given<'_>) -> Option<AnyBackend>,
+}
+
+pub(super) static KINDS: &[Kind] = &[
+    Kind {
+        name: "memory",
+        keys: &["capacity"],
+        make: |given| Some(Arc::new(MemoryBackend::new(given.needed("capacity", size)?))),
+    },
+    // Has the keys that a backend elsewhere has.
+    #[cfg(test)]
+    Kind {
+        name: "remote",
+        keys: &["url", "password"],
+        make: |given| {
+            let url = given.needed("url", text);
+            given.value("password", text);
+            if !url?.starts_with("remote://") {
+                given.wrong("url", "a url begins with `remote://`");
+                return None;
+            }
+            Some(Arc::new(MemoryBackend::new(1_000)))
+        },
+    },
+];
+
+/// Texts are where addresses and passwords are.
+#[cfg(test)]
+fn text(value: &ValueKind) -> Result<String, &'static str> {
+    match value {
+        ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
+        _ => Err("a text"),
+    }
+}
+
+/// What is said of one backend, for the row of its kind to take. No problem shows a value: any of them may be secret.
+struct Given<'a> {
+    said: &'a Said,
+    draft: &'a mut Draft,
+}
+
+impl Given<'_> {
+    fn place(&self, key: &str) -> &Place {
+        self.said.keys.get(key).map_or(&self.said.place, |(_, place)| place)
+    }
+
+    fn wrong(&mut self, key: &str, problem: &str) {
+        let place = self.place(key);
+        self.draft.problem(format!("{place}: {problem}"));
+    }
+
+    fn value<T>(&mut self, key: &str, read: fn(&ValueKind) -> Result<T, &'static str>) -> Option<T> {
+        let (value, place) = self.said.keys.get(key)?;
+        let value = read(value).map_err(|takes| self.draft.problem(format!("{place}: `{key}` takes {takes}")));
+        value.ok()
+    }
+
+    fn needed<T>(&mut self, key: &str, read: fn(&ValueKind) -> Result<T, &'static str>) -> Option<T> {
+        if !self.said.keys.contains_key(key) {
+            self.wrong(key, &format!("`{key}` is missing"));
+        }
+        self.value(key, read)
+    }
+}
+
+/// Makes a backend, or says everything that is wrong with it.
+pub(super) fn make(said: &Said, draft: &mut Draft) -> Option<(&'static str, AnyBackend)> {
+    let mut given = Given { said, draft };
+    let Some((value, place)) = said.keys.get("kind") else {
+        given.wrong("kind", &format!("`kind` is missing; there {}", kinds()));
+        return None;
+    };
+    let named = |kind: &&Kind| matches!(value, ValueKind::String(name) if name == kind.name);
+    let Some(kind) = KINDS.iter().find(named) else {
+        let name = if let ValueKind::String(name) = value { name } else { "" };
+        given.draft.problem(match suggest(name, KINDS.iter().map(|kind| kind.name)) {
+            Some(meant) => format!("{place}: unknown kind; did you mean `{meant}`?"),
+            None => format!("{place}: unknown kind; there {}", kinds()),
+        });
+        return None;
+    };
+    for (key, (_, place)) in &said.keys {
+        if key != "kind" && !kind.keys.contains(&key.as_str()) {
+            let known = kind.keys.iter().copied();
+            given.draft.problem(match suggest(key, known.clone()) {
+                Some(meant) => format!("{place}: unknown key; did you mean `{}`?", place.spelt(meant)),
+                None => format!("{place}: unknown key; kind `{}` has {}", kind.name, list(known)),
+            });
+        }
+    }
+    Some((kind.name, (kind.make)(&mut given)?))
+}
+
+fn kinds() -> String {
+    let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+    format!("{} {}", if names.len() == 1 { "is" } else { "are" }, list(names))
+}
