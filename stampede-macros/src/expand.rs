@@ -18,7 +18,7 @@ use crate::body::rename_self;
 use crate::companion;
 use crate::item::{Input, SelfPassing, only_looking};
 use crate::key::{Mentions, Shape, Value};
-use crate::model::{Companion, Model, Setting};
+use crate::model::{Companion, Model, Setting, Stored};
 use crate::types::{Passing, without_lifetimes};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
@@ -91,8 +91,15 @@ pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
     let options = settings(&model.options);
     let hooks = settings(&model.hooks);
     let share = located_macro(model, "share", model.item.output.to_token_stream());
+    let noted = model.stored.as_ref().map(|Stored { backend, namespace }| {
+        let namespace = namespace.as_ref().map_or_else(
+            || quote!(::core::option::Option::None),
+            |namespace| quote!(::core::option::Option::Some(#namespace)),
+        );
+        quote!(#private::stored_site! { #function, #namespace, #backend })
+    });
     (
-        quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);),
+        quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function); #noted),
         quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks),
     )
 }
@@ -122,7 +129,7 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
             if !parts.is_empty() {
                 items.extend(quote!(use #private::parts::*;));
             }
-            let part_macro = if model.is_stored { "fed_part" } else { "part" };
+            let part_macro = if model.stored.is_some() { "fed_part" } else { "part" };
             parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
                 let part = located_macro(model, part_macro, part.clone());
                 quote!(#private::Cons(#part, #rest))

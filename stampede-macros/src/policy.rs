@@ -178,6 +178,7 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         ("max_concurrent", tokens(given.max_concurrent.as_ref())),
         ("backend", tokens(given.backend.as_ref())),
         ("version", tokens(given.version.as_ref())),
+        ("instance", given.backend.as_ref().and_then(|_| instance(item))),
         ("finish_abandoned", given.finish_abandoned.then(TokenStream::new)),
         ("blocking", item.is_sync().then(TokenStream::new)),
         ("attached", item.stays.then(TokenStream::new)),
@@ -187,6 +188,26 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         Some(Setting { method: Ident::new(method, at), value: value? })
     };
     values.into_iter().filter_map(setting).collect()
+}
+
+/// The names of a generic function's types, which tell its instantiations apart outside of the process. None where they
+/// have no names: then only the first one is kept there.
+fn instance(item: &Item) -> Option<TokenStream> {
+    let name = |param: &GenericParam| match param {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(param) => Some(Some(param.ident.to_token_stream())),
+        GenericParam::Const(param) => {
+            let (name, is_length) = (&param.ident, param.ty.to_token_stream().to_string() == "usize");
+            Some(is_length.then(|| quote!([(); #name])))
+        }
+    };
+    let names: Vec<TokenStream> = item.signature.generics.params.iter().filter_map(name).collect::<Option<_>>()?;
+    let types = match &names[..] {
+        [] => return None,
+        [only] => quote!(#only),
+        several => quote!(fn(#(#several),*)),
+    };
+    Some(quote!(::core::any::type_name::<#types>()))
 }
 
 fn tokens(value: Option<&impl ToTokens>) -> Option<TokenStream> {
