@@ -54,6 +54,13 @@ pub async fn quote(symbol: &str) -> Result<Option<String>, Failure> {
     }
 }
 
+/// Kept in a backend, too.
+#[cached(ttl = 60, backend = "main", version = 2, crate = ::sharing)]
+#[must_use]
+pub fn stored(name: &str, ids: &[u64]) -> Option<String> {
+    ids.first().map(|id| format!("{name}{id}"))
+}
+
 /// Only errors are kept.
 #[coalesce(cache_err = "5s", capacity = 100, jitter = 0.5, crate = ::sharing)]
 pub fn denied(name: &str) -> Result<(), Failure> {
@@ -178,6 +185,18 @@ pub fn factorial(n: u64) -> u64 {
         1
     } else {
         n * factorial(n - 1)
+    }
+}
+
+/// Generic, a method, and kept in a backend.
+#[derive(Clone, Debug)]
+pub struct Shelf<T>(pub T);
+
+impl<T: Clone + Eq + Hash + Display + ::serde::Serialize + Send + Sync + 'static> Shelf<T> {
+    /// A book.
+    #[cached(ttl = 60, backend = "main", namespace = "shelves", key(self.0, at), companion = book, crate = ::sharing)]
+    pub async fn book(&self, at: usize) -> String {
+        format!("{}{at}", self.0)
     }
 }
 

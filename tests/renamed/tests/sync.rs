@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
-use renamed::facade::stampede::testing;
+use renamed::facade::stampede::store::MemoryBackend;
+use renamed::facade::stampede::{testing, Config};
 use renamed::shapes::Failure;
 use renamed::sync::{
-    call_stays, content, denied, factorial, generic, leaves, nothing, quote, tail_temporary, tail_temporary_leaves,
-    unfinished, unnamed, Generic, Source, Store,
+    call_stays, content, denied, factorial, generic, leaves, nothing, quote, stored, tail_temporary,
+    tail_temporary_leaves, unfinished, unnamed, Generic, Shelf, Source, Store,
 };
 
 #[test]
@@ -57,6 +58,15 @@ fn methods_know_their_self() {
     assert_eq!(store.reads.get(), 3);
     assert_eq!(store.consumed(1), 1);
     assert_eq!(Failure("a".to_owned()).read(1), "a1");
+}
+
+#[tokio::test]
+async fn values_are_kept_in_a_backend_too() {
+    let config = Config::builder().backend("main", MemoryBackend::new(1 << 20)).build().unwrap();
+    let _isolated = testing::isolate_with(config);
+    assert_eq!((stored("a", &[1]), stored("a", &[1])), (Some("a1".to_owned()), Some("a1".to_owned())));
+    assert_eq!(Shelf(1).book(2).await, "12");
+    assert_eq!(Shelf("1").book(2).await, "12");
 }
 
 #[test]
