@@ -464,7 +464,7 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 
     fn in_flight(&self) -> usize {
-        self.counters.in_flight.load(SeqCst) + self.outside.as_ref().map_or(0, |outside| outside.storing())
+        self.counters.in_flight.load(SeqCst) + self.outside.as_ref().map_or(0, |outside| outside.under_way())
     }
 }
 

@@ -125,9 +125,29 @@ pub mod __private;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-#[cfg(all(doctest, feature = "backends"))]
-#[doc = include_str!("../../docs/backends.md")]
-struct Backends;
+/// The examples of `docs/`.
+#[cfg(doctest)]
+mod pages {
+    #[cfg(feature = "backends")]
+    #[doc = include_str!("../../docs/backends.md")]
+    struct Backends;
+    #[doc = include_str!("../../docs/cached.md")]
+    struct Cached;
+    #[doc = include_str!("../../docs/coalesce.md")]
+    struct Coalesce;
+    #[doc = include_str!("../../docs/companion.md")]
+    struct Companion;
+    #[doc = include_str!("../../docs/content.md")]
+    struct Content;
+    #[doc = include_str!("../../docs/early.md")]
+    struct Early;
+    #[doc = include_str!("../../docs/stale.md")]
+    struct Stale;
+    #[doc = include_str!("../../docs/stats.md")]
+    struct Stats;
+    #[doc = include_str!("../../docs/sync.md")]
+    struct Sync;
+}
 
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
