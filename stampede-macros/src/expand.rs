@@ -91,17 +91,23 @@ pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
     let options = settings(&model.options);
     let hooks = settings(&model.hooks);
     let share = located_macro(model, "share", model.item.output.to_token_stream());
-    let noted = model.stored.as_ref().map(|Stored { backend, namespace }| {
-        let namespace = namespace.as_ref().map_or_else(
-            || quote!(::core::option::Option::None),
-            |namespace| quote!(::core::option::Option::Some(#namespace)),
-        );
-        quote!(#private::stored_site! { #function, #namespace, #backend })
-    });
-    (
-        quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function); #noted),
-        quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks),
-    )
+    let site = quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function););
+    let here = quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks);
+    let Some(stored) = &model.stored else { return (site, here) };
+    let noted = noted(model, stored);
+    // What the type of the value lacks is reported at the result, where this name stands.
+    let named = Ident::new("here", Span::mixed_site().located_at(model.item.output.span()));
+    (quote!(#site #noted let #named = #here;), quote_spanned!(named.span()=> #named.stored()))
+}
+
+/// Values are kept in a backend, too: that is known at startup.
+fn noted(model: &Model, Stored { backend, namespace }: &Stored) -> TokenStream {
+    let (private, function) = (private(model), model.item.signature.ident.unraw().to_string());
+    let namespace = namespace.as_ref().map_or_else(
+        || quote!(::core::option::Option::None),
+        |namespace| quote!(::core::option::Option::Some(#namespace)),
+    );
+    quote!(#private::stored_site! { #function, #namespace, #backend })
 }
 
 fn settings(settings: &[Setting]) -> TokenStream {

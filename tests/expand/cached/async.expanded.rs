@@ -74,7 +74,7 @@ impl quote {
         ::stampede_runtime::__private::stored_site! {
             "quote", ::core::option::Option::None, "redis"
         }
-        ::stampede_runtime::__private::Here::new(
+        let here = ::stampede_runtime::__private::Here::new(
                 &__SITE,
                 || {
                     ::stampede_runtime::__private::Options::new()
@@ -99,8 +99,8 @@ impl quote {
             .cache_err(|error| error.ttl())
             .weigh(|quote| quote.len())
             .is_none(::stampede_runtime::__private::is_none)
-            .stored()
-            .refuse(::stampede_runtime::__private::refuse)
+            .refuse(::stampede_runtime::__private::refuse);
+        here.stored()
     }
     /// Forgets the result of this key: in this process before the function returns.
     pub fn invalidate(symbol: &str) -> ::stampede_runtime::__private::Invalidation {
@@ -176,19 +176,19 @@ fn list<T: Item, const N: usize>(
             ::stampede_runtime::__private::stored_site! {
                 "list", ::core::option::Option::Some("lists"), "redis"
             }
+            let here = ::stampede_runtime::__private::Here::new(
+                &__SITE,
+                || {
+                    ::stampede_runtime::__private::Options::new()
+                        .namespace("lists")
+                        .ttl(::stampede_runtime::__private::Duration::new(60, 0))
+                        .backend("redis")
+                        .instance(::core::any::type_name::<fn(T, [(); N])>())
+                },
+                ::stampede_runtime::__private::share!(Vec < T >),
+            );
             use ::stampede_runtime::__private::parts::*;
-            ::stampede_runtime::__private::Here::new(
-                    &__SITE,
-                    || {
-                        ::stampede_runtime::__private::Options::new()
-                            .namespace("lists")
-                            .ttl(::stampede_runtime::__private::Duration::new(60, 0))
-                            .backend("redis")
-                            .instance(::core::any::type_name::<fn(T, [(); N])>())
-                    },
-                    ::stampede_runtime::__private::share!(Vec < T >),
-                )
-                .stored()
+            here.stored()
                 .board(
                     ::stampede_runtime::__private::Cons(
                         ::stampede_runtime::__private::fed_part!(& items),
