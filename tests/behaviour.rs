@@ -14,6 +14,7 @@ mod behaviour {
     mod errors_shared_not_stored;
     mod hostile;
     mod invalidation_wins;
+    mod jitter;
     mod keys;
     mod keys_apart;
     mod memory;
@@ -25,6 +26,8 @@ mod behaviour {
     mod panics;
     mod programmatic;
     mod runtimes;
+    mod stale;
+    mod stale_if_error;
     mod stats;
     mod tracing;
 }
