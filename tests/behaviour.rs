@@ -8,8 +8,10 @@ mod behaviour {
 
     mod attached;
     mod bounded;
+    mod cache_err;
     mod companion;
     mod configuration;
+    mod early;
     mod endings;
     mod errors_shared_not_stored;
     mod hostile;
@@ -21,13 +23,17 @@ mod behaviour {
     mod methods;
     mod no_self_deadlock;
     mod nobody_owns_it;
+    mod none_ttl;
     mod off;
     mod one;
     mod panics;
     mod programmatic;
     mod runtimes;
+    mod soft_timeout;
     mod stale;
     mod stale_if_error;
     mod stats;
+    mod sync;
     mod tracing;
+    mod weigh;
 }
