@@ -6,9 +6,11 @@
 mod behaviour {
     mod help;
 
+    mod acceptance;
     mod attached;
     mod bounded;
     mod cache_err;
+    mod cached;
     mod companion;
     mod configuration;
     mod early;

@@ -538,6 +538,23 @@ fn a_timeout_frees_the_key_and_the_callers_and_the_late_value_is_dropped() {
 }
 
 #[test]
+#[ignore = "defect: with 256 bodies on threads of their own, the next runs on its caller's, and no `timeout` frees that"]
+fn a_timeout_frees_any_number_of_callers() {
+    #[cached(ttl = "1h", timeout = "20ms", skip(gate))]
+    fn slow(_key: usize, gate: Arc<Gate>) -> Result<usize, Error> {
+        Ok(gate.body())
+    }
+
+    in_time_blocking(|| {
+        let gate = Gate::new();
+        for key in 0..300 {
+            assert!(matches!(slow(key, Arc::clone(&gate)), Err(Error::Timeout { .. })), "{key}");
+        }
+        gate.open_all();
+    });
+}
+
+#[test]
 fn a_body_that_may_be_left_runs_on_a_thread_of_its_own() {
     #[cached(ttl = "1h", timeout = "1m", skip(gate))]
     fn leaves(_key: u32, gate: Arc<Gate>) -> Result<usize, Error> {
