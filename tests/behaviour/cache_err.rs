@@ -8,8 +8,8 @@ use stampede_runtime::{Coalescer, Config, Settings, cached, coalesce};
 use tokio::time::advance;
 
 use super::help::{
-    Mood, Service, Trouble, World, add_up, alone, boarded, crowd, ending, in_a_process_of_its_own, in_time, said,
-    settle,
+    Mood, Service, Trouble, World, add_up, alone, boarded, crowd, ending, in_a_process_of_its_own, in_time,
+    just_before, said, settle,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ async fn an_error_answers_later_calls_for_its_time() {
     alone(async {
         let service = failed().await;
         service.is(Mood::Well);
-        advance(10 * SECOND - MILLISECOND).await;
+        advance(just_before(10 * SECOND)).await;
         for _ in 0..3 {
             assert_eq!(said(load(1, Arc::clone(&service))).await, "fire");
         }
@@ -311,7 +311,7 @@ async fn it_can_be_configured() {
         said(closure(1, Arc::clone(&service))).await;
         said(never(1, Arc::clone(&service))).await;
         assert!(never::peek(1).is_none());
-        advance(10 * SECOND - MILLISECOND).await;
+        advance(just_before(10 * SECOND)).await;
         assert!(bare::peek(1).is_some() && closure::peek(1).is_some());
         advance(MILLISECOND).await;
         assert!(bare::peek(1).is_none() && closure::peek(1).is_none());

@@ -7,7 +7,7 @@ use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, Settings, cached};
 use tokio::time::{advance, sleep};
 
-use super::help::{Mood, Service, Trouble, World, add_up, all, alone, boarded, in_time, said, settle};
+use super::help::{Mood, Service, Trouble, World, add_up, all, alone, boarded, in_time, just_before, said, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -56,7 +56,7 @@ async fn a_hit_refreshes_as_often_as_the_formula_says() {
                     $function::clear();
                     all((0..KEYS).map(|key| tokio::spawn($function(key))).collect()).await;
                     let before = $function::stats();
-                    advance(100 * SECOND - COST.mul_f64(left)).await;
+                    advance((100 * SECOND).saturating_sub(COST.mul_f64(left))).await;
                     for key in 0..KEYS {
                         assert_eq!($function(key).await, key);
                     }
@@ -104,7 +104,7 @@ async fn without_it_nothing_is_refreshed() {
 
     alone(async {
         all((0..KEYS).map(|key| tokio::spawn(never(key))).collect()).await;
-        advance(100 * SECOND - MILLISECOND).await;
+        advance(just_before(100 * SECOND)).await;
         for key in 0..KEYS {
             never(key).await;
         }
@@ -118,7 +118,7 @@ async fn without_it_nothing_is_refreshed() {
 async fn a_value_that_cost_nothing_is_not_refreshed_early() {
     alone(async {
         usual::insert(1, 7);
-        advance(100 * SECOND - MILLISECOND).await;
+        advance(just_before(100 * SECOND)).await;
         for _ in 0..1_000 {
             assert_eq!(usual(1).await, 7);
         }
@@ -141,7 +141,7 @@ async fn nearly_over() -> Arc<Service> {
     let service = Service::new();
     assert_eq!(said(certain(1, Arc::clone(&service))).await, "value 1");
     service.world.open(1);
-    advance(100 * SECOND - 10 * MILLISECOND).await;
+    advance((100 * SECOND).saturating_sub(10 * MILLISECOND)).await;
     service
 }
 
@@ -183,7 +183,7 @@ async fn the_new_value_has_a_life_of_its_own() {
         assert_eq!(certain::peek(1).and_then(Result::ok), Some(2));
         assert_eq!(certain::stats().cache_size, 1);
         // It ends a hundred seconds after it was made, which is twenty after the first would have.
-        advance(100 * SECOND - 20 * MILLISECOND).await;
+        advance((100 * SECOND).saturating_sub(20 * MILLISECOND)).await;
         assert_eq!(certain::peek(1).and_then(Result::ok), Some(2));
         advance(20 * MILLISECOND).await;
         assert_eq!(certain::peek(1).map(Result::ok), None);
@@ -208,7 +208,7 @@ async fn an_early_refresh_that_fails_reaches_nobody_and_rests() {
             settle().await;
             let stats = certain::stats();
             assert_eq!((stats.errors - before.errors, stats.panics - before.panics), counts);
-            advance(SECOND - MILLISECOND).await;
+            advance(just_before(SECOND)).await;
             for _ in 0..50 {
                 assert_eq!(said(certain(1, Arc::clone(&service))).await, "value 1");
             }
@@ -321,7 +321,7 @@ async fn it_can_be_configured() {
     in_time(async {
         fastrand::seed(7);
         all((0..KEYS).map(|key| tokio::spawn(bare(key))).collect()).await;
-        advance(100 * SECOND - COST).await;
+        advance((100 * SECOND).saturating_sub(COST)).await;
         for key in 0..KEYS {
             bare(key).await;
         }
@@ -332,7 +332,7 @@ async fn it_can_be_configured() {
         attached(1).await;
         stays(1, &world);
         // It ended two seconds earlier than that of the others.
-        advance(100 * SECOND - COST - MILLISECOND).await;
+        advance(just_before((100 * SECOND).saturating_sub(COST))).await;
         for _ in 0..100 {
             never(1).await;
             attached(1).await;
@@ -357,9 +357,9 @@ async fn with_stale_an_early_refresh_is_still_one() {
         let world = World::new();
         world.open(1);
         both(1, Arc::clone(&world)).await;
-        advance(100 * SECOND - MILLISECOND).await;
+        advance(just_before(100 * SECOND)).await;
         assert_eq!(both(1, Arc::clone(&world)).await, 1);
-        advance(HOUR - SECOND).await;
+        advance(HOUR.saturating_sub(SECOND)).await;
         for _ in 0..10 {
             assert_eq!(both(1, Arc::clone(&world)).await, 1);
         }

@@ -373,3 +373,8 @@ pub(super) fn until(is_so: impl Fn() -> bool) {
         thread::yield_now();
     }
 }
+
+/// The last moment of a time that is not its end.
+pub(super) fn just_before(end: Duration) -> Duration {
+    end.saturating_sub(Duration::from_millis(1))
+}

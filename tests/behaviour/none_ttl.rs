@@ -7,7 +7,7 @@ use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, Settings, cached, coalesce_by_content};
 use tokio::time::advance;
 
-use super::help::{World, add_up, all, alone, crowd, in_time, settle};
+use super::help::{World, add_up, all, alone, crowd, in_time, just_before, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -24,7 +24,7 @@ async fn a_none_is_kept_for_its_own_time_and_a_value_for_another() {
         let world = World::at_ease();
         assert_eq!(find(0, Arc::clone(&world)).await, None);
         assert_eq!(find(1, Arc::clone(&world)).await, Some(2));
-        advance(10 * SECOND - MILLISECOND).await;
+        advance(just_before(10 * SECOND)).await;
         assert_eq!(find(0, Arc::clone(&world)).await, None);
         assert_eq!((world.runs(), find::peek(0), find::stats().cache_hits), (2, Some(None), 1));
         advance(MILLISECOND).await;
@@ -99,7 +99,7 @@ async fn a_none_inside_a_result_is_a_none_and_an_error_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn cache_if_and_insert_and_refresh_see_a_none_too() {
-    #[cached(ttl = "1h", none_ttl = "10s", cache_if = |found| found.is_none())]
+    #[cached(ttl = "1h", none_ttl = "10s", cache_if = Option::is_none)]
     async fn missing(key: u32) -> Option<u32> {
         (key > 0).then_some(key)
     }
@@ -178,7 +178,7 @@ async fn it_holds_for_every_kind_of_function() {
         attached(1).await;
         by_content(" A ").await;
         generic::<u8>(1).await;
-        advance(10 * SECOND - MILLISECOND).await;
+        advance(just_before(10 * SECOND)).await;
         assert_eq!((now::peek(1), attached::peek(1), by_content::peek("a")), (Some(None), Some(None), Some(None)));
         generic::<u8>(1).await;
         assert_eq!(generic::stats::<u8>().cache_hits, 1);
@@ -211,7 +211,7 @@ async fn it_can_be_configured_for_functions_that_name_it() {
     in_time(async {
         named(1).await;
         silent(1).await;
-        advance(2 * SECOND - MILLISECOND).await;
+        advance(just_before(2 * SECOND)).await;
         assert_eq!(named::peek(1), Some(None));
         advance(MILLISECOND).await;
         assert_eq!((named::peek(1), silent::peek(1)), (None, Some(None)));

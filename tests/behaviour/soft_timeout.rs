@@ -7,10 +7,9 @@ use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, Settings, cached};
 use tokio::time::{Instant, advance};
 
-use super::help::{Mood, Service, Trouble, add_up, alone, boarded, crowd, ending, in_time, said, settle};
+use super::help::{Mood, Service, Trouble, add_up, alone, boarded, crowd, ending, in_time, just_before, said, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[cached(ttl = "10s", stale_if_error = "1m", soft_timeout = "2s", timeout = "30s", skip(service))]
 async fn load(_key: u32, service: Arc<Service>) -> Result<usize, Trouble> {
@@ -43,7 +42,7 @@ async fn a_lone_caller_gets_the_old_value_and_the_new_one_is_kept() {
         add_up(&stats);
         assert_eq!((stats.cache_hits, stats.executions, stats.fallbacks, stats.timeouts), (1, 2, 0, 0));
         // The life of the new value began when it was made.
-        advance(10 * SECOND - MILLISECOND).await;
+        advance(just_before(10 * SECOND)).await;
         assert_eq!(load::peek(1).and_then(Result::ok), Some(2));
     })
     .await;
@@ -77,7 +76,7 @@ async fn an_execution_in_time_answers_with_the_new_value() {
     alone(async {
         let service = old().await;
         let call = boarded(load(1, Arc::clone(&service))).await;
-        advance(2 * SECOND - MILLISECOND).await;
+        advance(just_before(2 * SECOND)).await;
         settle().await;
         assert!(!call.is_finished());
         service.world.open_all();
@@ -118,7 +117,7 @@ async fn without_an_old_value_everyone_waits() {
 async fn who_waits_beyond_the_life_of_the_old_value_waits_on() {
     alone(async {
         let service = old().await;
-        advance(60 * SECOND - MILLISECOND).await;
+        advance(just_before(60 * SECOND)).await;
         let call = boarded(load(1, Arc::clone(&service))).await;
         advance(5 * SECOND).await;
         settle().await;

@@ -7,7 +7,9 @@ use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, Settings, cached};
 use tokio::time::advance;
 
-use super::help::{Mood, Service, Trouble, World, add_up, alone, boarded, crowd, ending, in_time, said, settle};
+use super::help::{
+    Mood, Service, Trouble, World, add_up, alone, boarded, crowd, ending, in_time, just_before, said, settle,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -111,7 +113,7 @@ async fn the_old_value_rests_ever_longer_between_two_tries() {
         assert_eq!(said(patient(1, Arc::clone(&service))).await, "value 1");
         let (mut runs, mut stale_hits) = (2, 0);
         for rest in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            advance(rest * SECOND - MILLISECOND).await;
+            advance(just_before(rest * SECOND)).await;
             for _ in 0..3 {
                 assert_eq!(said(patient(1, Arc::clone(&service))).await, "value 1");
                 assert_eq!(patient::peek(1).and_then(Result::ok), Some(1), "as a call would be answered");
@@ -150,7 +152,7 @@ async fn errors_never_prolong_the_life_of_an_old_value() {
             assert_eq!(said(load(1, Arc::clone(&service))).await, "value 1");
             advance(SECOND).await;
         }
-        advance(SECOND - MILLISECOND).await;
+        advance(just_before(SECOND)).await;
         // The rest that it is in would end later than it does.
         assert_eq!(said(load(1, Arc::clone(&service))).await, "value 1");
         advance(MILLISECOND).await;
@@ -354,7 +356,7 @@ async fn first_it_is_stale_and_then_it_stands_in_for_errors() {
         service.world.open_all();
         assert_eq!(ending(call).await, "value 1");
         assert_eq!(both::stats().fallbacks, 1);
-        advance(50 * SECOND - MILLISECOND).await;
+        advance(just_before(50 * SECOND)).await;
         assert_eq!(said(both(1, Arc::clone(&service))).await, "value 1");
         advance(MILLISECOND).await;
         assert_eq!(said(both(1, service)).await, "fire");

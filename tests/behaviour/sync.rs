@@ -13,7 +13,8 @@ use stampede_runtime::{Config, Error, Settings, all_stats, cached, coalesce};
 use tokio::runtime::{Builder, Handle};
 
 use super::help::{
-    Mood, Service, Trouble, World, add_up, all, alone, in_a_process_of_its_own, in_time_blocking, message, until,
+    Mood, Service, Trouble, World, add_up, all, alone, in_a_process_of_its_own, in_time_blocking, just_before, message,
+    until,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -128,8 +129,8 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// The first value is old as soon as it is there, the next ones are fresh.
-fn only_the_first_is_old(number: &usize) -> Duration {
-    if *number == 1 { Duration::from_nanos(1) } else { HOUR }
+fn only_the_first_is_old(number: usize) -> Duration {
+    if number == 1 { Duration::from_nanos(1) } else { HOUR }
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn an_error_reaches_every_thread_and_is_not_kept() {
 
     #[cached(ttl = "1h", skip(gate))]
     fn viewed(_key: u32, gate: Arc<Gate>) -> anyhow::Result<()> {
-        anyhow::bail!("error {}", gate.body())
+        Err(anyhow::anyhow!("error {}", gate.body()))
     }
 
     in_time_blocking(|| {
@@ -578,7 +579,7 @@ fn a_body_that_may_be_left_runs_on_a_thread_of_its_own() {
 
 #[test]
 fn an_old_value_is_answered_at_once_and_renewed_on_another_thread() {
-    #[cached(ttl = |number| only_the_first_is_old(number), stale = "1d", skip(gate))]
+    #[cached(ttl = |number| only_the_first_is_old(*number), stale = "1d", skip(gate))]
     fn load(_key: u32, gate: Arc<Gate>) -> usize {
         gate.body()
     }
@@ -604,7 +605,7 @@ fn an_old_value_is_answered_at_once_and_renewed_on_another_thread() {
 
 #[test]
 fn of_many_threads_who_find_an_old_value_one_refreshes_it() {
-    #[cached(ttl = |number| only_the_first_is_old(number), stale = "1d", skip(gate))]
+    #[cached(ttl = |number| only_the_first_is_old(*number), stale = "1d", skip(gate))]
     fn load(_key: u32, gate: Arc<Gate>) -> usize {
         gate.body()
     }
@@ -633,7 +634,7 @@ fn of_many_threads_who_find_an_old_value_one_refreshes_it() {
 
 #[test]
 fn a_refresh_that_fails_or_panics_on_its_thread_reaches_nobody() {
-    #[cached(ttl = |number| only_the_first_is_old(number), stale = "1d", skip(service))]
+    #[cached(ttl = |number| only_the_first_is_old(*number), stale = "1d", skip(service))]
     fn load(_key: u32, service: Arc<Service>) -> Result<usize, Trouble> {
         service.answer_now()
     }
@@ -660,7 +661,7 @@ fn a_refresh_that_fails_or_panics_on_its_thread_reaches_nobody() {
 
 #[test]
 fn an_invalidation_during_a_refresh_on_another_thread_wins() {
-    #[cached(ttl = |number| only_the_first_is_old(number), stale = "1d", skip(gate))]
+    #[cached(ttl = |number| only_the_first_is_old(*number), stale = "1d", skip(gate))]
     fn load(_key: u32, gate: Arc<Gate>) -> usize {
         gate.body()
     }
@@ -683,12 +684,12 @@ fn an_invalidation_during_a_refresh_on_another_thread_wins() {
 
 #[test]
 fn an_old_value_stands_in_for_an_error_and_for_a_slow_thread() {
-    #[cached(ttl = |number| only_the_first_is_old(number), stale_if_error = "1d", skip(service))]
+    #[cached(ttl = |number| only_the_first_is_old(*number), stale_if_error = "1d", skip(service))]
     fn failing(_key: u32, service: &Service) -> Result<usize, Trouble> {
         service.answer_now()
     }
 
-    #[cached(ttl = |number| only_the_first_is_old(number), stale_if_error = "1d", soft_timeout = "10ms", skip(gate))]
+    #[cached(ttl = |number| only_the_first_is_old(*number), stale_if_error = "1d", soft_timeout = "10ms", skip(gate))]
     fn slow(_key: u32, gate: Arc<Gate>) -> usize {
         gate.body()
     }
@@ -730,7 +731,7 @@ async fn a_hit_near_the_end_of_its_life_is_refreshed_early_on_another_thread() {
         let gate = Gate::new();
         gate.open(1);
         assert_eq!(load(1, Arc::clone(&gate)), 1);
-        tokio::time::advance(Duration::from_secs(100) - Duration::from_millis(1)).await;
+        tokio::time::advance(just_before(Duration::from_secs(100))).await;
         for _ in 0..100 {
             assert_eq!(load(1, Arc::clone(&gate)), 1);
         }
