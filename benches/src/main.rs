@@ -1,20 +1,24 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
-//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `hits`, `memory`, and parts of names will do. What counts
+//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, and parts of
+//! names will do. What counts
 //! are the ratios of one run; nanoseconds differ between machines, and on a shared one between minutes. What an
 //! attribute costs at compile time is a script beside this: `benches/compile-time`.
 
 mod alloc;
+mod blocked;
 mod body;
 mod crowd;
 mod dropped;
+mod expiry;
 mod fan_out;
 mod grid;
 mod hits;
 mod measure;
 mod memory;
 mod miss;
+mod options;
 mod peers;
 mod report;
 mod threads;
@@ -28,7 +32,7 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 8] = [
+const MEASUREMENTS: [Measurement; 11] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -36,6 +40,9 @@ const MEASUREMENTS: [Measurement; 8] = [
     ("dropped", dropped::measure),
     // Late: what several threads have allocated lies scattered, and a miss takes a third longer from then on.
     ("threads", threads::measure),
+    ("blocked", blocked::measure),
+    ("options", options::measure),
+    ("expiry", expiry::measure),
     ("hits", hits::measure),
     ("memory", memory::measure),
 ];

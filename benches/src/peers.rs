@@ -62,13 +62,13 @@ fn coarse_now() -> u64 {
 
 /// An owned key, and the same borrowed. Both hash alike.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key(String, u32);
+pub(crate) struct Key(String, u32);
 
 #[derive(Clone, Copy, Hash)]
-struct KeyRef<'a>(&'a str, u32);
+pub(crate) struct KeyRef<'a>(pub(crate) &'a str, pub(crate) u32);
 
 impl KeyRef<'_> {
-    fn to_key(self) -> Key {
+    pub(crate) fn to_key(self) -> Key {
         Key(self.0.to_owned(), self.1)
     }
 
