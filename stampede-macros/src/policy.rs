@@ -241,6 +241,9 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
     if given.none_ttl.is_some() {
         set("is_none", at_result, ours(at_result, "is_none"));
     }
+    if given.cache_err.is_some() {
+        set("errs", at_result, ours(at_result, "is_err"));
+    }
     // Each of these can end a call without a result. One is enough to ask for: a mistake is reported once.
     if let Some(word) = args.words(&["timeout", "wait", "max_concurrent"]).next() {
         set("refuse", word.span(), ours(word.span(), "refuse"));

@@ -134,7 +134,10 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                     return None;
                 }
                 View::Over => return None,
-                View::Fault(fault) => return Some(S::fault(fault)),
+                View::Fault(fault) => {
+                    node.residence().warm();
+                    return Some(S::fault(fault));
+                }
                 View::Fresh(value) => value,
                 View::Stale(value) => {
                     is_stale = true;

@@ -77,7 +77,7 @@ impl<S: Share> Hooks<S> {
         cache_err: fn(&S::Fault) -> Duration,
         /// Whether a value is the one that `none_ttl` is for.
         is_none: fn(&S::Value) -> bool,
-        /// What each value counts against the capacity.
+        /// What each value counts against the capacity, at least 1.
         weigh: fn(&S::Value) -> usize,
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
@@ -122,7 +122,7 @@ impl<S: Share> Hooks<S> {
     }
 
     fn weight(&self, value: &S::Value) -> u32 {
-        self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX))
+        self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX).max(1))
     }
 
     /// How a value is kept that was found outside.

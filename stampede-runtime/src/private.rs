@@ -16,7 +16,8 @@ pub use crate::key::{
 };
 pub use crate::policy::Options;
 pub use crate::share::{
-    IntoResult, MaybeNone, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer, ViaWhole,
+    IntoResult, MayErr, MaybeNone, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer,
+    ViaWhole,
 };
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
@@ -115,6 +116,11 @@ pub fn is_none<V: MaybeNone>(value: &V) -> bool {
     value.is_nothing()
 }
 
+/// Whether a result is an error.
+pub fn is_err<R: MayErr>(result: &R) -> bool {
+    result.is_an_error()
+}
+
 /// How a refused call ends, for functions whose error can say so.
 pub fn refuse<R: Refuse>(error: Error) -> R {
     R::refuse(error)
@@ -124,7 +130,7 @@ pub fn refuse<R: Refuse>(error: Error) -> R {
 #[diagnostic::on_unimplemented(
     message = "the body of this function runs on its own, so it needs an owned copy of `&{Self}`",
     label = "`{Self}` is neither `ToOwned` nor `Clone`",
-    note = "take it by value or as `Arc<{Self}>`, or keep the body in the call with `attached`"
+    note = "take it by value or as `Arc<{Self}>`, or keep the body in the call: with `attached` or, in a sync function, without `timeout`, `soft_timeout`, `stale` and `early`"
 )]
 pub trait OwnArg: ToOwned {}
 
@@ -135,7 +141,7 @@ impl<T: ?Sized + ToOwned> OwnArg for T {}
 #[diagnostic::on_unimplemented(
     message = "the body of this method runs on its own, so it needs a `self` of its own",
     label = "`{Self}` is not `Clone`",
-    note = "take `self: Arc<Self>`, make `{Self}` a cheap `Clone` handle around an `Arc`, or keep the body in the call with `attached`"
+    note = "take `self: Arc<Self>`, make `{Self}` a cheap `Clone` handle around an `Arc`, or keep the body in the call: with `attached` or, in a sync function, without `timeout`, `soft_timeout`, `stale` and `early`"
 )]
 pub trait OwnSelf: Clone {}
 

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -190,11 +191,20 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    /// The tokio runtime the caller is in, else its thread.
+    /// The tokio runtime the caller is in, else its thread, or the one that began it.
     pub(crate) fn here() -> Scope {
-        Handle::try_current()
-            .map_or_else(|_| Scope::Thread(std::thread::current().id()), |handle| Scope::Runtime(handle.id()))
+        let thread = || INHERITED.get().unwrap_or_else(|| Scope::Thread(std::thread::current().id()));
+        Handle::try_current().map_or_else(|_| thread(), |handle| Scope::Runtime(handle.id()))
     }
+
+    /// Makes this scope that of a thread which was begun in it.
+    pub(crate) fn inherit(self) {
+        INHERITED.set(Some(self));
+    }
+}
+
+thread_local! {
+    static INHERITED: Cell<Option<Scope>> = const { Cell::new(None) };
 }
 
 static ISOLATED: RwLock<Vec<(Scope, Arc<Registry>)>> = RwLock::new(Vec::new());

@@ -95,6 +95,13 @@ where
         self
     }
 
+    /// Asks that there are errors to keep.
+    #[inline]
+    #[must_use]
+    pub fn errs(self, _: fn(&S::Output) -> bool) -> Self {
+        self
+    }
+
     /// Which values `none_ttl` is for.
     #[inline]
     #[must_use]
@@ -103,7 +110,7 @@ where
         self
     }
 
-    /// What each value counts against the capacity.
+    /// What each value counts against the capacity, at least 1.
     #[inline]
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&S::Value) -> usize) -> Self {

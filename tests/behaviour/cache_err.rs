@@ -320,7 +320,6 @@ async fn it_can_be_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: a `Coalescer` panics on an error that a configured `cache_err` has kept"]
 async fn a_coalescer_returns_kept_errors_where_the_configuration_keeps_them() {
     let config = Config::builder().defaults(Settings::new().cache_err(10 * SECOND)).build().expect("right");
     let _isolated = isolate_with(config);

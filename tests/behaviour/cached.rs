@@ -338,7 +338,6 @@ async fn a_namespace_is_overridden_option_by_option() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: a hit on a kept error does not warm it, so popular errors are evicted like any others"]
 async fn what_is_popular_is_kept_also_when_it_is_an_error() {
     #[cached(ttl = "1h", capacity = 50)]
     async fn values(key: u32) -> Result<u32, u32> {

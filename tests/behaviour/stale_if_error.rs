@@ -238,7 +238,6 @@ async fn an_explicit_refresh_reports_the_error_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: `fallbacks` counts a failed explicit refresh, whose only caller received the error"]
 async fn a_refresh_that_reports_its_error_is_no_fallback() {
     alone(async {
         let service = Service::new();

@@ -539,7 +539,6 @@ fn a_timeout_frees_the_key_and_the_callers_and_the_late_value_is_dropped() {
 }
 
 #[test]
-#[ignore = "defect: with 256 bodies on threads of their own, the next runs on its caller's, and no `timeout` frees that"]
 fn a_timeout_frees_any_number_of_callers() {
     #[cached(ttl = "1h", timeout = "20ms", skip(gate))]
     fn slow(_key: usize, gate: Arc<Gate>) -> Result<usize, Error> {
@@ -747,7 +746,6 @@ async fn a_hit_near_the_end_of_its_life_is_refreshed_early_on_another_thread() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: what a sync refresh makes on its own thread is dated by the real clock, not by the paused one"]
 async fn a_refreshed_value_lives_by_the_paused_clock() {
     #[cached(ttl = "10s", stale = "1d", skip(gate))]
     fn load(_key: u32, gate: Arc<Gate>) -> usize {
@@ -767,7 +765,6 @@ async fn a_refreshed_value_lives_by_the_paused_clock() {
 }
 
 #[tokio::test]
-#[ignore = "defect: a sync body on a thread of its own has lost the runtime of its caller"]
 async fn a_body_finds_the_runtime_of_its_caller() {
     #[coalesce]
     fn stays() -> bool {
@@ -898,7 +895,6 @@ fn isolation_holds_for_a_thread_without_a_runtime() {
 }
 
 #[test]
-#[ignore = "defect: what a sync body on a thread of its own calls is outside of the test's isolation"]
 fn isolation_holds_for_bodies_on_threads_of_their_own() {
     #[cached(ttl = "1h")]
     fn inner(key: u32) -> u32 {

@@ -157,7 +157,6 @@ async fn a_weight_beyond_all_numbers_is_too_heavy() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: values of weight 0 are kept without any bound"]
 async fn weightless_values_are_bounded_too() {
     #[cached(ttl = "1h", capacity = 100, weigh = String::len)]
     async fn empty(key: u32) -> String {

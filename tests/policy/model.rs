@@ -442,13 +442,14 @@ impl Model {
                 self.rest(self.rules.retention());
                 instead = self.kept.as_ref().map(|kept| kept.what);
                 instead = instead.filter(|_| self.lasts(self.rules.stale_if_error));
-                self.counts.fallbacks += u64::from(instead.is_some() && !waiters.is_empty());
+                // Who asks for a newer value does not want an older one.
+                let is_received = waiters.iter().any(|waiter| !self.callers[waiter].is_refresh);
+                self.counts.fallbacks += u64::from(instead.is_some() && is_received);
             }
         } else if is_there && (is_value || matches!(own, Answer::Error(_)) && self.rules.cache_err > 0) {
             self.keep(own, self.rules.life(script.ending), script.takes);
         }
         for waiter in waiters {
-            // Who asks for a newer value does not want an older one.
             let instead = instead.filter(|_| !self.callers[&waiter].is_refresh);
             self.answer(waiter, instead.unwrap_or(own));
         }
