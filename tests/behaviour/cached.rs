@@ -352,14 +352,14 @@ async fn what_is_popular_is_kept_also_when_it_is_an_error() {
     alone(async {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..20_000 {
-            // Low keys are popular: each of the first half is as likely as all of the rest that it divides.
-            let most = random.u32(1..1_000);
+            // A tenth as popular is ten times as far away.
+            let most = 1 << random.u32(..11);
             let key = random.u32(..most);
             let (value, error) = (values(key).await, errors(key).await);
             assert_eq!((value, error), (Ok(key), Err(key)));
         }
         let (values, errors) = (values::stats(), errors::stats());
-        assert!((values.cache_hit_rate - errors.cache_hit_rate).abs() < 0.01, "{values}\n{errors}");
+        assert!((values.cache_hit_rate - errors.cache_hit_rate).abs() < 0.02, "{values}\n{errors}");
     })
     .await;
 }

@@ -1,6 +1,8 @@
 //! `stale`: after its `ttl` an old value is answered at once, and one refresh makes the new one behind it.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use stampede_runtime::testing::isolate_with;
@@ -314,6 +316,55 @@ async fn an_invalidation_during_a_refresh_wins() {
             assert_eq!(said(load(1, service)).await, "value 3");
             load::clear();
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_just_before_a_refresh_wins() {
+    /// Invalidates itself when it is copied, which happens between the look and the refresh.
+    #[derive(Debug)]
+    struct Fickle(u32, Arc<AtomicBool>);
+
+    impl Clone for Fickle {
+        fn clone(&self) -> Fickle {
+            if self.1.swap(false, SeqCst) {
+                assert_eq!(of_fickle::invalidate(Fickle(self.0, Arc::default())).removed(), 1);
+            }
+            Fickle(self.0, Arc::clone(&self.1))
+        }
+    }
+
+    impl PartialEq for Fickle {
+        fn eq(&self, other: &Fickle) -> bool {
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Fickle {}
+
+    impl Hash for Fickle {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    #[cached(ttl = "10s", stale = "1m", skip(world))]
+    async fn of_fickle(key: Fickle, world: Arc<World>) -> usize {
+        drop(key);
+        world.body().await
+    }
+
+    alone(async {
+        let (armed, world) = (Arc::new(AtomicBool::new(false)), World::at_ease());
+        of_fickle(Fickle(1, Arc::clone(&armed)), Arc::clone(&world)).await;
+        advance(10 * SECOND).await;
+        armed.store(true, SeqCst);
+        assert_eq!(of_fickle(Fickle(1, Arc::clone(&armed)), Arc::clone(&world)).await, 1, "it had the value already");
+        settle().await;
+        assert!(!armed.load(SeqCst));
+        assert_eq!((world.runs(), of_fickle::stats().refreshes, of_fickle::stats().in_flight), (1, 0, 0));
+        assert_eq!(of_fickle::peek(Fickle(1, armed)), None);
     })
     .await;
 }
