@@ -6,25 +6,36 @@
 mod behaviour {
     mod help;
 
+    mod acceptance;
     mod attached;
     mod bounded;
+    mod cache_err;
+    mod cached;
     mod companion;
     mod configuration;
+    mod early;
     mod endings;
     mod errors_shared_not_stored;
     mod hostile;
     mod invalidation_wins;
+    mod jitter;
     mod keys;
     mod keys_apart;
     mod memory;
     mod methods;
     mod no_self_deadlock;
     mod nobody_owns_it;
+    mod none_ttl;
     mod off;
     mod one;
     mod panics;
     mod programmatic;
     mod runtimes;
+    mod soft_timeout;
+    mod stale;
+    mod stale_if_error;
     mod stats;
+    mod sync;
     mod tracing;
+    mod weigh;
 }

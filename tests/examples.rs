@@ -23,13 +23,13 @@ fn page(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("the output is UTF-8")
 }
 
-/// The figures without and with the attribute, in each table of the page.
-fn rows<'a>(page: &'a str, label: &str) -> Vec<[&'a str; 2]> {
+/// The figures of one row, in each table of the page: mostly two, without and with the attribute.
+fn rows<'a, const N: usize>(page: &'a str, label: &str) -> Vec<[&'a str; N]> {
     let figures = page.lines().filter_map(|line| line.strip_prefix(label)?.strip_prefix("  "));
     figures
         .map(|figures| {
             let figures: Vec<_> = figures.split("  ").map(str::trim).filter(|figure| !figure.is_empty()).collect();
-            figures.try_into().unwrap_or_else(|figures| panic!("{label}: {figures:?} are not two"))
+            figures.try_into().unwrap_or_else(|figures| panic!("{label}: {figures:?} are not {N}"))
         })
         .collect()
 }
@@ -92,6 +92,24 @@ fn stampede_after_expiry() {
     let [[without, with]] = rows(&page, "most for one expiry")[..] else { panic!("one table:\n{page}") };
     assert!(without.parse::<u32>().unwrap() > 1, "{page}");
     assert_eq!(with, "1");
+}
+
+#[test]
+fn cached_sync() {
+    let page = page(&mut example("cached_sync"));
+    assert_eq!(rows(&page, "answered"), [["128", "128"]]);
+    assert_eq!(rows(&page, "most for one report"), [["32", "1"]]);
+    has(&page, "computations: 128 -> 4, 124 saved (97%)");
+}
+
+#[test]
+fn stale_while_revalidate() {
+    let page = page(&mut example("stale_while_revalidate"));
+    let [answered] = rows(&page, "answered")[..] else { panic!("one table:\n{page}") };
+    let [plain, ttl, stale, stale_if_error] = answered.map(|figure| figure.parse::<u32>().unwrap());
+    // How many fail is the clock's affair.
+    assert!(plain.max(ttl).max(stale) < 1_200, "{page}");
+    assert_eq!(stale_if_error, 1_200, "{page}");
 }
 
 #[test]

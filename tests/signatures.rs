@@ -12,6 +12,7 @@ mod signatures {
     mod places;
     mod results;
     mod stacked;
+    mod stored;
     mod sync;
     mod traits;
 }

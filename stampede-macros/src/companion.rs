@@ -43,17 +43,20 @@ pub(crate) fn siblings(model: &Model, prefix: &Ident) -> TokenStream {
     });
     quote! {
         #attributes
+        #lints
         #site
         #(#functions)*
     }
 }
 
-/// What the author's signature may break when it is repeated by us.
+/// What the author's signature may break when it is repeated by us, and a closure of the attribute that is clearer than a
+/// path.
 fn lints() -> TokenStream {
     quote! {
         #[allow(
             dead_code, deprecated, elided_lifetimes_in_paths, single_use_lifetimes, unused_lifetimes,
-            clippy::boxed_local, clippy::too_many_arguments, clippy::used_underscore_binding
+            clippy::boxed_local, clippy::redundant_closure_for_method_calls, clippy::too_many_arguments,
+            clippy::used_underscore_binding
         )]
     }
 }

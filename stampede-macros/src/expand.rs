@@ -18,7 +18,7 @@ use crate::body::rename_self;
 use crate::companion;
 use crate::item::{Input, SelfPassing, only_looking};
 use crate::key::{Mentions, Shape, Value};
-use crate::model::{Companion, Model, Setting};
+use crate::model::{Companion, Model, Setting, Stored};
 use crate::types::{Passing, without_lifetimes};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
@@ -59,7 +59,7 @@ fn function(model: &Model) -> TokenStream {
 fn board(model: &Model, boarding: &Ident) -> TokenStream {
     let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
     quote! {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
         let #boarding = match { #board } {
             ::core::result::Result::Ok(#kept) => return #kept,
             ::core::result::Result::Err(#boarding) => #boarding,
@@ -91,10 +91,23 @@ pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
     let options = settings(&model.options);
     let hooks = settings(&model.hooks);
     let share = located_macro(model, "share", model.item.output.to_token_stream());
-    (
-        quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function);),
-        quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks),
-    )
+    let site = quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function););
+    let here = quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks);
+    let Some(stored) = &model.stored else { return (site, here) };
+    let noted = noted(model, stored);
+    // What the type of the value lacks is reported at the result, where this name stands.
+    let named = Ident::new("here", Span::mixed_site().located_at(model.item.output.span()));
+    (quote!(#site #noted let #named = #here;), quote_spanned!(named.span()=> #named.stored()))
+}
+
+/// Values are kept in a backend, too: that is known at startup.
+fn noted(model: &Model, Stored { backend, namespace }: &Stored) -> TokenStream {
+    let (private, function) = (private(model), model.item.signature.ident.unraw().to_string());
+    let namespace = namespace.as_ref().map_or_else(
+        || quote!(::core::option::Option::None),
+        |namespace| quote!(::core::option::Option::Some(#namespace)),
+    );
+    quote!(#private::stored_site! { #function, #namespace, #backend })
 }
 
 fn settings(settings: &[Setting]) -> TokenStream {
@@ -122,7 +135,7 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
             if !parts.is_empty() {
                 items.extend(quote!(use #private::parts::*;));
             }
-            let part_macro = if model.is_stored { "fed_part" } else { "part" };
+            let part_macro = if model.stored.is_some() { "fed_part" } else { "part" };
             parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
                 let part = located_macro(model, part_macro, part.clone());
                 quote!(#private::Cons(#part, #rest))
@@ -160,7 +173,7 @@ fn body(model: &Model) -> TokenStream {
     let at = Span::mixed_site().located_at(place_of_way(model));
     // Before edition 2024 the temporaries of a tail expression outlive the locals of its block: the body ends first.
     let ended = quote! {
-        #[allow(unused_braces)]
+        #[allow(clippy::diverging_sub_expression, unused_braces)]
         let #output: #result = #group;
         #[allow(unreachable_code)]
         return #output;

@@ -3,7 +3,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Path, ReceiverKind};
+use syn::{LitStr, Path, ReceiverKind};
 
 use crate::args::Args;
 use crate::body;
@@ -23,9 +23,15 @@ pub(crate) struct Model {
     /// What depends on the type of the result.
     pub(crate) hooks: Vec<Setting>,
     pub(crate) key: Key,
-    /// Values are kept in a backend, too.
-    pub(crate) is_stored: bool,
+    /// Where values are kept outside of the process.
+    pub(crate) stored: Option<Stored>,
     pub(crate) companion: Companion,
+}
+
+/// The backend that a function names, and the namespace if it does.
+pub(crate) struct Stored {
+    pub(crate) backend: LitStr,
+    pub(crate) namespace: Option<LitStr>,
 }
 
 /// A call of a builder's method.
@@ -81,7 +87,11 @@ impl Model {
             runtime,
             item,
             key,
-            is_stored: args.given.backend.is_some(),
+            stored: args
+                .given
+                .backend
+                .clone()
+                .map(|backend| Stored { backend, namespace: args.given.namespace.clone() }),
             companion,
         }
     }

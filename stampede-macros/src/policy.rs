@@ -41,9 +41,9 @@ fn check_kept(args: &Args, errors: &mut Errors) {
         ("stale", "serves"),
         ("stale_if_error", "serves"),
         ("early", "renews"),
-        ("jitter", "scatters"),
+        ("jitter", "spreads the ends of"),
         ("cache_if", "chooses"),
-        ("none_ttl", "shortens"),
+        ("none_ttl", "limits"),
         ("capacity", "bounds"),
         ("weigh", "weighs"),
     ] {
@@ -74,7 +74,10 @@ fn check_times(args: &Args, errors: &mut Errors) {
         if let (Some(at), Some(soft), Some(time)) = (args.word("soft_timeout"), fixed(&given.soft_timeout), time)
             && soft >= time
         {
-            errors.at(at, format!("`{limit}` ends the call before `soft_timeout` does; make `soft_timeout` shorter"));
+            errors.at(
+                at,
+                format!("`{limit}` ends a call before `soft_timeout` can answer it; make `soft_timeout` shorter"),
+            );
         }
     }
     if let (Some(at), Some(error), Some(stale)) =
@@ -109,7 +112,7 @@ fn check_way(args: &Args, item: &Item, errors: &mut Errors) {
     let behind = args.words(&["stale", "early", "soft_timeout"]).collect::<Vec<_>>();
     if !behind.is_empty() {
         let message = format!(
-            "an attached body ends with its caller, so nothing can go on behind it; remove {} or `attached`",
+            "an attached body ends with its caller, so nothing can go on behind it; remove `attached`, or {}",
             all(behind)
         );
         errors.at(attached, message);
@@ -160,21 +163,22 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         Some(Time::OfResult(_)) | None => None,
     };
     let values = [
-        ("namespace", tokens(&given.namespace)),
+        ("namespace", tokens(given.namespace.as_ref())),
         ("ttl", time(&given.ttl)),
         ("stale", time(&given.stale)),
         ("stale_if_error", time(&given.stale_if_error)),
-        ("early", tokens(&given.early)),
-        ("jitter", tokens(&given.jitter)),
+        ("early", tokens(given.early.as_ref())),
+        ("jitter", tokens(given.jitter.as_ref())),
         ("none_ttl", time(&given.none_ttl)),
         ("cache_err", time(&given.cache_err)),
-        ("capacity", tokens(&given.capacity)),
+        ("capacity", tokens(given.capacity.as_ref())),
         ("timeout", time(&given.timeout)),
         ("soft_timeout", time(&given.soft_timeout)),
         ("wait", time(&given.wait)),
-        ("max_concurrent", tokens(&given.max_concurrent)),
-        ("backend", tokens(&given.backend)),
-        ("version", tokens(&given.version)),
+        ("max_concurrent", tokens(given.max_concurrent.as_ref())),
+        ("backend", tokens(given.backend.as_ref())),
+        ("version", tokens(given.version.as_ref())),
+        ("instance", given.backend.as_ref().and_then(|_| instance(item))),
         ("finish_abandoned", given.finish_abandoned.then(TokenStream::new)),
         ("blocking", item.is_sync().then(TokenStream::new)),
         ("attached", item.stays.then(TokenStream::new)),
@@ -186,8 +190,28 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
     values.into_iter().filter_map(setting).collect()
 }
 
-fn tokens(value: &Option<impl ToTokens>) -> Option<TokenStream> {
-    value.as_ref().map(ToTokens::to_token_stream)
+/// The names of a generic function's types, which tell its instantiations apart outside of the process. None where they
+/// have no names: then only the first one is kept there.
+fn instance(item: &Item) -> Option<TokenStream> {
+    let name = |param: &GenericParam| match param {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(param) => Some(Some(param.ident.to_token_stream())),
+        GenericParam::Const(param) => {
+            let (name, is_length) = (&param.ident, param.ty.to_token_stream().to_string() == "usize");
+            Some(is_length.then(|| quote!([(); #name])))
+        }
+    };
+    let names: Vec<TokenStream> = item.signature.generics.params.iter().filter_map(name).collect::<Option<_>>()?;
+    let types = match &names[..] {
+        [] => return None,
+        [only] => quote!(#only),
+        several => quote!(fn(#(#several),*)),
+    };
+    Some(quote!(::core::any::type_name::<#types>()))
+}
+
+fn tokens(value: Option<&impl ToTokens>) -> Option<TokenStream> {
+    value.map(ToTokens::to_token_stream)
 }
 
 /// What depends on the type of the result.
@@ -217,8 +241,8 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
     if given.none_ttl.is_some() {
         set("is_none", at_result, ours(at_result, "is_none"));
     }
-    if given.backend.is_some() {
-        set("stored", at_result, TokenStream::new());
+    if given.cache_err.is_some() {
+        set("errs", at_result, ours(at_result, "is_err"));
     }
     // Each of these can end a call without a result. One is enough to ask for: a mistake is reported once.
     if let Some(word) = args.words(&["timeout", "wait", "max_concurrent"]).next() {

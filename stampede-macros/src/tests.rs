@@ -8,7 +8,7 @@ use quote::ToTokens;
 use syn::Item;
 
 use crate::decorate;
-use crate::words::Attribute::{self, Coalesce, CoalesceByContent};
+use crate::words::Attribute::{self, Cached, Coalesce, CoalesceByContent};
 
 fn tokens(source: &str) -> TokenStream {
     source.parse().expect("the test's tokens are Rust")
@@ -77,7 +77,13 @@ fn words_that_are_not_ours_are_answered_with_ours() {
         ("sync_writes = true", "always on"),
         ("key_fn = f", "`key(user.id)`"),
         ("ns = \"a\"", "`namespace`"),
-        ("stale = 60", "`#[coalesce]` takes `ttl`, `namespace`, `key`"),
+        ("wombat = 60", "`#[coalesce]` takes `ttl`, `namespace`, `key`"),
+        ("swr = 60", "`stale`"),
+        ("refresh = true", "`early`"),
+        ("option = true", "`none_ttl = 0`"),
+        ("negative_ttl = 5", "`cache_err`"),
+        ("weigher = f", "`weigh`"),
+        ("xfetch = 1", "`early`"),
         ("fields(id)", "an argument of `#[coalesce_by_content]`, not of `#[coalesce]`"),
     ] {
         let sentence = mistake(args, LOAD);
@@ -99,8 +105,96 @@ fn times_are_seconds_text_or_expressions() {
     for zero in ["0", "\"0s\"", "(0)"] {
         assert!(mistake(&format!("ttl = {zero}"), LOAD).contains("keeps nothing"));
         assert!(mistake(&format!("wait = {zero}"), LOAD).contains("ends every call"));
+        assert!(mistake(&format!("ttl = 60, stale = {zero}"), LOAD).contains("serves nothing old"));
+        assert_eq!(mistakes(Coalesce, &format!("ttl = 60, none_ttl = {zero}"), LOAD), [""; 0]);
     }
-    assert!(mistake("timeout = |v| v.t", LOAD).contains("only `ttl` takes a closure"));
+    assert!(mistake("timeout = |v| v.t", LOAD).contains("only `ttl` and `cache_err` take a closure"));
+}
+
+#[test]
+fn numbers_are_literals_or_expressions() {
+    let settings = |args: &str, setting: &str| {
+        let expansion = decorate(Cached, tokens(&format!("ttl = 60, {args}")), tokens(LOAD)).to_string();
+        assert!(expansion.contains(setting), "{args}: {expansion}");
+    };
+    settings("early", ". early (1.0)");
+    settings("early = 2", ". early (2.0)");
+    settings("early = (0.5)", ". early (0.5)");
+    settings("early = config::BETA", ". early (config :: BETA)");
+    settings("jitter = \"12.5%\"", ". jitter (0.125)");
+    settings("jitter = \"100 %\"", ". jitter (1.0)");
+    settings("jitter = 1", ". jitter (1.0)");
+    settings("jitter = PART", ". jitter (PART)");
+    settings("backend = \"a\", version = 1 + 1", ". version (1 + 1)");
+    for bad in ["-1", "0", "0.0", "101", "\"1\"", "true", "1.5f32", "|v| 1.0", "1e400"] {
+        let sentence = only(mistakes(Cached, &format!("ttl = 60, early = {bad}"), LOAD));
+        assert!(sentence.contains("a number above 0"), "early = {bad}: {sentence}");
+    }
+    for bad in ["-0.1", "0", "1.1", "\"0%\"", "\"101%\"", "\"nan%\"", "\"0.1\"", "\"%\"", "'1'"] {
+        let sentence = only(mistakes(Cached, &format!("ttl = 60, jitter = {bad}"), LOAD));
+        assert!(sentence.contains("a part of the `ttl`"), "jitter = {bad}: {sentence}");
+    }
+    for bad in ["-1", "4294967296", "1.0", "\"1\"", "1u64", "|v| 1"] {
+        let sentence = only(mistakes(Cached, &format!("ttl = 60, backend = \"a\", version = {bad}"), LOAD));
+        assert!(sentence.contains("fits `u32`"), "version = {bad}: {sentence}");
+    }
+}
+
+#[test]
+fn one_mistake_in_the_policy_is_one_error() {
+    let sync = "fn load(id: u64) -> Result<u64, Error> { todo!() }";
+    for (args, function, says) in [
+        ("", LOAD, "needs a `ttl`"),
+        ("capacity = 3, stale = 60, early, jitter = 0.1, none_ttl = 3, weigh = f, cache_if = f", LOAD, "needs a `ttl`"),
+        ("ttl = 0", LOAD, "there is `#[coalesce]`"),
+        ("ttl = 60, soft_timeout = 1", LOAD, "add `stale_if_error"),
+        ("ttl = 60, stale_if_error = 60, soft_timeout = 0", LOAD, "waits for nothing"),
+        ("ttl = 60, stale_if_error = 60, soft_timeout = 3, timeout = 3", LOAD, "`timeout` ends a call"),
+        ("ttl = 60, stale_if_error = 60, soft_timeout = 3, wait = \"2s\"", LOAD, "`wait` ends a call"),
+        ("ttl = 60, stale = 60, stale_if_error = 60", LOAD, "no caller sees an error"),
+        ("ttl = |v| v.t, none_ttl = 60", LOAD, "asked about `None`"),
+        ("ttl = 60, version = 2", LOAD, "add `backend"),
+        ("ttl = 60, stale = 60, early, attached", LOAD, "remove `attached`, or `stale` and `early`"),
+        ("ttl = 60, attached", sync, "stays in its call anyway"),
+        ("ttl = 60, timeout = 3, attached", sync, "with `timeout`"),
+        ("ttl = 60, attached, on_abandon = \"finish\"", sync, "stays in its call anyway"),
+        ("ttl = 60, on_abandon = \"cancel\"", sync, "runs to its end"),
+        ("ttl = 60, key(id), backend = \"a\"", METHOD, "add `namespace"),
+        ("ttl = 60, method, backend = \"a\"", LOAD, "add `namespace"),
+        ("ttl = 60, backend = \"a\"", "async fn load<const N: usize>(id: u64) {}", "add `namespace"),
+        ("ttl = 60, backend = \"a\", companion = none", "fn load(id: impl Hash) {}", "add `namespace"),
+    ] {
+        let sentence = only(mistakes(Cached, args, function));
+        assert!(sentence.contains(says), "{args}: {sentence}");
+    }
+}
+
+#[test]
+fn rules_of_the_policy_let_the_rest_pass() {
+    for (args, function) in [
+        ("cache_err = 5, capacity = 100, jitter = 0.1", LOAD),
+        ("cache_err = |error| error.ttl()", LOAD),
+        ("ttl = 60, stale = 60, stale_if_error = HOUR", LOAD),
+        ("ttl = 60, stale_if_error = 60, soft_timeout = SOFT, timeout = 3, wait = 3", LOAD),
+        ("ttl = 60, stale_if_error = 60, attached", LOAD),
+        ("ttl = 60, backend = \"a\"", "async fn load<'a>(id: &'a u64) -> u64 { 0 }"),
+        ("ttl = 60, backend = \"a\", namespace = \"b\", key(self.id)", METHOD),
+        ("ttl = 60, wait = 3, max_concurrent = 2", "fn load(id: u64, name: &dyn Name) -> u64 { 0 }"),
+    ] {
+        let skip = if function.contains("dyn") { ", skip(name)" } else { "" };
+        assert_eq!(mistakes(Coalesce, &format!("{args}{skip}"), function), [""; 0], "{args}");
+    }
+}
+
+#[test]
+fn futures_are_told_from_other_results() {
+    for future in ["impl Future<Output = u8>", "Pin<Box<dyn Future<Output = u8> + Send>>", "BoxFuture<'static, u8>"] {
+        let sentence = mistake("", &format!("fn load(id: u64) -> {future} {{}}"));
+        assert!(sentence.contains("returns a future"), "{future}: {sentence}");
+    }
+    for other in ["FuturesContract", "Arc<FutureDate>", "Box<Future>", "Vec<u8>"] {
+        assert_eq!(mistakes(Coalesce, "", &format!("fn load(id: u64) -> {other} {{}}")), [""; 0], "{other}");
+    }
 }
 
 #[test]

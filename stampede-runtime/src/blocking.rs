@@ -13,6 +13,8 @@ use std::thread::{self, Thread};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::Instant;
 
+use crate::registry::Scope;
+
 /// The body of a sync function.
 pub(crate) struct Body<B>(Option<B>);
 
@@ -57,11 +59,20 @@ pub(crate) fn wait<R>(mut poll: impl FnMut(&mut Context<'_>) -> Result<R, Option
 }
 
 /// More bodies than this never run on threads of their own at once; others run on their callers'.
-const MOST_THREADS: usize = 256;
+const MOST_THREADS: usize = 4_096;
+
+/// While so many run, no refresh begins on another: the old value does for longer.
+const MOST_FOR_REFRESHES: usize = 256;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `work` on a thread of its own or, if none can be had, here.
+/// Whether a refresh may have a thread.
+pub(crate) fn has_room() -> bool {
+    THREADS.load(SeqCst) < MOST_FOR_REFRESHES
+}
+
+/// Runs `work` on a thread of its own or, if none can be had, here. The thread is in the caller's runtime, if it is in one,
+/// and in its test's isolation.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     // In a place of its own, since a thread that cannot be made does not give back what it was to run.
     let place = Arc::new(Mutex::new(Some(work)));
@@ -70,8 +81,11 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     let counted = Counted;
     let spawned = has_room && {
         let place = Arc::clone(&place);
+        let (runtime, scope) = (Handle::try_current().ok(), Scope::here());
         let run = move || {
             let _counted = counted;
+            let _runtime = runtime.as_ref().map(Handle::enter);
+            scope.inherit();
             if let Some(work) = take(&place) {
                 run(work);
             }

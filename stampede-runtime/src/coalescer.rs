@@ -14,7 +14,7 @@ use tokio::sync::oneshot::Receiver;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::evict::{Queues, Resident};
-use crate::flight::{Ending, Node, Rare, View};
+use crate::flight::{Ending, Instead, Node, Rare, View};
 use crate::home::Home;
 use crate::hooks::{self, Hooks, Keeping};
 use crate::key::{Id, Key, Look};
@@ -134,7 +134,10 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                     return None;
                 }
                 View::Over => return None,
-                View::Fault(fault) => return Some(S::fault(fault)),
+                View::Fault(fault) => {
+                    node.residence().warm();
+                    return Some(S::fault(fault));
+                }
                 View::Fresh(value) => value,
                 View::Stale(value) => {
                     is_stale = true;
@@ -383,10 +386,7 @@ impl<K: Key, S: Share> Landing<'_, K, S> {
         }
         match &mut **rare {
             Rare::Fault(_, instead) | Rare::TimedOut(_, instead) if now < stand_in_until => {
-                if self.node.waiters() > 0 {
-                    count(&self.coalescing.counters.fallbacks);
-                }
-                *instead = Some(old);
+                *instead = Some(Instead::new(old));
             }
             _ => shard.discard(old),
         }
@@ -464,7 +464,7 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 
     fn in_flight(&self) -> usize {
-        self.counters.in_flight.load(SeqCst) + self.outside.as_ref().map_or(0, |outside| outside.storing())
+        self.counters.in_flight.load(SeqCst) + self.outside.as_ref().map_or(0, |outside| outside.under_way())
     }
 }
 

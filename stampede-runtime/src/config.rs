@@ -51,7 +51,7 @@ pub struct Config {
     /// Namespaces that only variables name, as those spell them.
     spelt_by_variables: BTreeMap<String, Settings>,
     #[cfg(feature = "backends")]
-    backends: backends::Backends,
+    pub(crate) backends: backends::Backends,
 }
 
 impl Config {
@@ -60,10 +60,19 @@ impl Config {
         ConfigBuilder::default()
     }
 
+    /// The backend of a namespace's functions, whatever they say.
+    #[cfg(feature = "backends")]
+    pub(crate) fn backend_of(&self, namespace: &str) -> Option<&str> {
+        self.configured(namespace)?.backend.as_deref()
+    }
+
+    fn configured(&self, namespace: &str) -> Option<&Settings> {
+        self.namespaces.get(namespace).or_else(|| self.spelt_by_variables.get(&folded(namespace)))
+    }
+
     /// What applies to a function of a namespace, and the name of its backend.
     pub(crate) fn policy(&self, namespace: &str, options: &Options, can_refuse: bool) -> (Policy, Option<String>) {
-        let by_variables = || self.spelt_by_variables.get(&folded(namespace));
-        let configured = self.namespaces.get(namespace).or_else(by_variables).cloned().unwrap_or_default();
+        let configured = self.configured(namespace).cloned().unwrap_or_default();
         let ttl_is_overridden = configured.ttl.is_some();
         let cache_err_is_overridden = configured.cache_err.is_some();
         let settings = configured.or(&options.settings).or(&self.defaults);
@@ -108,7 +117,7 @@ impl ConfigBuilder {
 
     /// A backend, which attributes, defaults and namespaces can name.
     #[cfg(feature = "backends")]
-    pub fn backend(mut self, name: impl Into<String>, backend: impl backends::Backend) -> Self {
+    pub fn backend(mut self, name: impl Into<String>, backend: impl crate::store::Backend) -> Self {
         let name = name.into();
         if name.is_empty() {
             self.draft.problem("in code: a backend has no name");

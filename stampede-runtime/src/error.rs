@@ -57,6 +57,7 @@ pub enum Error {
 }
 
 impl Error {
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
     pub(crate) fn backend(error: impl fmt::Display) -> Error {
         Error::Backend { reason: error.to_string().into() }
     }

@@ -30,14 +30,32 @@ pub(crate) enum Ending<K, S: Share> {
 
 pub(crate) enum Rare<K, S: Share> {
     /// The body returned an error. Calls are answered with the older value, if there is one.
-    Fault(S::Fault, Option<Arc<Node<K, S>>>),
+    Fault(S::Fault, Option<Instead<K, S>>),
     /// The body panicked.
     Panicked(Payload),
     /// The body took longer than this. As with an error.
-    TimedOut(Duration, Option<Arc<Node<K, S>>>),
+    TimedOut(Duration, Option<Instead<K, S>>),
     /// Its runtime ended, the call that drove it was dropped, or nobody waited any more. For those who did: the flight
     /// that they go on with, once the first of them has found or begun one.
     Abandoned(OnceLock<Arc<Node<K, S>>>),
+}
+
+/// An older value that stands in for an error.
+pub(crate) struct Instead<K, S: Share> {
+    pub(crate) old: Arc<Node<K, S>>,
+    /// Some call has received it.
+    is_used: plain::AtomicBool,
+}
+
+impl<K, S: Share> Instead<K, S> {
+    pub(crate) fn new(old: Arc<Node<K, S>>) -> Instead<K, S> {
+        Instead { old, is_used: plain::AtomicBool::new(false) }
+    }
+
+    /// Returns whether it is for the first time.
+    pub(crate) fn use_it(&self) -> bool {
+        !self.is_used.swap(true, Relaxed)
+    }
 }
 
 impl<K, S: Share> Ending<K, S> {
@@ -265,6 +283,11 @@ impl<K, S: Share> Node<K, S> {
 
     pub(crate) fn is_outdated(&self) -> bool {
         self.is_outdated.load(SeqCst)
+    }
+
+    /// Lets the value rest for as long, although nothing has failed.
+    pub(crate) fn put_off(&self, end: Moment) {
+        self.calm_until.set(Moment::now().after(FIRST_REST).min(end));
     }
 
     /// Lets the next who looks decide anew.

@@ -399,8 +399,11 @@ where
         };
         Poll::Ready(Some(match &**rare {
             // Who asks for a newer value does not want an older one.
-            Rare::Fault(_, Some(old)) | Rare::TimedOut(_, Some(old)) if self.purpose == Purpose::Call => {
-                S::value(old.value().expect("only a value stands in"))
+            Rare::Fault(_, Some(instead)) | Rare::TimedOut(_, Some(instead)) if self.purpose == Purpose::Call => {
+                if instead.use_it() {
+                    count(&seat.coalescing.counters.fallbacks);
+                }
+                S::value(instead.old.value().expect("only a value stands in"))
             }
             Rare::Fault(fault, _) => S::fault(fault),
             Rare::Panicked(payload) => payload.resume(),

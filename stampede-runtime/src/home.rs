@@ -62,6 +62,11 @@ mod real {
             }
         }
 
+        /// Whether a refresh may go on here.
+        pub(crate) fn has_room(&self) -> bool {
+            matches!(self, Home::Runtime(_)) || blocking::has_room()
+        }
+
         /// Runs what needs a runtime, but nobody's in particular.
         pub(crate) fn run_outside(&self, work: impl Future<Output = ()> + Send + 'static) {
             self.handle().spawn(work);
@@ -117,6 +122,10 @@ mod modelled {
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
             Task(shuttle::future::spawn(work).abort_handle())
+        }
+
+        pub(crate) fn has_room(&self) -> bool {
+            true
         }
 
         pub(crate) fn run_outside(&self, work: impl Future<Output = ()> + Send + 'static) {

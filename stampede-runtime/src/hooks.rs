@@ -25,6 +25,7 @@ pub(crate) struct Hooks<S: Share> {
 pub(crate) type MakeTier<V> = fn(&Place<'_>, &Config) -> Option<Arc<dyn Tier<V>>>;
 
 /// Where in it.
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
 pub(crate) struct Place<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) function: &'a str,
@@ -76,12 +77,18 @@ impl<S: Share> Hooks<S> {
         cache_err: fn(&S::Fault) -> Duration,
         /// Whether a value is the one that `none_ttl` is for.
         is_none: fn(&S::Value) -> bool,
-        /// What each value counts against the capacity.
+        /// What each value counts against the capacity, at least 1.
         weigh: fn(&S::Value) -> usize,
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
         /// How the tier outside of this process is made.
+        #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
         tier: MakeTier<S::Value>,
+    }
+
+    /// Whether values may be kept outside of this process.
+    pub(crate) fn has_tier(&self) -> bool {
+        self.tier.is_some()
     }
 
     pub(crate) fn make_tier(&self, place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<S::Value>>> {
@@ -115,7 +122,7 @@ impl<S: Share> Hooks<S> {
     }
 
     fn weight(&self, value: &S::Value) -> u32 {
-        self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX))
+        self.weigh.map_or(1, |weigh| u32::try_from(weigh(value)).unwrap_or(u32::MAX).max(1))
     }
 
     /// How a value is kept that was found outside.
@@ -181,6 +188,7 @@ impl Keeping {
     }
 
     /// For how long from now on it is fresh.
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
     pub(crate) fn fresh_for(&self) -> Duration {
         self.expires.since(Moment::now())
     }

@@ -78,7 +78,8 @@
 //!
 //! # Features
 //!
-//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too.
+//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
+//! values outside of the process (`store`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -108,6 +109,8 @@ mod seat;
 mod share;
 mod site;
 mod stats;
+#[cfg(feature = "backends")]
+pub mod store;
 mod sync;
 mod table;
 pub mod testing;
@@ -122,6 +125,30 @@ pub mod __private;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// The examples of `docs/`.
+#[cfg(doctest)]
+mod pages {
+    #[cfg(feature = "backends")]
+    #[doc = include_str!("../../docs/backends.md")]
+    struct Backends;
+    #[doc = include_str!("../../docs/cached.md")]
+    struct Cached;
+    #[doc = include_str!("../../docs/coalesce.md")]
+    struct Coalesce;
+    #[doc = include_str!("../../docs/companion.md")]
+    struct Companion;
+    #[doc = include_str!("../../docs/content.md")]
+    struct Content;
+    #[doc = include_str!("../../docs/early.md")]
+    struct Early;
+    #[doc = include_str!("../../docs/stale.md")]
+    struct Stale;
+    #[doc = include_str!("../../docs/stats.md")]
+    struct Stats;
+    #[doc = include_str!("../../docs/sync.md")]
+    struct Sync;
+}
+
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidation::Invalidation;
@@ -130,7 +157,8 @@ pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
 pub use stats::{ExecutionTime, Stats};
 
-/// Shares concurrent calls with equal arguments, and with `ttl` later calls too.
+/// Shares concurrent calls with equal arguments, and with `ttl` later calls too. For functions that are `async`, and for
+/// those that are [not](macro@cached#sync-functions).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -169,7 +197,7 @@ pub use stats::{ExecutionTime, Stats};
 /// | `skip(argument, …)` | arguments that do not identify a call | none |
 /// | `namespace = "text"` | the group of keys the function belongs to, for its name in the statistics and for configured overrides | the module's path |
 /// | `capacity = 1000` | how many values are kept | 1,000 |
-/// | `cache_if = \|value\| …` | keeps only values that pass (for `Result<T, E>` the value is the `T`; an error is never kept) | all |
+/// | `cache_if = \|value\| …` | keeps only values that pass (for `Result<T, E>` the value is the `T`; an error is kept for its `cache_err` only) | all |
 /// | `timeout = "30s"` | ends an execution that takes longer; every caller gets [`Error::Timeout`] | none |
 /// | `wait = "5s"` | how long one caller waits; it gets [`Error::WaitTimeout`], the others go on waiting | none |
 /// | `max_concurrent = 8` | how many executions of the function (of each instantiation, if it is generic) may run at once; others queue, for as long as `wait` allows, then get [`Error::Refused`] | no limit |
@@ -178,6 +206,9 @@ pub use stats::{ExecutionTime, Stats};
 /// | `companion = Name`, `none` | renames or omits the item beside the function; on methods, `companion = prefix` asks for sibling functions | the function's name; none on methods |
 /// | `method` | says that a function without receiver stands in an `impl` | |
 /// | `crate = path` | where `stampede_runtime` is to be found | `::stampede_runtime` |
+///
+/// And the rest of the [policy](macro@cached#options): `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`,
+/// `cache_err`, `weigh`, `soft_timeout`, `backend`, `version`.
 ///
 /// `timeout`, `wait` and `max_concurrent` need a return type `Result<_, E>` with `E: From<stampede_runtime::Error>`.
 ///
@@ -282,6 +313,91 @@ pub use stampede_macros::coalesce;
 #[cfg(feature = "macros")]
 pub use stampede_macros::coalesce_by_content;
 
-/// Keeps results over time.
+/// Keeps results for their `ttl`, and never lets a crowd through when one is missing.
+///
+/// A popular value expires, and the hundred requests of the next second all compute it anew: what was to take load off a
+/// database is now what brings it down. Here the first of them computes and the others wait for its result; or, better,
+/// none of them waits: `early` renews values before they end, `stale` serves the old one meanwhile, and
+/// `stale_if_error` when there is no new one.
+///
+/// ```
+/// use stampede_runtime::{Error, cached};
+///
+/// #[cached(ttl = "10m", early, stale_if_error = "1h", none_ttl = "30s", timeout = "10s")]
+/// async fn price(symbol: &str) -> Result<Option<u32>, Error> {
+///     // the slow, paid call
+///     Ok((symbol == "ACME").then_some(42))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// assert_eq!(price("ACME").await?, Some(42));
+/// assert_eq!(price("ACME").await?, Some(42));
+/// assert_eq!((price::stats().executions, price::stats().cache_hits), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Functions that are not `async` take it (and the other attributes) as well, and need no tokio around them:
+///
+/// ```
+/// use stampede_runtime::cached;
+///
+/// #[cached(ttl = "1h", capacity = 64 << 20, weigh = |page| page.len())]
+/// fn render(template: &str, locale: &str) -> String {
+///     format!("<p lang={locale}>{template}</p>")
+/// }
+///
+/// assert_eq!(render("hello", "en"), render("hello", "en"));
+/// assert_eq!(render::stats().executions, 1);
+/// render::invalidate("hello", "en");
+/// ```
+///
+/// # Options
+///
+/// Those of [`coalesce`](macro@coalesce#options), which are about keys, limits and the companion, and for all attributes
+/// alike those of the policy. A time is written as whole seconds, `"1h30m"`, or an expression of type
+/// [`Duration`](std::time::Duration).
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `ttl = "5m"`, `\|value\| …` | how long a value is fresh | `#[cached]` requires it; else nothing is kept |
+/// | `stale = "1m"` | for so long after its `ttl` an old value is served at once, while one execution makes a new one behind the caller | 0 |
+/// | `stale_if_error = "1h"` | for so long after its `ttl` an old value stands in for an error, or for a `timeout` | 0 |
+/// | `early`, `early = 1.5` | a call may renew a value before it ends, behind its caller: the likelier the nearer the end, and the earlier the longer the value took to make (`XFetch`). `early` alone means 1, the optimum; more is earlier, up to 100 | off |
+/// | `jitter = "10%"`, `0.1` | the largest part of each `ttl` that is taken off at random, so that values made together do not end together | 0 |
+/// | `cache_if = \|value\| …` | keeps only values that pass | all |
+/// | `none_ttl = "10s"` | how long a `None` is kept; `none_ttl = 0` keeps `Some` only | as other values |
+/// | `cache_err = "5s"`, `\|error\| …` | how long an error is kept, and answers calls as a value does; without `ttl` errors alone are kept | 0 |
+/// | `capacity = 1000` | how many values are kept; with `weigh`, what they may weigh together | 1,000 |
+/// | `weigh = \|value\| …` | what a value counts against the capacity, a `usize` | 1 |
+/// | `timeout = "10s"` | ends an execution that takes longer | none |
+/// | `soft_timeout = "200ms"` | how long a caller waits before an old value will do, one within `stale_if_error`; the execution goes on | none |
+/// | `wait = "2s"` | how long one caller waits at all | none |
+/// | `backend = "name"` | values are kept in a backend, too, under the name that the configuration gives it; the arguments of the key and the value implement serde's traits, and methods and generic functions name their `namespace` | memory only |
+/// | `version = 2` | the version of what is kept in the backend: values of other versions are not seen | 0 |
+///
+/// `stale`, `early` and `soft_timeout` let a body go on behind its caller, so they are not for one that is
+/// [`attached`](macro@coalesce#attached).
+///
+/// # Errors
+///
+/// An error is shared by those who wait and not kept, unless `cache_err` says so: the next call tries again. Where
+/// `stale_if_error` has an old value, callers get that instead, and the next call tries again, too. A renewal behind the
+/// caller that fails (`stale`, `early`) leaves the old value as it is. A panic reaches those who wait, as in every
+/// [flight](crate#what-a-call-becomes).
+///
+/// # Sync functions
+///
+/// A caller that waits blocks its thread for as long as the body it joined runs, as running the body itself would. In
+/// async code call sync functions that may block from `spawn_blocking`.
+///
+/// The body runs on the thread of the first caller and borrows its arguments as they are: `&self` of any type, `&dyn
+/// Trait`, closures. Only what the key is made of is owned. With `timeout`, `stale`, `early` or `soft_timeout` the body may
+/// have to leave its caller; then it owns its arguments as an async body does, must be `Send`, and runs on a thread of its
+/// own where it cannot keep its caller's.
+///
+/// `timeout` cannot end a thread. It frees the key and the callers; the thread runs on, and its late value is dropped. A
+/// body that has begun always runs to its end, so there is no `on_abandon`.
 #[cfg(feature = "macros")]
 pub use stampede_macros::cached;

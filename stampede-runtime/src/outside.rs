@@ -18,8 +18,8 @@ use crate::tier::{Found, Tier, Work};
 pub(crate) struct Outside<V> {
     tier: Arc<dyn Tier<V>>,
     barred: Mutex<Barred>,
-    /// How many values are on their way.
-    storing: AtomicUsize,
+    /// How many values and invalidations are on their way.
+    under_way: AtomicUsize,
 }
 
 /// What must not be read: it was invalidated here, and not there yet. Where a tier cannot be told, it stays barred.
@@ -35,7 +35,7 @@ const MOST_BARRED: usize = 10_000;
 
 impl<V: 'static> Outside<V> {
     pub(crate) fn new(tier: Arc<dyn Tier<V>>) -> Arc<Outside<V>> {
-        Arc::new(Outside { tier, barred: Mutex::default(), storing: AtomicUsize::new(0) })
+        Arc::new(Outside { tier, barred: Mutex::default(), under_way: AtomicUsize::new(0) })
     }
 
     fn barred(&self) -> MutexGuard<'_, Barred> {
@@ -63,10 +63,9 @@ impl<V: 'static> Outside<V> {
         // The user's `Serialize`.
         let work = catch_unwind(AssertUnwindSafe(|| self.tier.keep(id, value, keeping)));
         let Ok(Some(work)) = work else { return };
-        self.storing.fetch_add(1, SeqCst);
-        let (storing, id) = (Storing(Arc::clone(self)), Arc::clone(id));
+        let (under_way, id) = (UnderWay::begin(self), Arc::clone(id));
         home.run_outside(async move {
-            let outside = &storing.0;
+            let outside = &under_way.0;
             let is_kept = work.await;
             if is_outdated() {
                 // Counted and logged there.
@@ -89,9 +88,10 @@ impl<V: 'static> Outside<V> {
             None => barred.all += 1,
         }
         drop(barred);
+        let under_way = UnderWay::begin(self);
         let (sender, receiver) = channel();
-        let outside = Arc::clone(self);
         home.run_outside(async move {
+            let outside = &under_way.0;
             let told = match &id {
                 Some(id) => outside.tier.forget(id).await,
                 None => outside.tier.forget_all().await,
@@ -105,8 +105,8 @@ impl<V: 'static> Outside<V> {
         receiver
     }
 
-    pub(crate) fn storing(&self) -> usize {
-        self.storing.load(SeqCst)
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(SeqCst)
     }
 
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
@@ -130,12 +130,19 @@ impl Barred {
     }
 }
 
-/// A value on its way.
-struct Storing<V>(Arc<Outside<V>>);
+/// A value or an invalidation on its way.
+struct UnderWay<V>(Arc<Outside<V>>);
 
-impl<V> Drop for Storing<V> {
+impl<V> UnderWay<V> {
+    fn begin(outside: &Arc<Outside<V>>) -> UnderWay<V> {
+        outside.under_way.fetch_add(1, SeqCst);
+        UnderWay(Arc::clone(outside))
+    }
+}
+
+impl<V> Drop for UnderWay<V> {
     fn drop(&mut self) {
-        self.0.storing.fetch_sub(1, SeqCst);
+        self.0.under_way.fetch_sub(1, SeqCst);
         registry::a_flight_ended();
     }
 }

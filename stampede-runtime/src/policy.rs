@@ -13,6 +13,7 @@ pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
     pub(crate) version: u32,
+    pub(crate) instance: Option<&'static str>,
     pub(crate) finish_abandoned: bool,
     pub(crate) attached: bool,
     pub(crate) blocking: bool,
@@ -95,6 +96,14 @@ impl Options {
     #[must_use]
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
+        self
+    }
+
+    /// What tells this instantiation of a generic function, or of a method of a generic type, from the others: the names
+    /// of its types.
+    #[must_use]
+    pub fn instance(mut self, types: &'static str) -> Self {
+        self.instance = Some(types);
         self
     }
 
@@ -207,8 +216,8 @@ pub enum Codec {
 /// How long each answer of a backend may take.
 const BACKEND_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The most bytes of a payload: with what stands around it an entry is a mebibyte, which every store takes.
-const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 64;
+/// The most bytes of a payload: with the 48 around it an entry is a mebibyte, which every store takes.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;
 
 /// A value is never refreshed earlier than this many times what `XFetch` advises.
 const MOST_EARLY: f64 = 100.0;
@@ -236,8 +245,11 @@ pub(crate) struct Policy {
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) max_concurrent: Option<usize>,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) backend_timeout: Duration,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) codec: Codec,
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) payload_bytes_max: usize,
     pub(crate) finish_abandoned: bool,
     /// Bodies run inside the calls that begin them, instead of on their own.

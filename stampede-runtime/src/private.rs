@@ -16,7 +16,8 @@ pub use crate::key::{
 };
 pub use crate::policy::Options;
 pub use crate::share::{
-    IntoResult, MaybeNone, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer, ViaWhole,
+    IntoResult, MayErr, MaybeNone, Probe, Refuse, Share, ViaClone, ViaCloneFromOurs, ViaError, ViaNothing, ViaPointer,
+    ViaWhole,
 };
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
@@ -66,6 +67,31 @@ macro_rules! __fed_part {
     };
 }
 
+/// Notes that a function names a backend.
+#[cfg(feature = "backends")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stored_site {
+    ($function:expr, $namespace:expr, $backend:expr) => {
+        $crate::__private::inventory::submit! {
+            $crate::__private::StoredSite::new(::core::module_path!(), $function, $namespace, $backend)
+        }
+    };
+}
+
+/// Without backends there is nothing to note.
+#[cfg(not(feature = "backends"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stored_site {
+    ($($anything:tt)*) => {};
+}
+
+#[cfg(feature = "backends")]
+pub use crate::store::StoredSite;
+#[cfg(feature = "backends")]
+pub use inventory;
+
 /// The traits of `part!` and `fed_part!`.
 pub mod parts {
     pub use super::{InsteadOfFeed as _, InsteadOfPart as _, ViaBits as _, ViaOwnWay as _, ViaRef as _};
@@ -83,11 +109,16 @@ macro_rules! __own {
     }};
 }
 
-pub use crate::{__fed_part as fed_part, __own as own, __part as part, __share as share};
+pub use crate::{__fed_part as fed_part, __own as own, __part as part, __share as share, __stored_site as stored_site};
 
 /// Whether a value is the one that `none_ttl` is for.
 pub fn is_none<V: MaybeNone>(value: &V) -> bool {
     value.is_nothing()
+}
+
+/// Whether a result is an error.
+pub fn is_err<R: MayErr>(result: &R) -> bool {
+    result.is_an_error()
 }
 
 /// How a refused call ends, for functions whose error can say so.
@@ -99,7 +130,7 @@ pub fn refuse<R: Refuse>(error: Error) -> R {
 #[diagnostic::on_unimplemented(
     message = "the body of this function runs on its own, so it needs an owned copy of `&{Self}`",
     label = "`{Self}` is neither `ToOwned` nor `Clone`",
-    note = "take it by value or as `Arc<{Self}>`, or keep the body in the call with `attached`"
+    note = "take it by value or as `Arc<{Self}>`, or keep the body in the call: with `attached` or, in a sync function, without `timeout`, `soft_timeout`, `stale` and `early`"
 )]
 pub trait OwnArg: ToOwned {}
 
@@ -110,7 +141,7 @@ impl<T: ?Sized + ToOwned> OwnArg for T {}
 #[diagnostic::on_unimplemented(
     message = "the body of this method runs on its own, so it needs a `self` of its own",
     label = "`{Self}` is not `Clone`",
-    note = "take `self: Arc<Self>`, make `{Self}` a cheap `Clone` handle around an `Arc`, or keep the body in the call with `attached`"
+    note = "take `self: Arc<Self>`, make `{Self}` a cheap `Clone` handle around an `Arc`, or keep the body in the call: with `attached` or, in a sync function, without `timeout`, `soft_timeout`, `stale` and `early`"
 )]
 pub trait OwnSelf: Clone {}
 

@@ -1,5 +1,6 @@
 //! Coalescing without an attribute.
 
+use std::any::TypeId;
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::coalescer::{Coalescing, Function};
-use crate::fly::Boarding;
+use crate::fly::{Boarding, Moved};
 use crate::hooks::Hooks;
 use crate::key::{ByRef, Key};
 use crate::policy::{Options, Policy};
@@ -95,22 +96,27 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             let work = work();
             async { work.await.map_err(|error| Arc::new(error) as Fault) }
         };
+        let understood = |fault: &Fault| fault.downcast_ref::<E>().cloned();
+        // Another caller's error of another type: this one's own work says what it has to say, unshared.
+        let own_way = async |body: Moved<Result<V, Fault>>| {
+            count(&self.coalescing.counters.retries);
+            body.await.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
+        };
         let mut call = match self.board(key) {
-            Ok(value) => return value.map_err(|_| unreachable!("no coalescer keeps errors")),
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(kept)) => match understood(&kept) {
+                Some(error) => return Err(error),
+                None => return own_way(Box::pin(work())).await,
+            },
             Err(boarding) => boarding.fly(work),
         };
-        let understood = |fault: &Fault| fault.downcast_ref::<E>().cloned();
         let fault = match (&mut call).await {
             Ok(value) => return Ok(value),
             Err(fault) => fault,
         };
         match (understood(&fault), call.into_body()) {
             (Some(error), _) => Err(error),
-            // Another caller's error of another type: this one's own work says what it has to say, unshared.
-            (None, Some(work)) => {
-                count(&self.coalescing.counters.retries);
-                work().await.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
-            }
+            (None, Some(work)) => own_way(work()).await,
             (None, None) => {
                 panic!("the work ran on a runtime that shut down, and another caller's error is not an `E`")
             }
@@ -204,10 +210,17 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     pub fn build(self) -> Coalescer<K, V> {
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
         let coalescing = if let Some(name) = self.name {
-            registry::current().create("coalescer", name, &self.options, hooks)
+            registry::current().create("coalescer", name, &self.options, hooks, (0, TypeId::of::<K>()))
         } else {
             Coalescing::new("coalescer".into(), Policy::new(&self.options.settings, &self.options, false), hooks, None)
         };
         Coalescer { coalescing }
     }
 }
+
+/// Calls may be made from tasks.
+const _: fn(Coalescer<u8, u8>) = |coalescer| {
+    fn is_send<T: Send>(_: T) {}
+    is_send(coalescer.run(&1, || async { 1 }));
+    is_send(coalescer.try_run(&1, || async { Ok::<_, u8>(1) }));
+};

@@ -1,6 +1,8 @@
 //! Every function that has been called: its state, its name, its statistics.
 
 use std::any::TypeId;
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -29,10 +31,12 @@ pub(crate) struct Registry {
     config: OnceLock<Option<Config>>,
     states: RwLock<HashMap<StateKey, State>>,
     functions: Mutex<BTreeMap<String, Vec<Weak<dyn Function>>>>,
+    /// Whose each place outside is.
+    places: Mutex<HashMap<(String, u32), StateKey>>,
 }
 
 /// A site's address and the type that tells its instantiations apart.
-type StateKey = (usize, TypeId);
+pub(crate) type StateKey = (usize, TypeId);
 
 /// A `Coalescing` of some key and result.
 type State = Arc<dyn Function>;
@@ -60,12 +64,18 @@ impl Registry {
         function: &str,
         options: &Options,
         hooks: Hooks<S>,
+        owner: StateKey,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
         let config = self.config.get_or_init(|| None).clone().unwrap_or_default();
         let (policy, backend) = config.policy(namespace, options, hooks.can_refuse());
         let tier = backend.and_then(|backend| {
             let version = options.version;
+            let function =
+                &*options.instance.map_or(function.into(), |types| Cow::from(format!("{function}<{types}>")));
+            if hooks.has_tier() && !self.is_the_only_one(&format!("{namespace}::{function}"), version, owner) {
+                return None;
+            }
             hooks.make_tier(&Place { namespace, function, version, backend: &backend, policy: &policy }, &config)
         });
         let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, tier);
@@ -74,6 +84,20 @@ impl Registry {
         states.retain(|state| state.strong_count() > 0);
         states.push(Arc::downgrade(&state) as Weak<dyn Function>);
         state
+    }
+
+    /// Whether no other function is called so, whose values could be taken for this one's outside.
+    fn is_the_only_one(&self, name: &str, version: u32, owner: StateKey) -> bool {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_only = *places.entry((name.to_owned(), version)).or_insert(owner) == owner;
+        if !is_only {
+            tracing::error!(
+                target: "stampede", function = name,
+                "two functions of this name keep values in a backend; the second keeps its own in this process only. Give \
+                 one of them another `namespace`",
+            );
+        }
+        is_only
     }
 
     /// The state of one instantiation of a site, created at its first call.
@@ -99,6 +123,11 @@ impl Registry {
     }
 
     fn configure(&self, config: Config) -> Result<(), ConfigError> {
+        #[cfg(feature = "backends")]
+        match crate::store::problems(&config) {
+            problems if problems.is_empty() => (),
+            problems => return Err(ConfigError::Invalid(problems)),
+        }
         let Err(_) = self.config.set(Some(config)) else { return Ok(()) };
         Err(match self.config.get() {
             Some(None) => ConfigError::TooLate(self.functions().keys().cloned().collect()),
@@ -162,11 +191,20 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    /// The tokio runtime the caller is in, else its thread.
+    /// The tokio runtime the caller is in, else its thread, or the one that began it.
     pub(crate) fn here() -> Scope {
-        Handle::try_current()
-            .map_or_else(|_| Scope::Thread(std::thread::current().id()), |handle| Scope::Runtime(handle.id()))
+        let thread = || INHERITED.get().unwrap_or_else(|| Scope::Thread(std::thread::current().id()));
+        Handle::try_current().map_or_else(|_| thread(), |handle| Scope::Runtime(handle.id()))
     }
+
+    /// Makes this scope that of a thread which was begun in it.
+    pub(crate) fn inherit(self) {
+        INHERITED.set(Some(self));
+    }
+}
+
+thread_local! {
+    static INHERITED: Cell<Option<Scope>> = const { Cell::new(None) };
 }
 
 static ISOLATED: RwLock<Vec<(Scope, Arc<Registry>)>> = RwLock::new(Vec::new());

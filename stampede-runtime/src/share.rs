@@ -294,6 +294,24 @@ impl<T> MaybeNone for Option<T> {
     }
 }
 
+/// A result that can be an error.
+#[diagnostic::on_unimplemented(
+    message = "`cache_err` keeps errors, and `{Self}` is never one",
+    label = "needs a function that returns `Result<_, _>`",
+    note = "remove `cache_err`"
+)]
+pub trait MayErr {
+    /// Whether it is one.
+    fn is_an_error(&self) -> bool;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> MayErr for Result<T, E> {
+    fn is_an_error(&self) -> bool {
+        self.is_err()
+    }
+}
+
 /// What `insert` takes: the value, or the whole `Result` that a body would have returned.
 pub trait IntoResult<R> {
     /// As a body's result.

@@ -95,6 +95,13 @@ where
         self
     }
 
+    /// Asks that there are errors to keep.
+    #[inline]
+    #[must_use]
+    pub fn errs(self, _: fn(&S::Output) -> bool) -> Self {
+        self
+    }
+
     /// Which values `none_ttl` is for.
     #[inline]
     #[must_use]
@@ -103,7 +110,7 @@ where
         self
     }
 
-    /// What each value counts against the capacity.
+    /// What each value counts against the capacity, at least 1.
     #[inline]
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&S::Value) -> usize) -> Self {
@@ -112,6 +119,17 @@ where
     }
 
     /// Values are kept in a backend, too.
+    #[cfg(feature = "backends")]
+    #[must_use]
+    pub fn stored(mut self) -> Self
+    where
+        S::Value: crate::store::Storable,
+    {
+        self.hooks = self.hooks.tier(crate::store::Stored::make);
+        self
+    }
+
+    /// Tells that it cannot be.
     #[cfg(not(feature = "backends"))]
     #[must_use]
     pub fn stored(self) -> Self
@@ -269,7 +287,7 @@ where
         let state = registry.state(self.key(), || {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
-            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks)
+            registry.create::<K, S>(namespace, self.site.function, &options, self.hooks, self.key())
         });
         if registry::is_global(&registry) {
             self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));

@@ -21,7 +21,7 @@ use crate::share::Share;
 pub struct Stats {
     /// Calls.
     pub requests: u64,
-    /// Calls answered from memory with a fresh value.
+    /// Calls answered with a fresh value, or with a kept error (`cache_err`): from memory, or from the backend.
     pub cache_hits: u64,
     /// Calls answered with a value past its `ttl`, on purpose.
     pub stale_hits: u64,
@@ -156,8 +156,8 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests, {} executions, {:.1}% saved ({} cache hits, {} stale, {} coalesced), {} bypassed, \
-             {} refused, {} errors, {} fallbacks, {} panics, {} timeouts, {} abandoned, {} evictions, {} in flight, {} kept, \
+            "{} requests, {} executions, {:.1}% saved ({} cache hits, {} stale, {} coalesced), \
+             {} bypassed, {} refused, {} refreshes, {} retries, {} errors, {} fallbacks, {} soft timeouts, {} panics, {} timeouts, {} abandoned, {} evictions, {} in flight, {} kept, \
              mean execution {:.1?}",
             self.requests,
             self.executions,
@@ -167,8 +167,11 @@ impl fmt::Display for Stats {
             self.coalesce_hits,
             self.bypassed,
             self.refused,
+            self.refreshes,
+            self.retries,
             self.errors,
             self.fallbacks,
+            self.soft_timeouts,
             self.panics,
             self.timeouts,
             self.abandoned,

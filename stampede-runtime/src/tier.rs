@@ -42,6 +42,7 @@ pub(crate) struct Found<V> {
 
 /// How a value stands to its `ttl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
 pub(crate) enum Age {
     /// Fresh for so long.
     Fresh(Duration),

@@ -3,9 +3,9 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -295,4 +295,86 @@ pub(super) async fn ending(call: JoinHandle<Result<usize, Trouble>>) -> String {
         Err(error) if error.is_panic() => format!("panic {}", message(&*error.into_panic())),
         Err(_) => "aborted".to_owned(),
     }
+}
+
+/// How bodies end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mood {
+    Well,
+    Failing,
+    Panicking,
+    Hanging,
+}
+
+/// A world of bodies that end as the test says when they leave the gate, which is open at first.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) world: World,
+    mood: Mutex<Mood>,
+}
+
+impl Service {
+    pub(super) fn new() -> Arc<Service> {
+        let service = Service { world: World::default(), mood: Mutex::new(Mood::Well) };
+        service.world.open_all();
+        Arc::new(service)
+    }
+
+    pub(super) fn is(&self, mood: Mood) {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
+    }
+
+    /// The body of a test.
+    pub(super) async fn answer(&self) -> Result<usize, Trouble> {
+        let number = self.world.body().await;
+        let mood = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        match mood {
+            Mood::Well => Ok(number),
+            Mood::Failing => Err(Trouble::Fire),
+            Mood::Panicking => panic!("broken"),
+            Mood::Hanging => std::future::pending().await,
+        }
+    }
+
+    /// The same for a sync body, which has no gate.
+    pub(super) fn answer_now(&self) -> Result<usize, Trouble> {
+        let number = self.world.begin();
+        let mood = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        match mood {
+            Mood::Well => Ok(number),
+            Mood::Failing => Err(Trouble::Fire),
+            Mood::Panicking => panic!("broken"),
+            Mood::Hanging => loop {
+                thread::park();
+            },
+        }
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.world.runs()
+    }
+}
+
+/// How a call ended, in a word.
+pub(super) async fn said(call: impl Future<Output = Result<usize, Trouble>> + Send + 'static) -> String {
+    ending(tokio::spawn(call)).await
+}
+
+/// The sums that hold at every moment, but for functions that queue.
+pub(super) fn add_up(stats: &stampede_runtime::Stats) {
+    let saved = stats.cache_hits + stats.stale_hits + stats.coalesce_hits;
+    assert_eq!(stats.requests, saved + stats.led + stats.bypassed + stats.refused, "{stats}");
+    assert_eq!(stats.executions, stats.led + stats.refreshes + stats.retries, "{stats}");
+}
+
+/// Waits for what another thread is about to do.
+pub(super) fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        thread::yield_now();
+    }
+}
+
+/// The last moment of a time that is not its end.
+pub(super) fn just_before(end: Duration) -> Duration {
+    end.saturating_sub(Duration::from_millis(1))
 }

@@ -20,6 +20,7 @@ fn run() -> usize {
 
 /// Two equal calls make one execution, and a call with another key makes its own.
 #[track_caller]
+#[allow(clippy::needless_pass_by_value)]
 fn shares<T: Debug + PartialEq>(one: T, equal: T, other: T) {
     assert_eq!(one, equal);
     assert_ne!(one, other);
@@ -70,7 +71,7 @@ fn patterns_and_mut_arguments() {
     #[cached(ttl = 60, skip(trace))]
     fn stays(mut n: u32, (left, trace): (u32, u32), [first, ..]: [u32; 2], _: u8) -> (u32, usize) {
         n += left + first;
-        (n + 0 * trace, run())
+        (n, run() + trace as usize * 1_000_000)
     }
 
     #[cached(ttl = 60, early, key(n, left))]
@@ -201,11 +202,17 @@ fn results_and_early_ends() {
         anyhow::bail!("never")
     }
 
+    #[coalesce]
+    async fn never_async() -> anyhow::Result<u32> {
+        anyhow::bail!("never")
+    }
+
     shares(stays("1"), stays("1"), stays("early"));
     assert!(stays("x").is_err());
     shares(leaves("a").unwrap(), leaves("a").unwrap(), leaves("b").unwrap());
     assert_eq!(leaves("").unwrap_err().to_string(), "empty");
     assert_eq!(never().unwrap_err().to_string(), "never");
+    drop(never_async());
 }
 
 #[test]

@@ -90,9 +90,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Begins the refresh of a kept value, unless nobody needs it any more or nobody here could run it.
     fn begin_behind<L: Look<Own = K>>(&self, look: &L, hash: u64, old: &Arc<Node<K, S>>) -> Option<(Seat<K, S>, Home)> {
-        let Some(around) = self.around() else {
+        let Some(around) = self.around().filter(Home::has_room) else {
             // Others will ask.
-            old.rest(old.expires().after(self.policy.stale));
+            old.put_off(old.expires().after(self.policy.stale));
             return None;
         };
         let fresh = Arc::new(Node::new(look.own(), hash, around.if_alone(), true, true));

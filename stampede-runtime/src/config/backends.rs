@@ -5,30 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use store::Backend;
-#[cfg(any(feature = "config-files", test))]
-pub(crate) use store::MemoryBackend;
-
-/// Stands in for `crate::store`.
-#[allow(dead_code, unreachable_pub)]
-pub mod store {
-    /// Keeps entries.
-    pub trait Backend: std::fmt::Debug + Send + Sync + 'static {}
-
-    /// Keeps entries in this process.
-    #[derive(Debug)]
-    pub struct MemoryBackend;
-
-    impl MemoryBackend {
-        /// `bytes_max`: how much it keeps.
-        #[must_use]
-        pub fn new(_bytes_max: usize) -> MemoryBackend {
-            MemoryBackend
-        }
-    }
-
-    impl Backend for MemoryBackend {}
-}
+use crate::store::Backend;
 
 pub(crate) type AnyBackend = Arc<dyn Backend>;
 
@@ -41,7 +18,6 @@ struct Named {
     /// For people: the kind that a file says, or the type that code gave.
     kind: &'static str,
     /// `None`: what is wrong with it has been said.
-    #[allow(dead_code)] // Read by what keeps values in backends.
     backend: Option<AnyBackend>,
 }
 
@@ -74,7 +50,6 @@ impl Backends {
         self.0.contains_key(name)
     }
 
-    #[allow(dead_code)] // Read by what keeps values in backends.
     pub(crate) fn get(&self, name: &str) -> Option<AnyBackend> {
         self.0.get(name)?.backend.clone()
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use config::ValueKind;
 
-use super::backends::{AnyBackend, MemoryBackend};
+use super::backends::AnyBackend;
 use super::draft::Draft;
 use super::keys::{size, suggest};
 use super::sources::{Place, Said, list};
+use crate::store::MemoryBackend;
 
 pub(super) struct Kind {
     pub(super) name: &'static str,

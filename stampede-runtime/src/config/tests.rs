@@ -84,8 +84,8 @@ the configuration has 1 problem:
 
 #[cfg(feature = "backends")]
 mod backends_by_name {
-    use super::backends::MemoryBackend;
     use super::*;
+    use crate::store::MemoryBackend;
 
     fn memory() -> MemoryBackend {
         MemoryBackend::new(1_000)
@@ -334,7 +334,7 @@ the configuration has 7 problems:
 - stampede.toml: `default`: unknown key; did you mean `defaults`?
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
-- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `backend_timeout`, `codec`, `payload_bytes_max`
+- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`
 - stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace
@@ -654,8 +654,9 @@ the configuration has 9 problems:
         #[test]
         fn a_name_that_code_and_a_file_give() {
             let folder = Folder::with(&[("stampede.toml", "[backends.main]\nkind = \"memory\"\ncapacity = 1")]);
-            let config =
-                Config::builder().backend("main", backends::MemoryBackend::new(1)).file(folder.path("stampede.toml"));
+            let config = Config::builder()
+                .backend("main", crate::store::MemoryBackend::new(1))
+                .file(folder.path("stampede.toml"));
             folder.assert_refused(
                 &config,
                 r"

@@ -140,6 +140,34 @@ mod tests {
     }
 
     #[test]
+    fn digests_are_frozen() {
+        #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+        enum Model {
+            Small,
+            Large { layers: u16 },
+        }
+        let ids = [
+            key!(&42_u64).id(),
+            key!("42").id(),
+            key!("Rust", &None::<&str>).id(),
+            key!(&Model::Small, &Model::Large { layers: 96 }).id(),
+            key!(&vec![Some(1.5_f64.to_bits()), None], &'x', &true).id(),
+            key!(&0.25_f32).id(),
+        ];
+        assert_eq!(
+            ids.map(hex),
+            [
+                "9f7dcaef2d05a7d9e161bd6b0b6ba63930d2cecd234e78bbda0dcede05d127ab",
+                "f0064d25701cac8c377cde116b5025b18f91024b7d5dda4edaa45b50c8d2a25e",
+                "823dcdc759fc3b5d5c6785af44e2868d69dd6e4ee95f30e7401b50b7e0307e3f",
+                "8c639555e04c2ed12558073aceba35f50c3c174ee7ba6eaf60574f94e97e2eb6",
+                "acc52ac11f75228a2890cdde2e58af1dfb1465d747b86fa09709746ded2c202c",
+                "a5239bb82556060ddb3469c158c2cc15941a27eab7904395398c37dd73e04eb4",
+            ]
+        );
+    }
+
+    #[test]
     fn what_means_the_same_is_the_same() {
         assert_eq!(key!(&1_u8).id(), key!(&1_i64).id());
         assert_eq!(key!(&0.0_f64).id(), key!(&-0.0_f32).id());

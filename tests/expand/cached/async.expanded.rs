@@ -6,7 +6,10 @@ pub fn quote(
     Output = Result<Option<Quote>, Error>,
 > + ::core::marker::Send {
     async move {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             quote::__site()
@@ -32,7 +35,7 @@ pub fn quote(
                         let anchor: Result<Option<Quote>, Error> = loop {};
                         return anchor;
                     }
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: Result<Option<Quote>, Error> = { fetch(symbol).await };
                     #[allow(unreachable_code)] return output;
                 }
@@ -54,6 +57,7 @@ pub struct quote {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
 )]
@@ -67,7 +71,10 @@ impl quote {
             ::core::module_path!(),
             "quote",
         );
-        ::stampede_runtime::__private::Here::new(
+        ::stampede_runtime::__private::stored_site! {
+            "quote", ::core::option::Option::None, "redis"
+        }
+        let here = ::stampede_runtime::__private::Here::new(
                 &__SITE,
                 || {
                     ::stampede_runtime::__private::Options::new()
@@ -92,8 +99,8 @@ impl quote {
             .cache_err(|error| error.ttl())
             .weigh(|quote| quote.len())
             .is_none(::stampede_runtime::__private::is_none)
-            .stored()
-            .refuse(::stampede_runtime::__private::refuse)
+            .refuse(::stampede_runtime::__private::refuse);
+        here.stored()
     }
     /// Forgets the result of this key: in this process before the function returns.
     pub fn invalidate(symbol: &str) -> ::stampede_runtime::__private::Invalidation {
@@ -149,5 +156,62 @@ impl quote {
     /// What became of the calls so far.
     pub fn stats() -> ::stampede_runtime::__private::Stats {
         quote::__site().stats()
+    }
+}
+/// Generic, and kept outside of the process.
+#[allow(clippy::manual_async_fn, refining_impl_trait)]
+fn list<T: Item, const N: usize>(
+    items: [T; N],
+) -> impl ::core::future::Future<Output = Vec<T>> + ::core::marker::Send {
+    async move {
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
+        let boarding = match {
+            static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                ::core::module_path!(),
+                "list",
+            );
+            ::stampede_runtime::__private::stored_site! {
+                "list", ::core::option::Option::Some("lists"), "redis"
+            }
+            let here = ::stampede_runtime::__private::Here::new(
+                &__SITE,
+                || {
+                    ::stampede_runtime::__private::Options::new()
+                        .namespace("lists")
+                        .ttl(::stampede_runtime::__private::Duration::new(60, 0))
+                        .backend("redis")
+                        .instance(::core::any::type_name::<fn(T, [(); N])>())
+                },
+                ::stampede_runtime::__private::share!(Vec < T >),
+            );
+            use ::stampede_runtime::__private::parts::*;
+            here.stored()
+                .board(
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::fed_part!(& items),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                )
+        } {
+            ::core::result::Result::Ok(kept) => return kept,
+            ::core::result::Result::Err(boarding) => boarding,
+        };
+        boarding
+            .fly(move || {
+                async move {
+                    #[allow(unreachable_code)]
+                    if false {
+                        let anchor: Vec<T> = loop {};
+                        return anchor;
+                    }
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
+                    let output: Vec<T> = { items.into() };
+                    #[allow(unreachable_code)] return output;
+                }
+            })
+            .await
     }
 }

@@ -17,3 +17,9 @@
 pub async fn quote(symbol: &str) -> Result<Option<Quote>, Error> {
     fetch(symbol).await
 }
+
+/// Generic, and kept outside of the process.
+#[cached(ttl = 60, backend = "redis", namespace = "lists", companion = none)]
+async fn list<T: Item, const N: usize>(items: [T; N]) -> Vec<T> {
+    items.into()
+}

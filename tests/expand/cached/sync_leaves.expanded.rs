@@ -1,6 +1,6 @@
 /// The body may go on without its caller, so it owns its arguments.
 pub fn render(page: &Page, depth: u32) -> Result<String, Error> {
-    #[allow(clippy::used_underscore_binding)]
+    #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
     let boarding = match {
         static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
             ::core::module_path!(),
@@ -38,7 +38,7 @@ pub fn render(page: &Page, depth: u32) -> Result<String, Error> {
             move || -> Result<String, Error> {
                 let page: &Page = ::stampede_runtime::__private::Borrow::borrow(&page);
                 let mut depth = depth;
-                #[allow(unused_braces)]
+                #[allow(clippy::diverging_sub_expression, unused_braces)]
                 let output: Result<String, Error> = {
                     depth += 1;
                     engine::render(page, depth)
@@ -49,7 +49,10 @@ pub fn render(page: &Page, depth: u32) -> Result<String, Error> {
 }
 impl Store {
     fn row(&self, at: usize) -> Option<Row> {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
                 ::core::module_path!(),
@@ -84,7 +87,7 @@ impl Store {
                 let this = ::stampede_runtime::__private::own_self(self);
                 move || -> Option<Row> {
                     let this = &this;
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: Option<Row> = { this.rows.get(at).cloned() };
                     #[allow(unreachable_code)] return output;
                 }

@@ -5,7 +5,7 @@ pub fn parse(
     __argument_2: (u8, u8),
     log: &dyn Log,
 ) -> Result<Tree, Error> {
-    #[allow(clippy::used_underscore_binding)]
+    #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
     let boarding = match {
         static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
             ::core::module_path!(),
@@ -44,7 +44,7 @@ pub fn parse(
             #[allow(unused_mut)]
             let mut whole = __argument_2;
             let (left, _) = whole;
-            #[allow(unused_braces)]
+            #[allow(clippy::diverging_sub_expression, unused_braces)]
             let output: Result<Tree, Error> = {
                 depth += 1;
                 Parser::new(source, log).parse(depth)
@@ -54,7 +54,10 @@ pub fn parse(
 }
 impl Store {
     fn row(&self, at: usize) -> Option<Row> {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             Self::__row_site()
@@ -73,11 +76,22 @@ impl Store {
         };
         boarding
             .run(move || -> Option<Row> {
-                #[allow(unused_braces)]
+                #[allow(clippy::diverging_sub_expression, unused_braces)]
                 let output: Option<Row> = { self.rows.get(at).cloned() };
                 #[allow(unreachable_code)] return output;
             })
     }
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     fn __row_site() -> ::stampede_runtime::__private::Here<
         impl ::core::ops::Fn(
         ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
@@ -106,6 +120,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -130,6 +145,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -154,6 +170,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -183,6 +200,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -197,6 +215,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -211,6 +230,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]

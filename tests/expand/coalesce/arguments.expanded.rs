@@ -5,7 +5,10 @@ pub fn load(
     n: u32,
 ) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
     async move {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             load::__site()
@@ -35,7 +38,7 @@ pub fn load(
                         let anchor: Result<Page, Error> = loop {};
                         return anchor;
                     }
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: Result<Page, Error> = {
                         n += 1;
                         fetch(topic, n).await
@@ -60,6 +63,7 @@ pub struct load {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
 )]

@@ -8,7 +8,10 @@ impl<T: Clone> Repository<T> {
         S: Clone,
     {
         async move {
-            #[allow(clippy::used_underscore_binding)]
+            #[allow(
+                clippy::redundant_closure_for_method_calls,
+                clippy::used_underscore_binding
+            )]
             let boarding = match {
                 use ::stampede_runtime::__private::parts::*;
                 Self::__user_site::<S>()
@@ -35,7 +38,7 @@ impl<T: Clone> Repository<T> {
                             let anchor: User = loop {};
                             return anchor;
                         }
-                        #[allow(unused_braces)]
+                        #[allow(clippy::diverging_sub_expression, unused_braces)]
                         let output: User = { this.query(name).await };
                         #[allow(unreachable_code)] return output;
                     }
@@ -43,6 +46,17 @@ impl<T: Clone> Repository<T> {
                 .await
         }
     }
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
     fn __user_site<S>() -> ::stampede_runtime::__private::Here<
         impl ::core::ops::Fn(
         ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
@@ -69,6 +83,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -99,6 +114,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -126,6 +142,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -158,6 +175,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -178,6 +196,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -195,6 +214,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
     )]
@@ -209,7 +229,10 @@ impl<T: Clone> Repository<T> {
         self: Arc<Self>,
     ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send {
         async move {
-            #[allow(clippy::used_underscore_binding)]
+            #[allow(
+                clippy::redundant_closure_for_method_calls,
+                clippy::used_underscore_binding
+            )]
             let boarding = match {
                 static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
                     ::core::module_path!(),
@@ -234,7 +257,7 @@ impl<T: Clone> Repository<T> {
                             let anchor: u64 = loop {};
                             return anchor;
                         }
-                        #[allow(unused_braces)]
+                        #[allow(clippy::diverging_sub_expression, unused_braces)]
                         let output: u64 = { this.count };
                         #[allow(unreachable_code)] return output;
                     }

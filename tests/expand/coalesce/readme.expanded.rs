@@ -5,7 +5,10 @@ fn forecast(
     Output = Result<String, String>,
 > + ::core::marker::Send {
     async move {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
                 ::core::module_path!(),
@@ -42,7 +45,7 @@ fn forecast(
                         let anchor: Result<String, String> = loop {};
                         return anchor;
                     }
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: Result<String, String> = {
                         Ok(format!("sunny in {city}"))
                     };

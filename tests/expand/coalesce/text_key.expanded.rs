@@ -5,7 +5,10 @@ fn profile(
     note: Option<&str>,
 ) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
     async move {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             static __SITE: crate::renamed::__private::Site = crate::renamed::__private::Site::new(
                 ::core::module_path!(),
@@ -44,7 +47,7 @@ fn profile(
                         let anchor: () = loop {};
                         return anchor;
                     }
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: () = {
                         render(user, a, b, note).await;
                     };

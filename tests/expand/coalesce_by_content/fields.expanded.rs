@@ -5,7 +5,10 @@ fn answer(
     client: &Client,
 ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
     async move {
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
         let boarding = match {
             answer::__site()
                 .board(
@@ -39,7 +42,7 @@ fn answer(
                         let anchor: String = loop {};
                         return anchor;
                     }
-                    #[allow(unused_braces)]
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
                     let output: String = { client.ask(topic, &context).await };
                     #[allow(unreachable_code)] return output;
                 }
@@ -61,6 +64,7 @@ struct answer {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
 )]

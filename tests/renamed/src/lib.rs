@@ -6,6 +6,7 @@
 pub mod attached;
 pub mod odd;
 pub mod shapes;
+pub mod sync;
 
 /// The runtime, handed on.
 pub mod facade {

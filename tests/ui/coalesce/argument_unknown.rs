@@ -1,6 +1,6 @@
 use stampede_runtime::coalesce;
 
-#[coalesce(stale = 60)]
+#[coalesce(wombat = 60)]
 async fn load(id: u64) -> u64 {
     id
 }

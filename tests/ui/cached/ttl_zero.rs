@@ -1,6 +1,6 @@
-use stampede_runtime::coalesce;
+use stampede_runtime::cached;
 
-#[coalesce]
+#[cached(ttl = 0)]
 fn load(id: u64) -> u64 {
     id
 }

@@ -1,0 +1,189 @@
+//! A store outside of the process, as far as stampede needs one.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::key::{Prefix, StoreKey};
+
+/// An answer that is on its way.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
+
+/// A store of entries: bytes under a key, each with a span after which it is gone.
+///
+/// A backend knows nothing of what the bytes mean, decides nothing and retries nothing: a call that finds a backend
+/// broken goes on without it. What it promises is in the words of each verb, and
+/// [`conformance`](super::conformance) tries all of it.
+///
+/// A backend of one's own boxes the futures itself:
+///
+/// ```
+/// use std::time::Duration;
+/// use stampede_runtime::store::{Backend, MemoryBackend, Pending, Prefix, StoreKey};
+///
+/// /// Another backend that is read and never written.
+/// #[derive(Debug)]
+/// struct ReadOnly(MemoryBackend);
+///
+/// impl Backend for ReadOnly {
+///     fn get<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<Vec<u8>>> {
+///         self.0.get(key)
+///     }
+///     fn set<'a>(&'a self, _: &'a StoreKey, _: &'a [u8], _: Duration) -> Pending<'a, ()> {
+///         Box::pin(async { Ok(()) })
+///     }
+///     fn remove<'a>(&'a self, _: &'a StoreKey) -> Pending<'a, bool> {
+///         Box::pin(async { Ok(false) })
+///     }
+///     fn clear<'a>(&'a self, _: &'a Prefix) -> Pending<'a, u64> {
+///         Box::pin(async { Ok(0) })
+///     }
+///     fn ping(&self) -> Pending<'_, ()> {
+///         self.0.ping()
+///     }
+/// }
+/// ```
+///
+/// **Cancel.** Any future here may be dropped at any point. What it was doing has then been done or not, and no other
+/// call notices: an answer that nobody awaits any more never reaches another.
+///
+/// **Errors.** [`BackendError`]. Nothing panics for what a store answered. After an error of `set`, `remove` or `clear`
+/// it is unknown whether they were done.
+///
+/// **Limits.** Every verb ends within a time of the backend's own, which its maker sets; the caller has a budget
+/// besides. A backend may refuse entries above a size of its own, and takes those of a mebibyte.
+///
+/// **Keys** are compared byte by byte. `Debug` shows neither secrets nor entries.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// The entry under a key, exactly as it was set, or none. Reading does not prolong its life.
+    fn get<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<Vec<u8>>>;
+
+    /// Puts an entry under a key, in place of an earlier one and of its `ttl`.
+    ///
+    /// `ttl`: the span after which it is gone, to the millisecond; part of one counts as a whole. Zero: gone at once, as
+    /// is an earlier entry. Longer than the store can count: as long as it can. A store may let go of an entry earlier,
+    /// to make room.
+    fn set<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()>;
+
+    /// Takes the entry out; whether there was one that `get` would have returned.
+    fn remove<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, bool>;
+
+    /// Takes out all entries whose keys begin with this text, taken literally, and says how many. Those that are set
+    /// meanwhile may stay.
+    fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64>;
+
+    /// Whether the store answers.
+    fn ping(&self) -> Pending<'_, ()>;
+}
+
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn get<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<Vec<u8>>> {
+        (**self).get(key)
+    }
+
+    fn set<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()> {
+        (**self).set(key, entry, ttl)
+    }
+
+    fn remove<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, bool> {
+        (**self).remove(key)
+    }
+
+    fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64> {
+        (**self).clear(prefix)
+    }
+
+    fn ping(&self) -> Pending<'_, ()> {
+        (**self).ping()
+    }
+}
+
+/// What went wrong in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackendErrorKind {
+    /// There is no connection, or it broke.
+    Unreachable,
+    /// The store did not answer in time. Whether it did what it was asked is unknown.
+    TimedOut,
+    /// The store answers and does not want to: missing rights, a wrong password, a key that holds something else.
+    Refused,
+    /// The store takes no writes, as a replica does, or for a while.
+    ReadOnly,
+    /// The store is full and makes no room.
+    OutOfMemory,
+    /// The entry is larger than the store takes.
+    TooLarge,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for BackendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BackendErrorKind::Unreachable => "the store cannot be reached",
+            BackendErrorKind::TimedOut => "the store did not answer in time",
+            BackendErrorKind::Refused => "the store refused",
+            BackendErrorKind::ReadOnly => "the store takes no writes",
+            BackendErrorKind::OutOfMemory => "the store is full",
+            BackendErrorKind::TooLarge => "the entry is larger than the store takes",
+            BackendErrorKind::Other => "the store failed",
+        })
+    }
+}
+
+/// A store that could not do what it was asked. Its text is that of its kind, so it may be logged anywhere.
+///
+/// The source may say more, and is its maker's to answer for: no password, no key, no part of an entry belongs there.
+#[derive(Debug)]
+pub struct BackendError {
+    kind: BackendErrorKind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl BackendError {
+    /// An error with its cause.
+    pub fn new(kind: BackendErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> BackendError {
+        BackendError { kind, source: Some(source.into()) }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> BackendErrorKind {
+        self.kind
+    }
+}
+
+impl From<BackendErrorKind> for BackendError {
+    fn from(kind: BackendErrorKind) -> BackendError {
+        BackendError { kind, source: None }
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl StdError for BackendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_cause_out_of_its_text() {
+        let error = BackendError::new(BackendErrorKind::Unreachable, "connection refused");
+        assert_eq!(error.to_string(), "the store cannot be reached");
+        assert_eq!(error.source().unwrap().to_string(), "connection refused");
+        assert!(BackendError::from(BackendErrorKind::TimedOut).source().is_none());
+    }
+}

@@ -1,0 +1,27 @@
+use stampede_runtime::cached;
+
+#[cached(ttl = 60)]
+fn tail(id: u64) -> String {
+    let _ = id;
+    5
+}
+
+#[cached(ttl = 60)]
+fn early(id: u64) -> String {
+    if id == 0 {
+        return 0;
+    }
+    id.to_string()
+}
+
+#[cached(ttl = 60, stale = "1m")]
+fn question(text: &str) -> Result<u64, String> {
+    Ok(text.parse::<u64>()?)
+}
+
+#[cached(ttl = 60)]
+fn without_tail(id: u64) -> String {
+    id.to_string();
+}
+
+fn main() {}
