@@ -1,5 +1,5 @@
 //! A stampede of threads: many at once call a sync function with one key, and block until its body is done. Answered: one
-//! execution with every peer, and some ten microseconds of CPU a thread, nearly all of them the kernel's. To put a
+//! execution with every peer, and ten to twenty microseconds of CPU a thread, most of them the kernel's. To put a
 //! thread to sleep and to wake it costs more than whatever happens between.
 //!
 //! What a thread takes is read from its own clock of CPU time, around the call: being born and lining up do not count, a
