@@ -59,7 +59,7 @@ fn function(model: &Model) -> TokenStream {
 fn board(model: &Model, boarding: &Ident) -> TokenStream {
     let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
     quote! {
-        #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
+        #[allow(clippy::redundant_closure, clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
         let #boarding = match { #board } {
             ::core::result::Result::Ok(#kept) => return #kept,
             ::core::result::Result::Err(#boarding) => #boarding,

@@ -18,6 +18,7 @@ use crate::flight::{Ending, Instead, Node, Rare, View};
 use crate::home::Home;
 use crate::hooks::{self, Hooks, Keeping};
 use crate::key::{Id, Key, Look};
+use crate::lanes;
 use crate::nest;
 use crate::outside::Outside;
 use crate::policy::Policy;
@@ -114,7 +115,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 self.counters.cache_hits.add_one();
                 Ok(output)
             }
-            None if is_there => self.look_closer(look, hash),
+            // A thread without a lane has not been shown anything.
+            None if is_there || lanes::mine().is_none() => self.look_closer(look, hash),
             None => Err(Missed { hash, in_the_air: None, aging: None }),
         }
     }
@@ -124,7 +126,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[inline(never)]
     fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<S::Output, Missed<K, S>> {
         let (mut in_the_air, mut aging, mut is_stale) = (None, None, false);
-        let hit = self.table.glance(hash, |node| {
+        let hit = self.table.find(hash, |node| {
             if !look.is(&node.key) {
                 return None;
             }
@@ -379,8 +381,9 @@ impl<K: Key, S: Share> Landing<'_, K, S> {
         let Some(Ending::Rare(rare)) = &mut self.ending else { unreachable!("a value needs no other in its place") };
         let now = Moment::now();
         match &mut **rare {
-            Rare::Abandoned(_) => old.rouse(),
+            // Nobody had the right to refresh it, so nobody gives that back.
             _ if now < old.expires() && policy.early == 0.0 => (),
+            Rare::Abandoned(_) => old.rouse(),
             Rare::Panicked(_) => old.rest(old.expires().after(policy.stale)),
             Rare::Fault(_, _) | Rare::TimedOut(_, _) => old.rest(old.expires().after(policy.retention())),
         }

@@ -389,6 +389,11 @@ where
                 Some(poll) => ready!(poll),
                 None => seat.coalescing.homeless(),
             }
+            // As with `soft_timeout`, an old value is better than an error.
+            if let (Purpose::Call, Some(old)) = (self.purpose, seat.coalescing.old(&seat.node)) {
+                count(&seat.coalescing.counters.soft_timeouts);
+                return Poll::Ready(Some(old));
+            }
             return Poll::Ready(Some(seat.coalescing.hooks.refused(seat.gave_up(limit))));
         }
         let function = || Arc::clone(&seat.coalescing.name);

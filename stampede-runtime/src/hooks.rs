@@ -115,6 +115,9 @@ impl<S: Share> Hooks<S> {
 
     /// For how long a value is fresh that was just made. `None`: it is not kept.
     fn fresh_for(&self, value: &S::Value, policy: &Policy) -> Option<Duration> {
+        if policy.keeps_nothing() {
+            return None;
+        }
         let none_ttl = policy.none_ttl.filter(|_| self.is_none.is_some_and(|is_none| is_none(value)));
         let of_value = || self.ttl.filter(|_| !policy.ttl_is_overridden).map(|ttl| ttl(value));
         let ttl = none_ttl.or_else(of_value).or(policy.ttl).filter(|ttl| !ttl.is_zero())?;
@@ -139,7 +142,7 @@ impl<S: Share> Hooks<S> {
     /// How an error is kept that was just returned.
     pub(crate) fn keeping_fault(&self, fault: &S::Fault, policy: &Policy) -> Keeping {
         let of_fault = self.cache_err.filter(|_| !policy.cache_err_is_overridden).map(|ttl| ttl(fault));
-        match of_fault.or(policy.cache_err).filter(|ttl| !ttl.is_zero()) {
+        match of_fault.or(policy.cache_err).filter(|ttl| !ttl.is_zero() && !policy.keeps_nothing()) {
             Some(ttl) => {
                 let expires = Moment::now().after(jittered(ttl, policy.jitter));
                 Keeping { expires, calm_until: expires, cost: Duration::ZERO, weight: 1 }

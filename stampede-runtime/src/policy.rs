@@ -291,6 +291,11 @@ impl Policy {
         }
     }
 
+    /// Whether a configuration switches keeping off, whatever the attribute says.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.ttl_is_overridden && self.ttl.is_none()
+    }
+
     /// Whether old values stay, for when they are needed.
     pub(crate) fn retains(&self) -> bool {
         self.retention() > Duration::ZERO

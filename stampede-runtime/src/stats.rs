@@ -46,8 +46,8 @@ pub struct Stats {
     /// Executions that ended with an error or by `timeout`, and whose callers received an old value
     /// (`stale_if_error`).
     pub fallbacks: u64,
-    /// Calls that received an old value because the execution was slow (`soft_timeout`). They are counted as led or as
-    /// joined, too.
+    /// Calls that received an old value because the execution was slow: after `soft_timeout`, or in the place of the error
+    /// that `wait` ends with. They are counted as led, joined or refused, too.
     pub soft_timeouts: u64,
     /// Executions that panicked.
     pub panics: u64,

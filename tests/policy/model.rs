@@ -166,8 +166,11 @@ impl From<&Stats> for Counts {
 impl Model {
     pub(super) fn new(attribute: Attribute, policy: &Policy) -> Model {
         let ttl = policy.ttl.or(attribute.ttl).unwrap_or_default();
+        // A configured zero switches all keeping off.
+        let keeps_nothing = policy.ttl == Some(0);
         // Only a function that says `none_ttl` has one.
-        let none_ttl = attribute.none_ttl.map_or(ttl, |none_ttl| policy.none_ttl.unwrap_or(none_ttl));
+        let none_ttl =
+            attribute.none_ttl.map_or(ttl, |none_ttl| policy.none_ttl.unwrap_or(none_ttl)) * Ms::from(!keeps_nothing);
         let rules = Rules {
             ttl,
             none_ttl,
@@ -176,7 +179,7 @@ impl Model {
             stale_if_error: policy.stale_if_error.unwrap_or_default(),
             early: policy.early.unwrap_or_default().into(),
             jitter: policy.jitter.unwrap_or_default().into(),
-            cache_err: policy.cache_err.unwrap_or_default(),
+            cache_err: policy.cache_err.unwrap_or_default() * Ms::from(!keeps_nothing),
             timeout: policy.timeout,
             soft_timeout: policy.soft_timeout,
             wait: policy.wait,
@@ -379,10 +382,7 @@ impl Model {
                 Event::Ends(flight) => self.end(flight, false),
                 Event::TimesOut(flight) => self.end(flight, true),
                 Event::Softens(call) => self.soften(call),
-                Event::GivesUp(call) => {
-                    self.leave(call);
-                    self.answer(call, Answer::WaitTimeout);
-                }
+                Event::GivesUp(call) => self.give_up(call),
             }
         }
         self.now = until;
@@ -412,6 +412,18 @@ impl Model {
         } else if let Some(caller) = self.callers.get_mut(&call) {
             caller.soft = None;
         }
+    }
+
+    /// A caller has waited as long as it may. Unless it asked for a newer value, an old one is better than an error.
+    fn give_up(&mut self, call: Call) {
+        let old = if !self.callers[&call].is_refresh && self.is_retained() {
+            self.kept.as_ref().map(|kept| kept.what)
+        } else {
+            None
+        };
+        self.counts.soft_timeouts += u64::from(old.is_some());
+        self.leave(call);
+        self.answer(call, old.unwrap_or(Answer::WaitTimeout));
     }
 
     fn end(&mut self, call: Call, is_timeout: bool) {

@@ -7,6 +7,7 @@ pub fn quote(
 > + ::core::marker::Send {
     async move {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]
@@ -57,6 +58,7 @@ pub struct quote {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure,
     clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
@@ -99,6 +101,7 @@ impl quote {
             .cache_err(|error| error.ttl())
             .weigh(|quote| quote.len())
             .is_none(::stampede_runtime::__private::is_none)
+            .errs(::stampede_runtime::__private::is_err)
             .refuse(::stampede_runtime::__private::refuse);
         here.stored()
     }
@@ -165,6 +168,7 @@ fn list<T: Item, const N: usize>(
 ) -> impl ::core::future::Future<Output = Vec<T>> + ::core::marker::Send {
     async move {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]

@@ -1,6 +1,10 @@
 /// The body may go on without its caller, so it owns its arguments.
 pub fn render(page: &Page, depth: u32) -> Result<String, Error> {
-    #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
+    #[allow(
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::used_underscore_binding
+    )]
     let boarding = match {
         static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
             ::core::module_path!(),
@@ -50,6 +54,7 @@ pub fn render(page: &Page, depth: u32) -> Result<String, Error> {
 impl Store {
     fn row(&self, at: usize) -> Option<Row> {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]

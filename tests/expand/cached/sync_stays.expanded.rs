@@ -5,7 +5,11 @@ pub fn parse(
     __argument_2: (u8, u8),
     log: &dyn Log,
 ) -> Result<Tree, Error> {
-    #[allow(clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
+    #[allow(
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::used_underscore_binding
+    )]
     let boarding = match {
         static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
             ::core::module_path!(),
@@ -55,6 +59,7 @@ pub fn parse(
 impl Store {
     fn row(&self, at: usize) -> Option<Row> {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]
@@ -88,6 +93,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -120,6 +126,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -145,6 +152,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -170,6 +178,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -200,6 +209,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -215,6 +225,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -230,6 +241,7 @@ impl Store {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding

@@ -6,6 +6,7 @@ pub fn load(
 ) -> impl ::core::future::Future<Output = Result<Page, Error>> + ::core::marker::Send {
     async move {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]
@@ -63,6 +64,7 @@ pub struct load {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure,
     clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding

@@ -9,6 +9,7 @@ impl<T: Clone> Repository<T> {
     {
         async move {
             #[allow(
+                clippy::redundant_closure,
                 clippy::redundant_closure_for_method_calls,
                 clippy::used_underscore_binding
             )]
@@ -53,6 +54,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -83,6 +85,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -114,6 +117,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -142,6 +146,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -175,6 +180,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -196,6 +202,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -214,6 +221,7 @@ impl<T: Clone> Repository<T> {
         single_use_lifetimes,
         unused_lifetimes,
         clippy::boxed_local,
+        clippy::redundant_closure,
         clippy::redundant_closure_for_method_calls,
         clippy::too_many_arguments,
         clippy::used_underscore_binding
@@ -230,6 +238,7 @@ impl<T: Clone> Repository<T> {
     ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send {
         async move {
             #[allow(
+                clippy::redundant_closure,
                 clippy::redundant_closure_for_method_calls,
                 clippy::used_underscore_binding
             )]

@@ -6,6 +6,7 @@ fn forecast(
 > + ::core::marker::Send {
     async move {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]

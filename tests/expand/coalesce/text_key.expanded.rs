@@ -6,6 +6,7 @@ fn profile(
 ) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
     async move {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]

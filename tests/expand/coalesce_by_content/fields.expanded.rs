@@ -6,6 +6,7 @@ fn answer(
 ) -> impl ::core::future::Future<Output = String> + ::core::marker::Send {
     async move {
         #[allow(
+            clippy::redundant_closure,
             clippy::redundant_closure_for_method_calls,
             clippy::used_underscore_binding
         )]
@@ -64,6 +65,7 @@ struct answer {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::redundant_closure,
     clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
     clippy::used_underscore_binding
