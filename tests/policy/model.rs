@@ -48,9 +48,8 @@ impl Rules {
     /// How long a result is kept. Zero: not at all.
     fn life(&self, ending: Ending) -> Ms {
         match ending {
-            Ending::Value => self.ttl,
             Ending::Poor if self.is_picky => 0,
-            Ending::Poor => self.ttl,
+            Ending::Value | Ending::Poor => self.ttl,
             Ending::None => self.none_ttl,
             Ending::Error => self.cache_err,
             Ending::Panic => 0,
@@ -447,6 +446,7 @@ impl Model {
             self.counts.total += span(script.takes);
         }
         let mut instead = None;
+        // A flight that has been taken out has nothing to do with what is kept.
         if is_there && !is_value && self.is_retained() {
             if let Answer::Panic(_) = own {
                 self.rest(self.rules.stale);
