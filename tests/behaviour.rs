@@ -7,6 +7,13 @@ mod behaviour {
     mod help;
 
     mod attached;
+    mod backends;
+    mod backends_broken;
+    mod backends_forget;
+    mod backends_help;
+    mod backends_keys;
+    mod backends_random;
+    mod backends_ways;
     mod bounded;
     mod companion;
     mod configuration;
