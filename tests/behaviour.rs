@@ -8,6 +8,13 @@ mod behaviour {
 
     mod acceptance;
     mod attached;
+    mod backends;
+    mod backends_broken;
+    mod backends_forget;
+    mod backends_help;
+    mod backends_keys;
+    mod backends_random;
+    mod backends_ways;
     mod bounded;
     mod cache_err;
     mod cached;

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stampede_runtime::store::MemoryBackend;
 use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Coalescer, Config, ConfigError, Settings, coalesce, configure};
 use tokio::time::{Instant, advance};
@@ -25,6 +26,11 @@ async fn said(key: u32) -> u32 {
 async fn configured<T>(config: stampede_runtime::ConfigBuilder, test: impl Future<Output = T>) -> T {
     let _isolated = isolate_with(config.build().expect("the configuration is right"));
     in_time(test).await
+}
+
+/// With the backends that the functions of these tests name.
+fn complete(config: stampede_runtime::ConfigBuilder) -> stampede_runtime::ConfigBuilder {
+    config.backend("main", MemoryBackend::new(1 << 20)).backend("other", MemoryBackend::new(1 << 20))
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +165,7 @@ fn the_environment_is_that_of_the_process() {
 #[tokio::test]
 #[ignore = "run in a process of its own, which has the variables"]
 async fn configured_by_the_environment() {
-    let config = Config::builder().env().build().expect("the variables are right");
+    let config = complete(Config::builder().env()).build().expect("the variables are right");
     assert_eq!(configure(config), Ok(()));
     for key in 0..10 {
         bare(key).await;
@@ -190,7 +196,8 @@ fn a_wrong_configuration_names_every_problem() {
 #[tokio::test(start_paused = true)]
 async fn an_isolated_test_has_its_configuration_already() {
     alone(async {
-        assert_eq!(configure(Config::default()), Err(ConfigError::Twice));
+        let config = complete(Config::builder()).build().expect("it is right");
+        assert_eq!(configure(config), Err(ConfigError::Twice));
     })
     .await;
 }
@@ -204,7 +211,10 @@ fn configure_is_for_the_start() {
 #[tokio::test(start_paused = true)]
 #[ignore = "run in a process of its own, which can be configured once"]
 async fn configured_once() {
-    let config = || Config::builder().defaults(Settings::new().ttl(SECOND)).build().expect("it is right");
+    let config = || {
+        let config = Config::builder().defaults(Settings::new().ttl(SECOND));
+        complete(config).build().expect("it is right")
+    };
     assert_eq!(configure(config()), Ok(()));
     bare(1).await;
     assert_eq!(bare::peek(1), Some(1));
@@ -218,6 +228,7 @@ async fn configured_once() {
 #[ignore = "run in a process of its own, which can be configured once"]
 async fn configured_too_late() {
     bare(1).await;
-    let Err(ConfigError::TooLate(functions)) = configure(Config::default()) else { panic!("it is too late") };
+    let config = complete(Config::builder()).build().expect("it is right");
+    let Err(ConfigError::TooLate(functions)) = configure(config) else { panic!("it is too late") };
     assert_eq!(functions, ["bare::bare"]);
 }
