@@ -5,13 +5,13 @@
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::time::Instant;
 
 use crate::registry::Scope;
 
@@ -36,24 +36,40 @@ impl<B: FnOnce() -> R, R> Future for Body<B> {
     }
 }
 
-struct Unpark(Thread);
+struct Unpark {
+    thread: Thread,
+    /// Somebody has woken the thread. Its token alone could be used up by other code that parks.
+    is_woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.is_woken.store(true, SeqCst);
+        self.thread.unpark();
     }
 }
 
 /// Polls until there is something, and parks the thread in between: until it is woken, or until the moment that `poll`
 /// names.
 pub(crate) fn wait<R>(mut poll: impl FnMut(&mut Context<'_>) -> Result<R, Option<Instant>>) -> R {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark { thread: thread::current(), is_woken: AtomicBool::new(false) });
+    let waker = Waker::from(Arc::clone(&unpark));
     let mut cx = Context::from_waker(&waker);
     loop {
-        match poll(&mut cx) {
+        let deadline = match poll(&mut cx) {
             Ok(output) => return output,
-            Err(None) => thread::park(),
-            Err(Some(deadline)) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+            Err(deadline) => deadline,
+        };
+        while !unpark.is_woken.swap(false, SeqCst) {
+            let Some(deadline) = deadline else {
+                thread::park();
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
         }
     }
 }

@@ -117,10 +117,13 @@ mod imp {
 
     pub(super) use std::time::Instant;
 
+    /// The clock begins at boot, and what came before that has to be told apart, too: 17 years.
+    const START: u64 = 1 << 61;
+
     #[inline]
     pub(super) fn now() -> u64 {
         // `Instant::now` would also store into a process-wide cell, which every core would fight for.
-        coarsetime::Instant::now_without_cache_update().as_ticks()
+        START + coarsetime::Instant::now_without_cache_update().as_ticks()
     }
 
     pub(super) fn units(span: Duration) -> u64 {

@@ -7,20 +7,20 @@ use std::any::Any;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Moment;
-use crate::error::Error;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Instead, Node, Rare, View};
 use crate::home::Home;
 use crate::hooks::{self, Hooks, Keeping};
+use crate::invalidation::Invalidation;
 use crate::key::{Id, Key, Look};
 use crate::lanes;
 use crate::nest;
-use crate::outside::Outside;
+use crate::outside::{Outside, Saying};
 use crate::policy::Policy;
 use crate::registry;
 use crate::share::Share;
@@ -203,14 +203,14 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone. `stop`: the body may
-    /// still be running. Returns whether the value is kept.
-    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, stop: bool) -> bool {
+    /// still be running.
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, stop: bool) -> Landed {
         let (is_value, counter) = match &ending {
             Ending::Value(_) => (true, None),
             Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
         };
         if !node.claim() {
-            return false;
+            return Landed::Gone;
         }
         // Before anyone is woken, so that they find it counted.
         counter.map(count);
@@ -218,7 +218,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
         let mut landing = Landing { coalescing: self, node, ending: Some(ending), stop, is_in_table: true };
         // Who sees a newer value must not find the older one any more, so that makes way first: meanwhile calls join.
-        let has_older = node.is_refresh || self.policy.retains();
+        let is_kept_error = !is_value && keeping.is_kept();
+        let has_older = node.purpose != Purpose::Call || self.policy.retains() || is_kept_error;
         if !has_older {
             landing.end();
         }
@@ -227,13 +228,17 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             if is_kept || has_older {
                 let is_there = shard.find(node.hash(), |other| Arc::ptr_eq(other, node).then_some(())).is_some();
                 for other in alike(shard, node.hash(), |other| !Arc::ptr_eq(other, node) && other.key == node.key) {
-                    let is_older = other.ending().is_some();
+                    let has_landed = other.ending().is_some();
+                    let is_newer = other.id() > node.id() && other.expires() > Moment::now();
                     if !is_value && is_there && other.value().is_some() && self.is_retained(other.expires()) {
                         // An old value is better than an error.
                         is_kept = false;
                         landing.fall_back_on(other, shard);
-                    } else if is_there && is_older && (is_value || is_kept) {
-                        other.outdate();
+                    } else if is_value && has_landed && is_newer {
+                        // Begun on another runtime, where it could not be joined.
+                        is_kept = false;
+                        shard.discard(other);
+                    } else if is_there && has_landed && (is_value || is_kept) {
                         take_out(shard, other);
                     } else {
                         shard.discard(other);
@@ -243,12 +248,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 if is_kept && is_there {
                     self.keep(shard, node);
                     landing.is_in_table = false;
-                    return true;
+                    return Landed::Kept;
                 }
             }
-            remove(shard, node);
+            let was_there = remove(shard, node);
             landing.is_in_table = false;
-            false
+            if was_there { Landed::Unkept } else { Landed::Gone }
         })
     }
 
@@ -278,6 +283,23 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             },
             View::InTheAir | View::Over => None,
         })
+    }
+
+    /// Whether a value that was found outside, and expires then, is another than the one that is kept here. The two clocks
+    /// may differ by a little.
+    pub(crate) fn is_newer_than_kept(&self, flight: &Node<K, S>, expires: Moment) -> bool {
+        const LITTLE: Duration = Duration::from_millis(50);
+        let kept = self.table.find(flight.hash(), |node| {
+            let is_kept = node.value().is_some() && node.key == flight.key;
+            is_kept.then(|| node.expires())
+        });
+        expires > Moment::now() && kept.is_none_or(|kept| expires > kept.after(LITTLE))
+    }
+
+    /// Whether there is an old value.
+    pub(crate) fn has_old(&self, flight: &Node<K, S>) -> bool {
+        let is_old = |node: &Node<K, S>| node.value().is_some() && self.is_retained(node.expires());
+        self.table.find(flight.hash(), |node| (is_old(node) && node.key == flight.key).then_some(())).is_some()
     }
 
     /// An old value that an execution of this flight may be answered with when it is slow.
@@ -313,7 +335,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             for other in others {
                 shard.discard(other);
             }
-            if is_first && shard.extra().holds(keeping.weight as usize) {
+            // What took the flight out has made the value older than old.
+            let is_there = shard.find(hash, |other| std::ptr::eq(Arc::as_ptr(other), flight).then_some(())).is_some();
+            if is_first && is_there && shard.extra().holds(keeping.weight as usize) {
                 shard.insert(hash, Arc::clone(&node));
                 self.keep(shard, &node);
             }
@@ -326,20 +350,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         look.id().map(Arc::new)
     }
 
-    /// Sends a kept value outside.
-    pub(crate) fn store(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, keeping: &Keeping) {
-        if let (Some(outside), Some(id), Some(value)) = (&self.outside, id, node.value()) {
-            let node = Arc::clone(node);
-            outside.store(&self.around_or_helper(), id, value, keeping, move || node.is_outdated());
-        }
+    /// Begins to say something of a key outside, before memory changes.
+    pub(crate) fn say(&self, id: Option<&Arc<Id>>) -> Option<Saying<S::Value>> {
+        Some(self.outside.as_ref()?.begin(id?))
     }
 
-    /// Takes a key, or all, out of what is outside.
-    pub(crate) fn forget(&self, id: Option<Arc<Id>>) -> Option<Receiver<Result<(), Error>>> {
-        Some(self.outside.as_ref()?.forget(&self.around_or_helper(), id))
-    }
-
-    fn around_or_helper(&self) -> Home {
+    pub(crate) fn around_or_helper(&self) -> Home {
         self.around().unwrap_or(Home::Threads)
     }
 
@@ -360,6 +376,16 @@ enum Age {
     /// To be served too, and then to be refreshed by this caller.
     Mine,
     Over,
+}
+
+/// What became of what a flight landed with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Landed {
+    Kept,
+    /// It was the key's newest, and not to be kept.
+    Unkept,
+    /// Something newer had taken the flight out.
+    Gone,
 }
 
 /// A landing that has to come to its end, whatever panics on the way.
@@ -421,8 +447,8 @@ pub(crate) trait Function: Any + Send + Sync {
     fn reset_stats(&self);
     /// Takes out everything, as an invalidation of every key. Returns how many keys there were.
     fn clear(&self) -> usize;
-    /// The same outside of this process, where there is something.
-    fn forget_all(&self) -> Option<Receiver<Result<(), Error>>>;
+    /// The same outside of this process, too, where there is something.
+    fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
 }
 
@@ -450,7 +476,6 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
             let first = cleared.len();
             shard.drain(|node| cleared.push(Arc::clone(node)));
             for node in &cleared[first..] {
-                node.outdate();
                 dismiss(shard, node);
             }
         });
@@ -462,8 +487,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum()
     }
 
-    fn forget_all(&self) -> Option<Receiver<Result<(), Error>>> {
-        self.forget(None)
+    fn clear_all(&self) -> Invalidation {
+        let clearing = self.outside.as_ref().map(Outside::begin_clear);
+        let removed = self.clear();
+        Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.around_or_helper())))
     }
 
     fn in_flight(&self) -> usize {
@@ -515,7 +542,6 @@ fn take_out_all<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, hash: u64, is: im
     let nodes = alike(shard, hash, |node| is(&node.key));
     let any = !nodes.is_empty();
     for node in nodes {
-        node.outdate();
         take_out(shard, node);
     }
     any

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::{AtomicMoment, Moment};
+use crate::coalescer::Purpose;
 use crate::evict::{Residence, Resident};
 use crate::home::{HomeId, Task};
 use crate::hooks::Keeping;
@@ -109,8 +110,6 @@ const MOST_LINKS: u8 = 200;
 #[repr(C)]
 pub(crate) struct Node<K, S: Share> {
     residence: Residence,
-    /// A newer value, or an invalidation, has taken its place. One that made room for others is not outdated.
-    is_outdated: plain::AtomicBool,
     /// How often in a row its refresh has failed.
     failures: plain::AtomicU8,
     queue: Queue,
@@ -118,8 +117,8 @@ pub(crate) struct Node<K, S: Share> {
     is_claimed: AtomicBool,
     /// Ends only when its body does; one seat is its own.
     finishes: AtomicBool,
-    /// Begun by `refresh`: calls with a kept value do not join it, a refresh does.
-    pub(crate) is_refresh: bool,
+    /// Why it was begun. What `refresh` asked for may be joined by another that asks; calls join whatever is in the air.
+    pub(crate) purpose: Purpose,
     /// How many abandoned flights may lead here, one to the next.
     links: AtomicU8,
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
@@ -168,7 +167,7 @@ pub(crate) enum View<'a, S: Share> {
 
 impl<K, S: Share> Node<K, S> {
     /// A flight with one seat taken.
-    pub(crate) fn new(key: K, hash: u64, home: Option<HomeId>, finishes: bool, is_refresh: bool) -> Node<K, S> {
+    pub(crate) fn new(key: K, hash: u64, home: Option<HomeId>, finishes: bool, purpose: Purpose) -> Node<K, S> {
         Node {
             key,
             hash,
@@ -177,7 +176,6 @@ impl<K, S: Share> Node<K, S> {
             home,
             seats: AtomicU32::new(1 + u32::from(finishes)),
             finishes: AtomicBool::new(finishes),
-            is_outdated: plain::AtomicBool::new(false),
             failures: plain::AtomicU8::new(0),
             calm_until: AtomicMoment::new(Moment::PAST),
             expires: plain::AtomicU64::new(0),
@@ -185,7 +183,7 @@ impl<K, S: Share> Node<K, S> {
             weight: plain::AtomicU32::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
-            is_refresh,
+            purpose,
             links: AtomicU8::new(0),
             ending: OnceLock::new(),
             air: Mutex::new(None),
@@ -194,7 +192,7 @@ impl<K, S: Share> Node<K, S> {
 
     /// A value that was never in the air.
     pub(crate) fn landed(key: K, hash: u64, ending: Ending<K, S>, keeping: &Keeping) -> Node<K, S> {
-        let node = Node::new(key, hash, None, false, false);
+        let node = Node::new(key, hash, None, false, Purpose::Call);
         node.will_be_kept(keeping);
         // Nobody else has seen the node.
         let _ = node.ending.set(ending);
@@ -275,14 +273,6 @@ impl<K, S: Share> Node<K, S> {
         self.failures.store(failures.saturating_add(1), Relaxed);
         let rest = LONGEST_REST.min(FIRST_REST * 2_u32.saturating_pow(failures.into()));
         self.calm_until.set(Moment::now().after(rest).min(end));
-    }
-
-    pub(crate) fn outdate(&self) {
-        self.is_outdated.store(true, SeqCst);
-    }
-
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.is_outdated.load(SeqCst)
     }
 
     /// Lets the value rest for as long, although nothing has failed.

@@ -209,6 +209,8 @@ enum Stage<K: Key, S: Share, P> {
 /// How long a caller waits.
 struct Patience {
     until: Instant,
+    /// The same on the clock by which threads wait.
+    thread_until: std::time::Instant,
     /// A timer, and the runtime that it belongs to: it is of no use in another.
     timer: Option<(runtime::Id, Pin<Box<Sleep>>)>,
 }
@@ -217,14 +219,16 @@ impl Patience {
     fn new(limit: Duration) -> Patience {
         // Far more than anyone's, and little enough for a clock.
         const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
-        Patience { until: Instant::now() + limit.min(LONGEST), timer: None }
+        let limit = limit.min(LONGEST);
+        Patience { until: Instant::now() + limit, thread_until: std::time::Instant::now() + limit, timer: None }
     }
 
     /// Ready when there is none left. `None`: outside of a runtime nobody keeps the time. A thread that waits wakes up by
     /// itself.
     fn poll(&mut self, is_blocking: bool, cx: &mut Context<'_>) -> Option<Poll<()>> {
         if is_blocking {
-            return Some(if self.until <= Instant::now() { Poll::Ready(()) } else { Poll::Pending });
+            let is_over = self.thread_until <= std::time::Instant::now();
+            return Some(if is_over { Poll::Ready(()) } else { Poll::Pending });
         }
         let here = Handle::try_current().ok()?.id();
         let timer = self.timer.take().filter(|(home, _)| *home == here);
@@ -243,7 +247,7 @@ impl Soft {
     ) -> Option<S::Output> {
         let coalescing = Arc::clone(&seat.coalescing);
         if let Soft::Unasked = self {
-            let is_there = coalescing.old(&seat.node).is_some();
+            let is_there = coalescing.has_old(&seat.node);
             *self = if is_there { Soft::Set(Patience::new(limit)) } else { Soft::Over };
         }
         let Soft::Set(patience) = self else { return None };
@@ -329,27 +333,27 @@ where
         let is_done = inline.is_some() && Pin::new(&mut execution).poll(cx).is_ready();
         drop(inline);
         if !is_done {
-            let home = home.expect("only functions that are `attached` lead outside of a runtime");
+            let home = home.expect("a detached flight begins where it has a home");
             seat.node.set_body(detach(execution, &home));
         }
         Stage::Waiting(seat)
     }
 
     fn reason(&self, purpose: Purpose) -> Reason {
-        Reason { purpose, again: self.again, id: self.id.clone() }
+        Reason { purpose, again: self.again, id: self.id.clone(), looks: purpose != Purpose::Refresh }
     }
 
     /// Begins a flight that nobody waits for.
     fn take_off_behind(&self, mut seat: Seat<K, S>, home: &Home, body: &mut dyn Unbegun<P>) {
         let detach = self.detach.expect("only bodies that can leave their callers are refreshed behind them");
-        let execution = Execution::new(&mut seat, self.reason(Purpose::Refresh), self.detach, body);
+        let execution = Execution::new(&mut seat, self.reason(Purpose::Behind), self.detach, body);
         seat.node.set_body(detach(execution, home));
     }
 
     /// When a caller that waits has to look again, whoever wakes it.
-    fn deadline(&self) -> Option<Instant> {
-        let soft = if let Soft::Set(patience) = &self.soft { Some(patience.until) } else { None };
-        self.patience.iter().map(|patience| patience.until).chain(soft).min()
+    fn deadline(&self) -> Option<std::time::Instant> {
+        let soft = if let Soft::Set(patience) = &self.soft { Some(patience.thread_until) } else { None };
+        self.patience.iter().map(|patience| patience.thread_until).chain(soft).min()
     }
 
     /// Waits for the flight's end, which a body that stays here has to reach here. `None`: the stage is a new one.
@@ -390,7 +394,8 @@ where
                 None => seat.coalescing.homeless(),
             }
             // As with `soft_timeout`, an old value is better than an error.
-            if let (Purpose::Call, Some(old)) = (self.purpose, seat.coalescing.old(&seat.node)) {
+            let keeps_old = policy.stale_if_error > Duration::ZERO;
+            if let (true, Purpose::Call, Some(old)) = (keeps_old, self.purpose, seat.coalescing.old(&seat.node)) {
                 count(&seat.coalescing.counters.soft_timeouts);
                 return Poll::Ready(Some(old));
             }

@@ -1,8 +1,11 @@
 //! One function's tier outside of this process: what is looked for there, kept and forgotten, and in which order.
+//!
+//! A key is read there only once everything that this process has said about it has arrived: values and invalidations may
+//! overtake one another on their way. Where two of them were under way at once, or one has failed, nobody knows what is
+//! there, so the key is taken out once more. Where even that fails, it stays unread until something newer has arrived.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot::{Receiver, channel};
@@ -17,96 +20,68 @@ use crate::tier::{Found, Tier, Work};
 
 pub(crate) struct Outside<V> {
     tier: Arc<dyn Tier<V>>,
-    barred: Mutex<Barred>,
-    /// How many values and invalidations are on their way.
-    under_way: AtomicUsize,
+    said: Mutex<Said>,
 }
 
-/// What must not be read: it was invalidated here, and not there yet. Where a tier cannot be told, it stays barred.
+/// What this process has said and not yet been answered to.
 #[derive(Default)]
-struct Barred {
-    /// By how many invalidations.
-    ids: HashMap<Arc<Id>, usize>,
-    all: usize,
+struct Said {
+    /// Of the keys that must not be read.
+    keys: HashMap<Arc<Id>, Talk>,
+    /// How many invalidations of all keys are under way.
+    clears: usize,
+    /// The last of those that failed, unless a later one has not.
+    failed_clear: Option<u64>,
+    /// Counts what began.
+    clock: u64,
+    /// How many keys are unknown.
+    unknown: usize,
+    /// How much is under way.
+    under_way: usize,
 }
 
-/// When so many keys are barred, all are.
-const MOST_BARRED: usize = 10_000;
+/// What is said of one key.
+struct Talk {
+    /// Zero: what is there is unknown, and nobody is about to change that.
+    under_way: usize,
+    /// Something has failed, or was under way beside something else.
+    is_muddled: bool,
+    /// When it became unknown.
+    since: u64,
+}
+
+/// When so many keys are unknown, all are.
+const MOST_UNKNOWN: usize = 10_000;
 
 impl<V: 'static> Outside<V> {
     pub(crate) fn new(tier: Arc<dyn Tier<V>>) -> Arc<Outside<V>> {
-        Arc::new(Outside { tier, barred: Mutex::default(), under_way: AtomicUsize::new(0) })
+        Arc::new(Outside { tier, said: Mutex::default() })
     }
 
-    fn barred(&self) -> MutexGuard<'_, Barred> {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner)
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks for a value, unless none may be taken from there.
     pub(crate) fn look(&self, id: &Arc<Id>) -> Option<Work<Option<Found<V>>>> {
-        let barred = self.barred();
-        let is_barred = barred.all > 0 || barred.ids.contains_key(id);
-        drop(barred);
-        (!is_barred).then(|| self.tier.look(id))
+        self.said().may_read(id).then(|| self.tier.look(id))
     }
 
-    /// Sends a value, in the background. `is_outdated`: if it is by the time it has arrived, it is taken out again. What
-    /// outdates a value here takes it out there after that, so whoever comes last finds it.
-    pub(crate) fn store(
-        self: &Arc<Self>,
-        home: &Home,
-        id: &Arc<Id>,
-        value: &V,
-        keeping: &Keeping,
-        is_outdated: impl Fn() -> bool + Send + 'static,
-    ) {
-        // The user's `Serialize`.
-        let work = catch_unwind(AssertUnwindSafe(|| self.tier.keep(id, value, keeping)));
-        let Ok(Some(work)) = work else { return };
-        let (under_way, id) = (UnderWay::begin(self), Arc::clone(id));
-        home.run_outside(async move {
-            let outside = &under_way.0;
-            let is_kept = work.await;
-            if is_outdated() {
-                // Counted and logged there.
-                let _ = outside.tier.forget(&id).await;
-            } else if is_kept {
-                outside.barred().ids.remove(&id);
-            }
-        });
+    /// Begins to say something of a key. From here on it is not read, so this comes before memory changes.
+    pub(crate) fn begin(self: &Arc<Self>, id: &Arc<Id>) -> Saying<V> {
+        self.said().begin(id);
+        Saying { outside: Arc::clone(self), id: Arc::clone(id), has_arrived: false, is_last_try: false }
     }
 
-    /// Takes a key, or all, out.
-    pub(crate) fn forget(self: &Arc<Self>, home: &Home, id: Option<Arc<Id>>) -> Receiver<Result<(), Error>> {
-        let mut barred = self.barred();
-        match &id {
-            Some(id) if barred.ids.len() < MOST_BARRED => *barred.ids.entry(Arc::clone(id)).or_default() += 1,
-            Some(_) => {
-                barred.ids.clear();
-                barred.all += 1;
-            }
-            None => barred.all += 1,
-        }
-        drop(barred);
-        let under_way = UnderWay::begin(self);
-        let (sender, receiver) = channel();
-        home.run_outside(async move {
-            let outside = &under_way.0;
-            let told = match &id {
-                Some(id) => outside.tier.forget(id).await,
-                None => outside.tier.forget_all().await,
-            };
-            if told.is_ok() {
-                outside.barred().lift(id.as_ref());
-            }
-            // Nobody may want to know.
-            let _ = sender.send(told);
-        });
-        receiver
+    /// Begins to take all keys out.
+    pub(crate) fn begin_clear(self: &Arc<Self>) -> Clearing<V> {
+        let at = self.said().begin_clear();
+        Clearing { outside: Arc::clone(self), at, has_arrived: false }
     }
 
+    /// How much is on its way.
     pub(crate) fn under_way(&self) -> usize {
-        self.under_way.load(SeqCst)
+        self.said().under_way
     }
 
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
@@ -118,31 +93,163 @@ impl<V: 'static> Outside<V> {
     }
 }
 
-impl Barred {
-    fn lift(&mut self, id: Option<&Arc<Id>>) {
-        match id.map(|id| self.ids.get_mut(id)) {
-            Some(Some(times)) if *times > 1 => *times -= 1,
-            Some(Some(_)) => _ = id.and_then(|id| self.ids.remove(id)),
-            // The key is one of too many, or a newer value is there by now.
-            Some(None) => (),
-            None => self.all = self.all.saturating_sub(1),
+/// Something that is being said of a key. Dropped before it has arrived, it has failed.
+pub(crate) struct Saying<V: 'static> {
+    outside: Arc<Outside<V>>,
+    id: Arc<Id>,
+    has_arrived: bool,
+    /// It takes the key out, so there is nothing more to try.
+    is_last_try: bool,
+}
+
+impl<V: 'static> Saying<V> {
+    /// There was nothing to say.
+    pub(crate) fn nothing(mut self) {
+        self.has_arrived = true;
+    }
+
+    /// Sends a value, in the background. Where it cannot be written, what was there is older, and is taken out.
+    pub(crate) fn store(self, home: &Home, value: &V, keeping: &Keeping) {
+        // The user's `Serialize`.
+        let work = catch_unwind(AssertUnwindSafe(|| self.outside.tier.keep(&self.id, value, keeping)));
+        match work {
+            Ok(Some(work)) => home.run_outside(async move {
+                // All of it, not a copy of the one field.
+                let mut saying = self;
+                saying.has_arrived = work.await;
+            }),
+            _ => drop(self.forget(home)),
         }
     }
-}
 
-/// A value or an invalidation on its way.
-struct UnderWay<V>(Arc<Outside<V>>);
-
-impl<V> UnderWay<V> {
-    fn begin(outside: &Arc<Outside<V>>) -> UnderWay<V> {
-        outside.under_way.fetch_add(1, SeqCst);
-        UnderWay(Arc::clone(outside))
+    /// Takes the key out, in the background.
+    pub(crate) fn forget(mut self, home: &Home) -> Receiver<Result<(), Error>> {
+        self.is_last_try = true;
+        let (sender, receiver) = channel();
+        home.run_outside(async move {
+            let told = self.outside.tier.forget(&self.id).await;
+            self.has_arrived = told.is_ok();
+            drop(self);
+            // Nobody may want to know.
+            let _ = sender.send(told);
+        });
+        receiver
     }
 }
 
-impl<V> Drop for UnderWay<V> {
+impl<V: 'static> Drop for Saying<V> {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, SeqCst);
+        let is_muddled = self.outside.said().end(&self.id, self.has_arrived, self.is_last_try);
+        if is_muddled {
+            let (outside, id) = (Arc::clone(&self.outside), Arc::clone(&self.id));
+            let last = Saying { outside, id, has_arrived: false, is_last_try: true };
+            // Counted and logged there.
+            drop(last.forget(&Home::around().unwrap_or(Home::Threads)));
+        }
         registry::a_flight_ended();
+    }
+}
+
+/// All keys are being taken out.
+pub(crate) struct Clearing<V: 'static> {
+    outside: Arc<Outside<V>>,
+    at: u64,
+    has_arrived: bool,
+}
+
+impl<V: 'static> Clearing<V> {
+    /// Does it, in the background.
+    pub(crate) fn clear(mut self, home: &Home) -> Receiver<Result<(), Error>> {
+        let (sender, receiver) = channel();
+        home.run_outside(async move {
+            let told = self.outside.tier.forget_all().await;
+            self.has_arrived = told.is_ok();
+            drop(self);
+            let _ = sender.send(told);
+        });
+        receiver
+    }
+}
+
+impl<V: 'static> Drop for Clearing<V> {
+    fn drop(&mut self) {
+        self.outside.said().end_clear(self.at, self.has_arrived);
+        registry::a_flight_ended();
+    }
+}
+
+impl Said {
+    fn may_read(&self, id: &Arc<Id>) -> bool {
+        self.clears == 0 && self.failed_clear.is_none() && !self.keys.contains_key(id)
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn begin(&mut self, id: &Arc<Id>) {
+        self.under_way += 1;
+        let talk = Talk { under_way: 1, is_muddled: false, since: 0 };
+        self.keys
+            .entry(Arc::clone(id))
+            .and_modify(|talk| {
+                // Alone, it makes up for what failed before.
+                self.unknown -= usize::from(talk.under_way == 0);
+                talk.is_muddled = talk.under_way > 0;
+                talk.under_way += 1;
+            })
+            .or_insert(talk);
+    }
+
+    /// Returns whether the key is to be taken out once more, which is under way from then on.
+    fn end(&mut self, id: &Arc<Id>, has_arrived: bool, is_last_try: bool) -> bool {
+        self.under_way -= 1;
+        let since = self.tick();
+        // It may be one of too many that are unknown, of which none is remembered.
+        let Some(talk) = self.keys.get_mut(id) else { return false };
+        talk.under_way -= 1;
+        talk.is_muddled |= !has_arrived;
+        if talk.under_way > 0 {
+            return false;
+        }
+        if !talk.is_muddled {
+            self.keys.remove(id);
+            return false;
+        }
+        if has_arrived || !is_last_try {
+            (talk.under_way, talk.is_muddled) = (1, false);
+            self.under_way += 1;
+            return true;
+        }
+        talk.since = since;
+        self.unknown += 1;
+        if self.unknown > MOST_UNKNOWN {
+            self.keys.retain(|_, talk| talk.under_way > 0);
+            (self.unknown, self.failed_clear) = (0, Some(since));
+        }
+        false
+    }
+
+    fn begin_clear(&mut self) -> u64 {
+        self.under_way += 1;
+        self.clears += 1;
+        for talk in self.keys.values_mut().filter(|talk| talk.under_way > 0) {
+            // It may arrive after the clear and have begun before it.
+            talk.is_muddled = true;
+        }
+        self.tick()
+    }
+
+    fn end_clear(&mut self, at: u64, has_arrived: bool) {
+        self.under_way -= 1;
+        self.clears -= 1;
+        if !has_arrived {
+            self.failed_clear = self.failed_clear.max(Some(at));
+            return;
+        }
+        self.failed_clear = self.failed_clear.filter(|failed| *failed > at);
+        self.keys.retain(|_, talk| talk.under_way > 0 || talk.since > at);
+        self.unknown = self.keys.values().filter(|talk| talk.under_way == 0).count();
     }
 }

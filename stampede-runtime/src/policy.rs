@@ -133,7 +133,8 @@ impl Options {
 ///
 /// `timeout`, `wait` and `max_concurrent` apply to functions that can say so: those that return `Result<_, E>` with
 /// `E: From<stampede_runtime::Error>`. `stale`, `early` and `soft_timeout` apply to functions whose body can run without
-/// its caller: not to those that are `attached`, and not to sync functions that name none of these and no `timeout`.
+/// its caller: not to those that are `attached`, and not to sync functions that name none of these and no `timeout`; to
+/// those, `timeout` does not apply either.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     pub(crate) ttl: Option<Duration>,
@@ -274,7 +275,8 @@ impl Policy {
             cache_err: settings.cache_err.filter(|ttl| !ttl.is_zero()),
             cache_err_is_overridden: false,
             capacity: settings.capacity.unwrap_or(CAPACITY).max(1),
-            timeout: settings.timeout.filter(|_| can_refuse),
+            // A sync body that stays would go on to its end, and its caller with it.
+            timeout: settings.timeout.filter(|_| can_refuse && !(options.attached && options.blocking)),
             soft_timeout: settings.soft_timeout.filter(|_| can_leave),
             wait: settings.wait.filter(|_| can_refuse),
             // A semaphore's own limit; nobody runs as many.
@@ -299,6 +301,18 @@ impl Policy {
     /// Whether old values stay, for when they are needed.
     pub(crate) fn retains(&self) -> bool {
         self.retention() > Duration::ZERO
+    }
+
+    /// How a value stands to the `ttl` here that was found so, and made that long ago. Who overrides a `ttl` says how old a
+    /// value may be, whoever has made it.
+    pub(crate) fn age_here(&self, age: Age, made: Duration) -> Age {
+        match (age, self.ttl.filter(|_| self.ttl_is_overridden)) {
+            (Age::Fresh(left), Some(most)) => match most.checked_sub(made) {
+                Some(rest) if !rest.is_zero() => Age::Fresh(left.min(rest)),
+                _ => Age::Past(made.saturating_sub(most)),
+            },
+            (age, _) => age,
+        }
     }
 
     /// Whether a value that stands so to its `ttl` answers a call.

@@ -19,9 +19,10 @@ use crate::coalescer::{Coalescing, Function};
 use crate::config::{Config, ConfigError};
 use crate::hooks::{Hooks, Place};
 use crate::key::Key;
-use crate::policy::Options;
+use crate::policy::{Options, Policy};
 use crate::share::Share;
 use crate::stats::Stats;
+use crate::tier::Tier;
 
 /// The state of functions, by site and instantiation. There is one for the process, and one more for each
 /// [`testing::isolate`](crate::testing::isolate) in force.
@@ -67,6 +68,24 @@ impl Registry {
         owner: StateKey,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
+        let (policy, tier) = self.policy(namespace, function, options, hooks, owner);
+        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, tier);
+        let mut functions = self.functions();
+        let states = functions.entry(name).or_default();
+        states.retain(|state| state.strong_count() > 0);
+        states.push(Arc::downgrade(&state) as Weak<dyn Function>);
+        state
+    }
+
+    /// What applies to a function, and where its values are kept besides.
+    pub(crate) fn policy<S: Share>(
+        &self,
+        namespace: &str,
+        function: &str,
+        options: &Options,
+        hooks: Hooks<S>,
+        owner: StateKey,
+    ) -> (Policy, Option<Arc<dyn Tier<S::Value>>>) {
         let config = self.config.get_or_init(|| None).clone().unwrap_or_default();
         let (policy, backend) = config.policy(namespace, options, hooks.can_refuse());
         let tier = backend.and_then(|backend| {
@@ -78,12 +97,7 @@ impl Registry {
             }
             hooks.make_tier(&Place { namespace, function, version, backend: &backend, policy: &policy }, &config)
         });
-        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, tier);
-        let mut functions = self.functions();
-        let states = functions.entry(name).or_default();
-        states.retain(|state| state.strong_count() > 0);
-        states.push(Arc::downgrade(&state) as Weak<dyn Function>);
-        state
+        (policy, tier)
     }
 
     /// Whether no other function is called so, whose values could be taken for this one's outside.
@@ -268,7 +282,9 @@ pub fn all_stats() -> BTreeMap<String, Stats> {
     current().all_stats()
 }
 
-/// Invalidates everything that every function and every named [`Coalescer`](crate::Coalescer) has: kept values are dropped, and what is in the air is neither kept nor joined any more.
+/// Invalidates everything that every function and every named [`Coalescer`](crate::Coalescer) has in this process: kept
+/// values are dropped, and what is in the air is neither kept nor joined any more. What backends keep stays there:
+/// `clear` of each function takes that out.
 ///
 /// Returns how many keys there were.
 pub fn clear_all() -> usize {

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
 use crate::clock::{Moment, Stopwatch};
-use crate::coalescer::{Coalescing, Purpose};
+use crate::coalescer::{Coalescing, Landed, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
 use crate::home::{self, Home, Task};
@@ -35,6 +35,8 @@ pub(crate) struct Reason {
     pub(crate) again: bool,
     /// What stands for the key outside, where there is something.
     pub(crate) id: Option<Arc<Id>>,
+    /// Whether a value from there will do.
+    pub(crate) looks: bool,
 }
 
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
@@ -93,9 +95,10 @@ where
             stage: Stage::New,
             span,
             dispatch: None,
+            // Nobody waits for what goes on behind a call, so it may wait for a permit like anyone.
+            held: if reason.purpose == Purpose::Behind { None } else { nest::held() },
             reason,
             detach,
-            held: nest::held(),
             permit: None,
         };
         seat.take_off();
@@ -120,8 +123,8 @@ where
 
     /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
     fn look_or_begin(&mut self) {
-        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.purpose) {
-            (Some(outside), Some(id), Purpose::Call) => outside.look(id),
+        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.looks) {
+            (Some(outside), Some(id), true) if !self.coalescing.policy.keeps_nothing() => outside.look(id),
             _ => None,
         };
         let is_blocking = self.coalescing.policy.blocking;
@@ -133,12 +136,18 @@ where
 
     /// What the tier had, if it answers the call. Otherwise the body begins.
     fn found(&mut self, found: Option<Found<S::Value>>) -> Option<(Ending<K, S>, Keeping)> {
-        let Some(found) = found else {
+        let Some(mut found) = found else {
             self.begin_or_queue();
             return None;
         };
         let coalescing = Arc::clone(&self.coalescing);
+        found.age = coalescing.policy.age_here(found.age, found.made);
         let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
+        let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
+        if self.reason.purpose == Purpose::Behind && !is_newer() {
+            self.begin_or_queue();
+            return None;
+        }
         if !coalescing.policy.serves(found.age) {
             // Of no use to this call, and perhaps to its execution.
             if coalescing.policy.retains() {
@@ -148,11 +157,14 @@ where
             return None;
         }
         self.node.queue().begin();
-        if !self.reason.again {
+        if !self.reason.again && self.reason.purpose == Purpose::Call {
             let counters = &coalescing.counters;
             let is_fresh = matches!(found.age, Age::Fresh(_));
             let counter = if is_fresh { &counters.cache_hits } else { &counters.stale_hits };
             counter.add_one();
+        }
+        if matches!(found.age, Age::Fresh(_)) {
+            self.body = None;
         }
         self.stage = Stage::Saved;
         Some((Ending::Value(found.value), keeping))
@@ -167,7 +179,7 @@ where
         if let Some(detach) = self.detach
             && let Some((mut seat, home)) = self.coalescing.begin_behind_landed(&self.node)
         {
-            let reason = Reason { purpose: Purpose::Refresh, again: false, ..self.reason.clone() };
+            let reason = Reason { purpose: Purpose::Behind, again: false, looks: false, ..self.reason.clone() };
             let execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
             seat.node.set_body(detach(execution, &home));
         }
@@ -199,7 +211,7 @@ where
         queue.begin();
         match self.reason.purpose {
             _ if self.reason.again => count(&counters.retries),
-            Purpose::Refresh => count(&counters.refreshes),
+            Purpose::Refresh | Purpose::Behind => count(&counters.refreshes),
             // They have all left the queue, and settled or will settle as refused.
             Purpose::Call if queue.owes_nobody() && queue.claim_lead() => count(&counters.retries),
             // The first caller, or if that has left, whoever ends first of those who joined.
@@ -263,9 +275,17 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
     fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let waiters = self.node.waiters();
-        let is_kept = self.coalescing.land(&self.node, ending, keeping, false);
-        if let (true, Stage::Running(_)) = (is_kept, stage) {
-            self.coalescing.store(&self.node, self.reason.id.as_ref(), keeping);
+        let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
+        let saying = if is_made { self.coalescing.say(self.reason.id.as_ref()) } else { None };
+        let landed = self.coalescing.land(&self.node, ending, keeping, false);
+        if let Some(saying) = saying {
+            let home = self.coalescing.around_or_helper();
+            match (landed, self.node.value()) {
+                (Landed::Kept, Some(value)) => saying.store(&home, value, keeping),
+                // What is there is older than what was just made.
+                (Landed::Unkept, _) => drop(saying.forget(&home)),
+                _ => saying.nothing(),
+            }
         }
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.

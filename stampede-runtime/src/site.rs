@@ -11,9 +11,11 @@ use std::time::Duration;
 use crate::coalescer::{Coalescing, Function, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
+use crate::home::Home;
 use crate::hooks::Hooks;
 use crate::invalidation::Invalidation;
 use crate::key::{Key, Look};
+use crate::outside::Outside;
 use crate::policy::Options;
 use crate::registry;
 use crate::share::{IntoResult, Share};
@@ -218,13 +220,17 @@ where
                 return;
             }
             let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
+            let saying = state.say(state.id_of(&key).as_ref());
+            let home = || state.around_or_helper();
             if keeping.is_kept() {
                 let node = state.insert(&key, value, &keeping);
-                state.store(&node, state.id_of(&key).as_ref(), &keeping);
+                if let (Some(saying), Some(value)) = (saying, node.value()) {
+                    saying.store(&home(), value, &keeping);
+                }
             } else {
                 // The newest value is not to be kept, so an older one is not either.
                 state.invalidate(&key);
-                state.forget(state.id_of(&key));
+                saying.map(|saying| saying.forget(&home()));
             }
         });
     }
@@ -232,17 +238,31 @@ where
     /// Takes a key out.
     pub fn invalidate<L: Look>(self, key: L) -> Invalidation {
         self.with(|state: &Coalescing<L::Own, S>| {
+            let saying = state.say(state.id_of(&key).as_ref());
             let removed = usize::from(state.invalidate(&key));
-            let outside = state.id_of(&key).and_then(|id| state.forget(Some(id)));
-            Invalidation::new(removed, outside)
+            Invalidation::new(removed, saying.map(|saying| saying.forget(&state.around_or_helper())))
         })
     }
 
     /// Takes every key out.
     pub fn clear(self) -> Invalidation {
-        let state = self.existing();
-        let removed = state.as_ref().map_or(0, |state| state.clear());
-        Invalidation::new(removed, state.and_then(|state| state.forget_all()))
+        match self.existing() {
+            Some(state) => state.clear_all(),
+            None => self.never_called(),
+        }
+    }
+
+    /// Nothing is in memory. What other processes have made may be outside.
+    #[cold]
+    fn never_called(self) -> Invalidation {
+        let outside = self.hooks.has_tier().then(|| {
+            let options = (self.options)();
+            let namespace = options.namespace.unwrap_or(self.site.module);
+            let (_, tier) = registry::current().policy(namespace, self.site.function, &options, self.hooks, self.key());
+            let home = Home::around().unwrap_or(Home::Threads);
+            Some(Outside::new(tier?).begin_clear().clear(&home))
+        });
+        Invalidation::new(0, outside.flatten())
     }
 
     /// The function's statistics.

@@ -60,7 +60,7 @@ pub struct Stats {
     pub evictions: u64,
     /// Executions under way now, those queued by `max_concurrent` included.
     pub in_flight: usize,
-    /// Executions that a value from the backend saved.
+    /// Look-ups in the backend that found a value. Most save an execution; one that is too old to be served does not.
     pub backend_hits: u64,
     /// Look-ups in the backend that found nothing, or nothing that is still of use.
     pub backend_misses: u64,

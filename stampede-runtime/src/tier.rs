@@ -36,6 +36,8 @@ pub(crate) trait Tier<V>: Send + Sync {
 pub(crate) struct Found<V> {
     pub(crate) value: V,
     pub(crate) age: Age,
+    /// How long ago it was made.
+    pub(crate) made: Duration,
     /// How long the value took to make.
     pub(crate) cost: Duration,
 }

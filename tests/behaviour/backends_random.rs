@@ -233,9 +233,3 @@ fn for_a_minute_all_is_well() {
     histories(1_000, Bustle { steps: 60, most: 8, is_slow_to_write: false });
     histories(1_000, Bustle { steps: 60, most: 3, is_slow_to_write: false });
 }
-
-#[test]
-#[ignore = "defect: see `a_value_on_its_way_that_memory_has_let_go_of_is_invalidated_too`"]
-fn with_slow_writes_all_is_well() {
-    histories(500, Bustle { steps: 60, most: 8, is_slow_to_write: true });
-}

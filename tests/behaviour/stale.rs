@@ -527,17 +527,16 @@ async fn an_explicit_refresh_waits_for_the_new_value_and_says_how_it_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_explicit_refresh_joins_the_one_behind() {
+async fn an_explicit_refresh_is_not_answered_with_one_that_began_before() {
     alone(async {
         let service = old().await;
         load(1, Arc::clone(&service)).await.expect("the old value");
         let refresh = boarded(load::refresh(1, Arc::clone(&service))).await;
-        assert_eq!(service.runs(), 2);
-        refresh.abort();
-        settle().await;
+        assert_eq!(service.runs(), 3);
         service.world.open_all();
+        let newest = refresh.await.expect("it is not aborted").expect("a value");
         settle().await;
-        assert_eq!(said(load(1, service)).await, "value 2");
+        assert_eq!(said(load(1, service)).await, format!("value {newest}"));
     })
     .await;
 }

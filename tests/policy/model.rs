@@ -93,6 +93,8 @@ struct Flight {
     script: Script,
     begun: Ms,
     is_refresh: bool,
+    /// Begun by a call that had its answer already.
+    is_behind: bool,
     /// Goes on without callers.
     finishes: bool,
 }
@@ -305,8 +307,9 @@ impl Model {
     }
 
     fn board(&mut self, call: Call, script: Script, is_refresh: bool) {
-        // A refresh joins a refresh. Any other flight began too early for it.
-        let joined = self.air.filter(|flight| !is_refresh || self.flights[flight].is_refresh);
+        // A refresh joins one that somebody asked for. Any other flight began too early for it.
+        let is_asked_for = |flight: &Call| self.flights[flight].is_refresh && !self.flights[flight].is_behind;
+        let joined = self.air.filter(|flight| !is_refresh || is_asked_for(flight));
         let soft = self.rules.soft_timeout.filter(|_| !is_refresh && self.is_retained());
         self.callers.insert(
             call,
@@ -325,7 +328,8 @@ impl Model {
     }
 
     fn begin(&mut self, call: Call, script: Script, is_refresh: bool, finishes: bool) {
-        self.flights.insert(call, Flight { script, begun: self.now, is_refresh, finishes });
+        self.flights
+            .insert(call, Flight { script, begun: self.now, is_refresh, is_behind: is_refresh && finishes, finishes });
         self.air = Some(call);
         self.events.begun.insert(call, self.now);
         *(if is_refresh { &mut self.counts.refreshes } else { &mut self.counts.led }) += 1;
@@ -415,7 +419,8 @@ impl Model {
 
     /// A caller has waited as long as it may. Unless it asked for a newer value, an old one is better than an error.
     fn give_up(&mut self, call: Call) {
-        let old = if !self.callers[&call].is_refresh && self.is_retained() {
+        let keeps_old = self.rules.stale_if_error > 0;
+        let old = if keeps_old && !self.callers[&call].is_refresh && self.is_retained() {
             self.kept.as_ref().map(|kept| kept.what)
         } else {
             None

@@ -21,8 +21,10 @@ use crate::sync::OnceLock;
 pub(crate) enum Purpose {
     /// An ordinary call.
     Call,
-    /// A value newer than any that is kept or under way.
+    /// A value newer than any that is kept or under way, asked for.
     Refresh,
+    /// A value in the place of one that has answered its call already. Nobody waits for it.
+    Behind,
 }
 
 /// How somebody boards.
@@ -95,12 +97,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             old.put_off(old.expires().after(self.policy.stale));
             return None;
         };
-        let fresh = Arc::new(Node::new(look.own(), hash, around.if_alone(), true, true));
+        let fresh = Arc::new(Node::new(look.own(), hash, around.if_alone(), true, Purpose::Behind));
         let begins = self.table.with(hash, |shard| {
             let (mut is_kept, mut is_under_way) = (false, false);
             for node in alike(shard, hash, |node| look.is(&node.key)) {
                 is_kept |= Arc::ptr_eq(&node, old);
-                is_under_way |= node.ending().is_none() && node.is_refresh;
+                is_under_way |= node.ending().is_none() && node.purpose != Purpose::Call;
                 shard.discard(node);
             }
             let begins = is_kept && !is_under_way;
@@ -187,7 +189,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             return Some(self.joined(node, how));
         }
         // Made before the lock is taken: owning a key runs the user's code.
-        let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, is_refresh));
+        let fresh = Arc::new(Node::new(look.own(), hash, home, self.policy.finish_abandoned, how.purpose));
         let leads = how.may_lead && can_lead;
         let (hit, join) = self.table.with(hash, |shard| {
             if successor.is_some_and(|successor| successor.get().is_some()) {
@@ -212,7 +214,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                     Some(age) if !is_refresh => hit = Some((node, age)),
                     Some(_) => shard.discard(node),
                     // What began before the refresh was asked for is not what it asked for.
-                    None if is_refresh && !node.is_refresh => take_out(shard, node),
+                    None if is_refresh && !(node.purpose == Purpose::Refresh && node.moves_for(home)) => {
+                        take_out(shard, node);
+                    }
                     None if join.is_some() || !node.moves_for(home) => shard.discard(node),
                     None if node.take_seat() => join = Some(node),
                     None => take_out(shard, node),

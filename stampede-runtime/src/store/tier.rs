@@ -1,12 +1,15 @@
 //! A backend as the tier of one function: with a budget for each wait, counted, and never in anybody's way.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use std::task::Poll;
 use std::time::Duration;
 
 use super::{Backend, BackendError, BackendErrorKind, Codec, Refused, Storable, StoreKey, Times, UnixMillis, key};
@@ -33,8 +36,15 @@ struct Shared {
     /// How long after its `ttl` a value may still be of use.
     retention: Duration,
     counters: Counters,
-    /// The last answer was none. Each change is logged once.
-    is_broken: AtomicBool,
+    /// The last answer to a read, and to a write, was none. Each change is logged once.
+    is_broken: [AtomicBool; 2],
+}
+
+/// What is asked of a backend. One may be broken for the one and not for the other.
+#[derive(Clone, Copy)]
+enum Asked {
+    Read,
+    Write,
 }
 
 #[derive(Default)]
@@ -70,7 +80,7 @@ impl<V: Storable + Send + 'static> Stored<V> {
                 budget: policy.backend_timeout,
                 retention: policy.retention(),
                 counters: Counters::default(),
-                is_broken: AtomicBool::new(false),
+                is_broken: Default::default(),
             }),
             values: PhantomData,
         }))
@@ -87,26 +97,37 @@ impl Shared {
     }
 
     /// Waits for the backend within the budget, and says what is wrong with it when that changes.
-    async fn ask<T>(&self, answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
-        let answer = tokio::time::timeout(self.budget, answer).await;
-        let answer = answer.unwrap_or_else(|_| Err(BackendErrorKind::TimedOut.into()));
+    async fn ask<T>(
+        &self,
+        asked: Asked,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let is_broken = &self.is_broken[asked as usize];
+        let mut answer = pin!(tokio::time::timeout(self.budget, answer));
+        let answer = poll_fn(|cx| {
+            // A backend may be anybody's.
+            catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)))
+                .unwrap_or_else(|_| Poll::Ready(Ok(Err(BackendErrorKind::Other.into()))))
+        });
+        let answer = answer.await.unwrap_or_else(|_| Err(BackendErrorKind::TimedOut.into()));
         if let Err(error) = &answer {
             count(&self.counters.failures);
-            if !self.is_broken.swap(true, SeqCst) {
+            // An entry that is too large says nothing of the next one.
+            if error.kind() != BackendErrorKind::TooLarge && !is_broken.swap(true, SeqCst) {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 tracing::warn!(
                     target: "stampede", function = &*self.function, %error, cause,
                     "the backend fails; calls go on without it",
                 );
             }
-        } else if self.is_broken.load(Relaxed) && self.is_broken.swap(false, SeqCst) {
+        } else if is_broken.load(Relaxed) && is_broken.swap(false, SeqCst) {
             tracing::info!(target: "stampede", function = &*self.function, "the backend answers again");
         }
         answer
     }
 
     async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
-        let entry = self.ask(self.backend.get(key)).await.ok()?;
+        let entry = self.ask(Asked::Read, async { self.backend.get(key).await }).await.ok()?;
         let now = UnixMillis::now();
         let decoded = entry.map(|entry| super::decode::<V>(&entry, self.payload_bytes_max, now));
         match decoded {
@@ -117,7 +138,7 @@ impl Shared {
                 } else {
                     Age::Past(now.since(times.fresh_until()))
                 };
-                Some(Found { value, age, cost: times.cost() })
+                Some(Found { value, age, made: now.since(times.made()), cost: times.cost() })
             }
             None | Some(Err(Refused::Expired)) => {
                 count(&self.counters.misses);
@@ -152,7 +173,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
         let key = shared.key(id);
         Some(Box::pin(async move {
             let ttl = times.left(UnixMillis::now());
-            let is_kept = shared.ask(shared.backend.set(&key, &entry, ttl)).await.is_ok();
+            let is_kept = shared.ask(Asked::Write, async { shared.backend.set(&key, &entry, ttl).await }).await.is_ok();
             if is_kept {
                 count(&shared.counters.writes);
             }
@@ -162,12 +183,24 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
 
     fn forget(&self, id: &Id) -> Work<Result<(), Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
-        Box::pin(async move { shared.ask(shared.backend.remove(&key)).await.map(drop).map_err(Error::backend) })
+        Box::pin(async move {
+            shared
+                .ask(Asked::Remove, async { shared.backend.remove(&key).await })
+                .await
+                .map(drop)
+                .map_err(Error::backend)
+        })
     }
 
     fn forget_all(&self) -> Work<Result<(), Error>> {
         let (shared, prefix) = (Arc::clone(&self.shared), self.shared.place.prefix_of_all_versions());
-        Box::pin(async move { shared.ask(shared.backend.clear(&prefix)).await.map(drop).map_err(Error::backend) })
+        Box::pin(async move {
+            shared
+                .ask(Asked::Remove, async { shared.backend.clear(&prefix).await })
+                .await
+                .map(drop)
+                .map_err(Error::backend)
+        })
     }
 
     fn add_stats(&self, stats: &mut Stats) {

@@ -51,9 +51,14 @@ impl UnixMillis {
 
 /// The wall clock as it was once, moved by what has passed on tokio's clock since then.
 fn followed() -> SystemTime {
-    static START: OnceLock<(SystemTime, tokio::time::Instant)> = OnceLock::new();
-    let (wall, start) = START.get_or_init(|| (SystemTime::now(), tokio::time::Instant::now()));
-    *wall + start.elapsed()
+    // The start is real: a clock that a test has moved is no start for other tests.
+    static START: OnceLock<(SystemTime, std::time::Instant)> = OnceLock::new();
+    let (wall, start) = START.get_or_init(|| (SystemTime::now(), std::time::Instant::now()));
+    let now = tokio::time::Instant::now().into_std();
+    match now.checked_duration_since(*start) {
+        Some(since) => *wall + since,
+        None => *wall - start.duration_since(now),
+    }
 }
 
 /// The life of an entry: made, then fresh, then stale, then of no use.
