@@ -36,15 +36,16 @@ struct Shared {
     /// How long after its `ttl` a value may still be of use.
     retention: Duration,
     counters: Counters,
-    /// The last answer to a read, and to a write, was none. Each change is logged once.
-    is_broken: [AtomicBool; 2],
+    /// The last answer to each was none. Each change is logged once.
+    is_broken: [AtomicBool; 3],
 }
 
-/// What is asked of a backend. One may be broken for the one and not for the other.
+/// What is asked of a backend. It may be broken for the one and not for the other.
 #[derive(Clone, Copy)]
 enum Asked {
     Read,
     Write,
+    Remove,
 }
 
 #[derive(Default)]
