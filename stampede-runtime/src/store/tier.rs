@@ -36,7 +36,7 @@ struct Shared {
     /// How long after its `ttl` a value may still be of use.
     retention: Duration,
     counters: Counters,
-    /// The last answer to each was none. Each change is logged once.
+    /// The last answer to each was none. When the first comes and the last goes, it is logged.
     is_broken: [AtomicBool; 3],
 }
 
@@ -103,7 +103,6 @@ impl Shared {
         asked: Asked,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let is_broken = &self.is_broken[asked as usize];
         let mut answer = pin!(tokio::time::timeout(self.budget, answer));
         let answer = poll_fn(|cx| {
             // A backend may be anybody's.
@@ -114,17 +113,26 @@ impl Shared {
         if let Err(error) = &answer {
             count(&self.counters.failures);
             // An entry that is too large says nothing of the next one.
-            if error.kind() != BackendErrorKind::TooLarge && !is_broken.swap(true, SeqCst) {
+            if error.kind() != BackendErrorKind::TooLarge && !self.any_broken(asked, true) {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 tracing::warn!(
                     target: "stampede", function = &*self.function, %error, cause,
                     "the backend fails; calls go on without it",
                 );
             }
-        } else if is_broken.load(Relaxed) && is_broken.swap(false, SeqCst) {
+        } else if self.is_broken[asked as usize].load(Relaxed) && !self.any_broken(asked, false) {
             tracing::info!(target: "stampede", function = &*self.function, "the backend answers again");
         }
         answer
+    }
+
+    /// Notes whether the backend is broken for what was asked. Returns whether it was for anything, if it is now, and else
+    /// whether it still is.
+    fn any_broken(&self, asked: Asked, is_now: bool) -> bool {
+        let any = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
+        let was = any();
+        self.is_broken[asked as usize].store(is_now, SeqCst);
+        if is_now { was } else { any() }
     }
 
     async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
