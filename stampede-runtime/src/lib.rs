@@ -83,6 +83,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
 mod checked;
 mod clock;

@@ -212,6 +212,7 @@ impl Scope {
     }
 
     /// Makes this scope that of a thread which was begun in it.
+    #[cfg_attr(all(test, stampede_model), allow(dead_code))]
     pub(crate) fn inherit(self) {
         INHERITED.set(Some(self));
     }

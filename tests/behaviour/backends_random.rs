@@ -225,11 +225,3 @@ fn one_after_the_other_all_is_well() {
 fn all_at_once_all_is_well() {
     histories(60, Bustle { steps: 60, most: 8, is_slow_to_write: false });
 }
-
-#[test]
-#[ignore = "a minute"]
-fn for_a_minute_all_is_well() {
-    histories(1_000, Bustle { steps: 60, most: 1, is_slow_to_write: true });
-    histories(1_000, Bustle { steps: 60, most: 8, is_slow_to_write: false });
-    histories(1_000, Bustle { steps: 60, most: 3, is_slow_to_write: false });
-}
