@@ -162,8 +162,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         });
         match hit {
             Some(output) => {
-                let counter = if is_stale { &self.counters.stale_hits } else { &self.counters.cache_hits };
-                counter.add_one();
+                self.counters.hit(is_stale);
                 Ok(output)
             }
             None => Err(Missed { hash, in_the_air, aging }),
@@ -217,7 +216,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         node.will_be_kept(keeping);
         // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
         let mut landing = Landing { coalescing: self, node, ending: Some(ending), stop, is_in_table: true };
-        // Who sees a newer value must not find the older one any more, so that makes way first: meanwhile calls join.
+        // Where another value may stand beside the flight, what becomes of either is decided before the ending is seen: who
+        // sees a newer value must not find the older one any more.
         let is_kept_error = !is_value && keeping.is_kept();
         let has_older = node.purpose != Purpose::Call || self.policy.retains() || is_kept_error;
         if !has_older {
@@ -225,6 +225,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         }
         self.table.with(node.hash(), |shard| {
             let mut is_kept = keeping.is_kept() && shard.extra().holds(keeping.weight as usize);
+            let mut is_outdone = false;
             if is_kept || has_older {
                 let is_there = shard.find(node.hash(), |other| Arc::ptr_eq(other, node).then_some(())).is_some();
                 for other in alike(shard, node.hash(), |other| !Arc::ptr_eq(other, node) && other.key == node.key) {
@@ -236,7 +237,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                         landing.fall_back_on(other, shard);
                     } else if is_value && has_landed && is_newer {
                         // Begun on another runtime, where it could not be joined.
-                        is_kept = false;
+                        (is_kept, is_outdone) = (false, true);
                         shard.discard(other);
                     } else if is_there && has_landed && (is_value || is_kept) {
                         take_out(shard, other);
@@ -253,7 +254,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             }
             let was_there = remove(shard, node);
             landing.is_in_table = false;
-            if was_there { Landed::Unkept } else { Landed::Gone }
+            if was_there && !is_outdone { Landed::Unkept } else { Landed::Gone }
         })
     }
 
@@ -384,7 +385,7 @@ pub(crate) enum Landed {
     Kept,
     /// It was the key's newest, and not to be kept.
     Unkept,
-    /// Something newer had taken the flight out.
+    /// Something newer is there, or had taken the flight out.
     Gone,
 }
 

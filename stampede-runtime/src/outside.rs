@@ -64,7 +64,8 @@ impl<V: 'static> Outside<V> {
 
     /// Looks for a value, unless none may be taken from there.
     pub(crate) fn look(&self, id: &Arc<Id>) -> Option<Work<Option<Found<V>>>> {
-        self.said().may_read(id).then(|| self.tier.look(id))
+        let may_read = self.said().may_read(id);
+        may_read.then(|| self.tier.look(id))
     }
 
     /// Begins to say something of a key. From here on it is not read, so this comes before memory changes.
@@ -206,8 +207,7 @@ impl Said {
     fn end(&mut self, id: &Arc<Id>, has_arrived: bool, is_last_try: bool) -> bool {
         self.under_way -= 1;
         let since = self.tick();
-        // It may be one of too many that are unknown, of which none is remembered.
-        let Some(talk) = self.keys.get_mut(id) else { return false };
+        let talk = self.keys.get_mut(id).expect("a key is noted while anything of it is under way");
         talk.under_way -= 1;
         talk.is_muddled |= !has_arrived;
         if talk.under_way > 0 {

@@ -327,8 +327,8 @@ impl Drop for Draining {
     }
 }
 
-/// Waits until no execution of a function or a named [`Coalescer`](crate::Coalescer) is under way, for at most
-/// `deadline`. Returns how many still are.
+/// Waits until no execution of a function or a named [`Coalescer`](crate::Coalescer) is under way, and nothing is on its
+/// way to a backend, for at most `deadline`. Returns how many still are.
 ///
 /// Call it when the service stops taking requests: what runs on with `on_abandon = "finish"` gets its time.
 ///

@@ -158,10 +158,7 @@ where
         }
         self.node.queue().begin();
         if !self.reason.again && self.reason.purpose == Purpose::Call {
-            let counters = &coalescing.counters;
-            let is_fresh = matches!(found.age, Age::Fresh(_));
-            let counter = if is_fresh { &counters.cache_hits } else { &counters.stale_hits };
-            counter.add_one();
+            coalescing.counters.hit(matches!(found.age, Age::Past(_)));
         }
         if matches!(found.age, Age::Fresh(_)) {
             self.body = None;

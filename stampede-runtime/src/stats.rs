@@ -223,6 +223,11 @@ impl Counters {
         }
     }
 
+    /// Counts a call that a value answered, kept here or outside.
+    pub(crate) fn hit(&self, is_stale: bool) {
+        if is_stale { &self.stale_hits } else { &self.cache_hits }.add_one();
+    }
+
     pub(crate) fn took(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.times.add_one();

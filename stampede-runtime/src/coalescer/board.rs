@@ -75,9 +75,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[cold]
     #[inline(never)]
     fn board_behind<L: Look<Own = K>>(&self, look: &L, hash: u64, old: Arc<Node<K, S>>) -> Boarded<K, S> {
-        let is_fresh = Moment::now() < old.expires();
-        let counter = if is_fresh { &self.counters.cache_hits } else { &self.counters.stale_hits };
-        counter.add_one();
+        self.counters.hit(Moment::now() >= old.expires());
         old.residence().warm();
         match self.begin_behind(look, hash, &old) {
             Some((seat, home)) => Boarded::Behind(old, seat, home),
@@ -236,8 +234,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             // A seat taken on the way to a kept value is given back like any other.
             drop(join.map(|node| self.seat(node, Due::Nothing)));
             if !how.again {
-                let counter = if age == Age::Stale { &self.counters.stale_hits } else { &self.counters.cache_hits };
-                counter.add_one();
+                self.counters.hit(age == Age::Stale);
             }
             return Some(Boarded::Hit(match node.ending() {
                 Some(Ending::Value(value)) => S::value(value),

@@ -113,26 +113,25 @@ impl Shared {
         if let Err(error) = &answer {
             count(&self.counters.failures);
             // An entry that is too large says nothing of the next one.
-            if error.kind() != BackendErrorKind::TooLarge && !self.any_broken(asked, true) {
+            if error.kind() != BackendErrorKind::TooLarge && self.changes(asked, true) {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 tracing::warn!(
                     target: "stampede", function = &*self.function, %error, cause,
                     "the backend fails; calls go on without it",
                 );
             }
-        } else if self.is_broken[asked as usize].load(Relaxed) && !self.any_broken(asked, false) {
+        } else if self.is_broken[asked as usize].load(Relaxed) && self.changes(asked, false) {
             tracing::info!(target: "stampede", function = &*self.function, "the backend answers again");
         }
         answer
     }
 
-    /// Notes whether the backend is broken for what was asked. Returns whether it was for anything, if it is now, and else
-    /// whether it still is.
-    fn any_broken(&self, asked: Asked, is_now: bool) -> bool {
-        let any = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
-        let was = any();
-        self.is_broken[asked as usize].store(is_now, SeqCst);
-        if is_now { was } else { any() }
+    /// Notes whether the backend is broken for what was asked. Returns whether that changes whether it is for anything.
+    fn changes(&self, asked: Asked, is_broken: bool) -> bool {
+        let for_anything = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
+        let before = for_anything();
+        self.is_broken[asked as usize].store(is_broken, SeqCst);
+        for_anything() != before
     }
 
     async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
