@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::share::Share;
-use crate::tier::{Age, Found, Tier};
+use crate::tier::{Found, Life, Tier};
 
 /// Function pointers, so that calls stay small.
 pub(crate) struct Hooks<S: Share> {
@@ -178,12 +178,12 @@ impl Keeping {
     }
 
     /// A value from outside.
-    pub(crate) fn found(age: Age, cost: Duration, weight: u32, policy: &Policy) -> Keeping {
+    pub(crate) fn found(age: Life, cost: Duration, weight: u32, policy: &Policy) -> Keeping {
         let now = Moment::now();
         match age {
-            Age::Fresh(left) => Keeping { weight, ..Keeping::new(left, cost, policy) },
+            Life::Fresh(left) => Keeping { weight, ..Keeping::new(left, cost, policy) },
             // Whoever found it refreshes it.
-            Age::Past(since) => {
+            Life::Past(since) => {
                 let expires = now.before(since);
                 Keeping { expires, calm_until: expires.after(policy.stale), cost, weight }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::tier::Age;
+use crate::tier::Life;
 
 /// How many values a function keeps unless told otherwise.
 const CAPACITY: usize = 1_000;
@@ -305,21 +305,21 @@ impl Policy {
 
     /// How a value stands to the `ttl` here that was found so, and made that long ago. Who overrides a `ttl` says how old a
     /// value may be, whoever has made it.
-    pub(crate) fn age_here(&self, age: Age, made: Duration) -> Age {
+    pub(crate) fn age_here(&self, age: Life, made: Duration) -> Life {
         match (age, self.ttl.filter(|_| self.ttl_is_overridden)) {
-            (Age::Fresh(left), Some(most)) => match most.checked_sub(made) {
-                Some(rest) if !rest.is_zero() => Age::Fresh(left.min(rest)),
-                _ => Age::Past(made.saturating_sub(most)),
+            (Life::Fresh(left), Some(most)) => match most.checked_sub(made) {
+                Some(rest) if !rest.is_zero() => Life::Fresh(left.min(rest)),
+                _ => Life::Past(made.saturating_sub(most)),
             },
             (age, _) => age,
         }
     }
 
     /// Whether a value that stands so to its `ttl` answers a call.
-    pub(crate) fn serves(&self, age: Age) -> bool {
+    pub(crate) fn serves(&self, age: Life) -> bool {
         match age {
-            Age::Fresh(_) => true,
-            Age::Past(since) => since < self.stale,
+            Life::Fresh(_) => true,
+            Life::Past(since) => since < self.stale,
         }
     }
 

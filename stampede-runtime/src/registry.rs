@@ -1,6 +1,6 @@
 //! Every function that has been called: its state, its name, its statistics.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -19,10 +19,10 @@ use crate::coalescer::{Coalescing, Function};
 use crate::config::{Config, ConfigError};
 use crate::hooks::{Hooks, Place};
 use crate::key::Key;
+use crate::outside::Outside;
 use crate::policy::{Options, Policy};
 use crate::share::Share;
 use crate::stats::Stats;
-use crate::tier::Tier;
 
 /// The state of functions, by site and instantiation. There is one for the process, and one more for each
 /// [`testing::isolate`](crate::testing::isolate) in force.
@@ -34,6 +34,8 @@ pub(crate) struct Registry {
     functions: Mutex<BTreeMap<String, Vec<Weak<dyn Function>>>>,
     /// Whose each place outside is.
     places: Mutex<HashMap<(String, u32), StateKey>>,
+    /// What is outside of each function: an `Outside` of its values. It may be cleared before the function is called.
+    outsides: Mutex<HashMap<StateKey, Arc<dyn Any + Send + Sync>>>,
 }
 
 /// A site's address and the type that tells its instantiations apart.
@@ -68,8 +70,8 @@ impl Registry {
         owner: StateKey,
     ) -> Arc<Coalescing<K, S>> {
         let name = format!("{namespace}::{function}");
-        let (policy, tier) = self.policy(namespace, function, options, hooks, owner);
-        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, tier);
+        let (policy, outside) = self.policy(namespace, function, options, hooks, owner);
+        let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, outside);
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
         states.retain(|state| state.strong_count() > 0);
@@ -85,19 +87,27 @@ impl Registry {
         options: &Options,
         hooks: Hooks<S>,
         owner: StateKey,
-    ) -> (Policy, Option<Arc<dyn Tier<S::Value>>>) {
+    ) -> (Policy, Option<Arc<Outside<S::Value>>>) {
         let config = self.config.get_or_init(|| None).clone().unwrap_or_default();
         let (policy, backend) = config.policy(namespace, options, hooks.can_refuse());
-        let tier = backend.and_then(|backend| {
+        let make = || {
+            let backend = backend?;
             let version = options.version;
             let function =
                 &*options.instance.map_or(function.into(), |types| Cow::from(format!("{function}<{types}>")));
             if hooks.has_tier() && !self.is_the_only_one(&format!("{namespace}::{function}"), version, owner) {
                 return None;
             }
-            hooks.make_tier(&Place { namespace, function, version, backend: &backend, policy: &policy }, &config)
-        });
-        (policy, tier)
+            let place = Place { namespace, function, version, backend: &backend, policy: &policy };
+            hooks.make_tier(&place, &config).map(Outside::new)
+        };
+        let mut outsides = self.outsides.lock().unwrap_or_else(PoisonError::into_inner);
+        let outside = match outsides.get(&owner).map(Arc::clone) {
+            Some(outside) => outside.downcast().ok(),
+            None => make().inspect(|made| _ = outsides.insert(owner, Arc::clone(made) as Arc<dyn Any + Send + Sync>)),
+        };
+        drop(outsides);
+        (policy, outside)
     }
 
     /// Whether no other function is called so, whose values could be taken for this one's outside.

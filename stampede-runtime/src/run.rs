@@ -22,7 +22,7 @@ use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
-use crate::tier::{Age, Found, Work};
+use crate::tier::{Found, Life, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
 pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
@@ -156,11 +156,14 @@ where
             self.begin_or_queue();
             return None;
         }
-        self.node.queue().begin();
-        if !self.reason.again && self.reason.purpose == Purpose::Call {
-            coalescing.counters.hit(matches!(found.age, Age::Past(_)));
+        let queue = self.node.queue();
+        queue.begin();
+        // As for a body: if the first caller has left, it is counted as refused, and this as whoever is still there.
+        let is_nobodys = queue.owes_nobody() && queue.claim_lead();
+        if !self.reason.again && self.reason.purpose == Purpose::Call && !is_nobodys {
+            coalescing.counters.hit(matches!(found.age, Life::Past(_)));
         }
-        if matches!(found.age, Age::Fresh(_)) {
+        if matches!(found.age, Life::Fresh(_)) {
             self.body = None;
         }
         self.stage = Stage::Saved;

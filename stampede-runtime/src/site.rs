@@ -15,7 +15,6 @@ use crate::home::Home;
 use crate::hooks::Hooks;
 use crate::invalidation::Invalidation;
 use crate::key::{Key, Look};
-use crate::outside::Outside;
 use crate::policy::Options;
 use crate::registry;
 use crate::share::{IntoResult, Share};
@@ -182,7 +181,9 @@ where
         if registry::is_off() {
             Err(Boarding::off(state.me()))
         } else if REFRESHING.get() == Some(self.site.id()) {
+            // The rest of the call, which may be its whole body, is like any other.
             REFRESHING.set(None);
+            self.site.refreshes.fetch_sub(1, Relaxed);
             Err(Boarding::refresh(state.board_refresh(key), state.id_of(key)))
         } else {
             state.hit(key).map_err(|missed| Self::miss(state, key, missed))
@@ -258,9 +259,10 @@ where
         let outside = self.hooks.has_tier().then(|| {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
-            let (_, tier) = registry::current().policy(namespace, self.site.function, &options, self.hooks, self.key());
+            let (function, key) = (self.site.function, self.key());
+            let (_, outside) = registry::current().policy(namespace, function, &options, self.hooks, key);
             let home = Home::around().unwrap_or(Home::Threads);
-            Some(Outside::new(tier?).begin_clear().clear(&home))
+            Some(outside?.begin_clear().clear(&home))
         });
         Invalidation::new(0, outside.flatten())
     }
@@ -348,7 +350,9 @@ impl Refreshing {
 
 impl Drop for Refreshing {
     fn drop(&mut self) {
-        REFRESHING.set(self.before);
-        self.site.refreshes.fetch_sub(1, Relaxed);
+        if REFRESHING.replace(self.before) == Some(self.site.id()) {
+            // Nobody has used it.
+            self.site.refreshes.fetch_sub(1, Relaxed);
+        }
     }
 }

@@ -31,7 +31,8 @@ pub struct Stats {
     pub led: u64,
     /// Calls that ran their own body, unshared: `STAMPEDE_OFF` is set, or the call came from inside its own execution.
     pub bypassed: u64,
-    /// Calls that ended while they queued for `max_concurrent`: refused after `wait`, or dropped before.
+    /// Calls that ended before an execution or a value was there for them: refused after `wait`, or dropped, while they
+    /// queued for `max_concurrent` or while their backend was asked.
     pub refused: u64,
     /// Executions begun: by calls, by refreshes, and anew after one was abandoned. Without `bypassed`.
     pub executions: u64,

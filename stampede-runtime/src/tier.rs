@@ -35,7 +35,7 @@ pub(crate) trait Tier<V>: Send + Sync {
 /// What a tier knew.
 pub(crate) struct Found<V> {
     pub(crate) value: V,
-    pub(crate) age: Age,
+    pub(crate) age: Life,
     /// How long ago it was made.
     pub(crate) made: Duration,
     /// How long the value took to make.
@@ -45,7 +45,7 @@ pub(crate) struct Found<V> {
 /// How a value stands to its `ttl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
-pub(crate) enum Age {
+pub(crate) enum Life {
     /// Fresh for so long.
     Fresh(Duration),
     /// Past its `ttl` for so long.

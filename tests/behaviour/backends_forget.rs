@@ -90,6 +90,19 @@ async fn what_is_in_no_memory_is_cleared_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_cleared_before_the_first_call_is_not_read_by_it() {
+    let (fake, world) = there(1).await;
+    patient_process(&fake, async {
+        fake.clear.is(Mood::Waits);
+        let cleared = load::clear();
+        assert_eq!(load(1, Arc::clone(&world)).await, 2, "the backend has not heard of it yet");
+        fake.clear.open();
+        assert!(cleared.await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_handle_tells_what_the_backend_said() {
     let (fake, world) = there(1).await;
     process(&fake, async {

@@ -362,6 +362,27 @@ async fn a_look_up_that_nobody_waits_for_ends_and_frees_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_while_it_looks_outside_is_counted() {
+    let fake = Fake::new();
+    patient_process(&fake, async {
+        fake.get.is(Mood::Waits);
+        let world = World::at_ease();
+        for call in crowd(3, || plain(1, Arc::clone(&world))).await {
+            call.abort();
+        }
+        settle().await;
+        check(&plain::stats(), 3);
+        let mut calls = crowd(3, || attached_call(&world)).await;
+        calls.remove(0).abort();
+        settle().await;
+        fake.get.open();
+        all(calls).await;
+        check(&attached::stats(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_to_finish_finishes_from_its_look_up_on() {
     #[cached(ttl = "1h", on_abandon = "finish", backend = "main", skip(world))]
     async fn finishing(_key: u32, world: Arc<World>) -> usize {

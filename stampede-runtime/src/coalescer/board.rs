@@ -256,7 +256,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         }
         self.counters.in_flight.fetch_add(1, Relaxed);
         let is_call = how.purpose == Purpose::Call && !how.again;
-        let due = if is_call && self.permits.is_some() { Due::Leader } else { Due::Nothing };
+        // Whether it leads is only known when its body begins.
+        let may_not_lead = self.permits.is_some() || self.outside.is_some();
+        let due = if is_call && may_not_lead { Due::Leader } else { Due::Nothing };
         let mut seat = self.seat(fresh, due);
         seat.is_grounded = true;
         // A flight that nobody else has seen waits for nobody, so it closes no circle.

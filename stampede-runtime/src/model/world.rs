@@ -19,7 +19,7 @@ use crate::key::ByRef;
 use crate::policy::{Options, Policy, Settings};
 use crate::share::{ByClone, Other};
 use crate::stats::Stats;
-use crate::tier::Age;
+use crate::tier::Life;
 
 pub(super) type Outcome = Result<Arc<Made>, Failure>;
 type Way = ByClone<Arc<Made>, Failure, Other>;
@@ -205,7 +205,7 @@ impl World {
     pub(super) fn insert_old(&self, key: u64) -> u64 {
         let made = self.made(key);
         let begun = made.begun;
-        let keeping = Keeping::found(Age::Past(Duration::from_secs(1)), Duration::ZERO, 1, &self.coalescing.policy);
+        let keeping = Keeping::found(Life::Past(Duration::from_secs(1)), Duration::ZERO, 1, &self.coalescing.policy);
         let keeping = Keeping { calm_until: Moment::now(), ..keeping };
         self.coalescing.insert(&ByRef(&key), made, &keeping);
         begun

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
 use crate::stats::{Stats, count};
-use crate::tier::{Age, Found, Tier, Work};
+use crate::tier::{Found, Life, Tier, Work};
 
 pub(crate) struct Stored<V> {
     shared: Arc<Shared>,
@@ -142,9 +142,9 @@ impl Shared {
             Some(Ok((value, times))) => {
                 count(&self.counters.hits);
                 let age = if times.is_fresh(now) {
-                    Age::Fresh(times.fresh_until().since(now))
+                    Life::Fresh(times.fresh_until().since(now))
                 } else {
-                    Age::Past(now.since(times.fresh_until()))
+                    Life::Past(now.since(times.fresh_until()))
                 };
                 Some(Found { value, age, made: now.since(times.made()), cost: times.cost() })
             }
