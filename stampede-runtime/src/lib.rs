@@ -79,7 +79,7 @@
 //! # Features
 //!
 //! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
-//! values outside of the process (`store`).
+//! values outside of the process (`store`). `config-files`: configuration from TOML and YAML files and from the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -384,8 +384,9 @@ pub use stampede_macros::coalesce_by_content;
 /// # Errors
 ///
 /// An error is shared by those who wait and not kept, unless `cache_err` says so: the next call tries again. Where
-/// `stale_if_error` has an old value, callers get that instead, and the next call tries again, too. A renewal behind the
-/// caller that fails (`stale`, `early`) leaves the old value as it is. A panic reaches those who wait, as in every
+/// `stale_if_error` has an old value, callers get that instead, of an error of ours (`timeout`, `wait`, `max_concurrent`)
+/// too. The old value then rests: for a second, after the next failure for two, and so on up to a minute, calls get it at
+/// once and nothing is tried. The same goes for a renewal behind the caller that fails (`stale`, `early`). A panic reaches those who wait, as in every
 /// [flight](crate#what-a-call-becomes).
 ///
 /// # Sync functions
