@@ -247,7 +247,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             take_out_all(shard, hash, |key| *key == node.key);
             // Too heavy, it would drive out all others and itself.
             if shard.extra().holds(keeping.weight as usize) {
-                shard.insert(hash, Arc::clone(&node));
+                put_in(shard, &node);
                 self.keep(shard, &node);
             }
         });
@@ -267,7 +267,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             // What took the flight out has made the value older than old.
             let is_there = shard.find(hash, |other| std::ptr::eq(Arc::as_ptr(other), flight).then_some(())).is_some();
             if is_first && is_there && shard.extra().holds(keeping.weight as usize) {
-                shard.insert(hash, Arc::clone(&node));
+                put_in(shard, &node);
                 self.keep(shard, &node);
             }
         });
@@ -378,6 +378,12 @@ fn alike<K: Key, S: Share>(
         None::<()>
     });
     nodes
+}
+
+/// Puts a node in, as the newest of its key.
+fn put_in<K: Key, S: Share>(shard: &mut Shard<'_, K, S>, node: &Arc<Node<K, S>>) {
+    node.number();
+    shard.insert(node.hash(), Arc::clone(node));
 }
 
 /// Removes a node. Returns whether it was there: then the table's own reference will be dropped after the lock.

@@ -138,7 +138,9 @@ pub(crate) struct Node<K, S: Share> {
     pub(crate) key: K,
     ending: OnceLock<Ending<K, S>>,
     hash: u64,
-    id: FlightId,
+    /// Given when it enters the table, under the shard's lock: of two flights of a key, the one that began later has the
+    /// larger one.
+    id: plain::AtomicU64,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
     home: Option<HomeId>,
     /// Empty until somebody has to wait.
@@ -175,7 +177,7 @@ impl<K, S: Share> Node<K, S> {
         Node {
             key,
             hash,
-            id: nest::new_id(),
+            id: plain::AtomicU64::new(nest::NOBODY),
             residence: Residence::default(),
             home,
             seats: AtomicU32::new(1 + u32::from(finishes)),
@@ -203,8 +205,13 @@ impl<K, S: Share> Node<K, S> {
         node
     }
 
+    /// It enters the table.
+    pub(crate) fn number(&self) {
+        self.id.store(nest::new_id(), Relaxed);
+    }
+
     pub(crate) fn id(&self) -> FlightId {
-        self.id
+        self.id.load(Relaxed)
     }
 
     /// The value, while it is fresh and nothing about it has to be decided.

@@ -4,7 +4,7 @@ use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Age, Coalescing, alike, take_out};
+use super::{Age, Coalescing, alike, put_in, take_out};
 use crate::clock::Moment;
 use crate::evict::Resident;
 use crate::flight::{Ending, Node, Rare, View};
@@ -105,7 +105,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             }
             let begins = is_kept && !is_under_way;
             if begins {
-                shard.insert(hash, Arc::clone(&fresh));
+                put_in(shard, &fresh);
             }
             begins
         });
@@ -221,7 +221,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 }
             }
             if hit.is_none() && join.is_none() && leads {
-                shard.insert(hash, Arc::clone(&fresh));
+                put_in(shard, &fresh);
             }
             if let (None, Some(from)) = (&hit, from)
                 && let Some(next) = join.as_ref().or(leads.then_some(&fresh))

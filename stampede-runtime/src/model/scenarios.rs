@@ -141,6 +141,22 @@ fn a_refresh_is_not_answered_with_what_began_before() {
 }
 
 #[test]
+fn of_several_refreshes_the_newest_stays() {
+    for place in BOTH {
+        for body in [Body::Returns, Body::Pauses] {
+            check(&format!("two refresh, one calls, {place:?}, {body:?}"), move || {
+                let world = World::keeping(place);
+                let refreshes = match body {
+                    Body::Returns => |world: &_| World::refresh_with_others(world, 1, Body::Returns),
+                    _ => |world: &_| World::refresh_with_others(world, 1, Body::Pauses),
+                };
+                world.play([refreshes, refreshes, |world| _ = world.call(1, Body::Returns).expect("a value")]);
+            });
+        }
+    }
+}
+
+#[test]
 fn an_insert_is_not_overwritten_by_what_began_before() {
     for place in BOTH {
         check(&format!("two call, one inserts, {place:?}"), move || {

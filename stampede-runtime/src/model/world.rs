@@ -191,6 +191,15 @@ impl World {
         outcome
     }
 
+    /// One of several refreshes, which may join one another. Whoever has a value finds that kept, or a newer one, or for
+    /// a moment none, while the one makes way for the other.
+    pub(super) fn refresh_with_others(self: &Arc<Self>, key: u64, body: Body) {
+        let boarded = self.coalescing.board_refresh(&ByRef(&key));
+        let made = block_on(self.fly(key, body, Boarding::refresh(boarded, None))).expect("a value");
+        let kept = self.peek(key);
+        assert!(kept.is_none_or(|kept| kept >= made.begun), "an older value has taken the place of a newer one");
+    }
+
     /// Inserts a value and returns when it was made. As after an invalidation, nothing older may be seen from then on.
     pub(super) fn insert(&self, key: u64) -> u64 {
         let made = self.made(key);
