@@ -21,6 +21,8 @@ mod codec;
 pub mod conformance;
 mod envelope;
 pub mod key;
+#[doc(hidden)]
+pub mod lease;
 mod memory;
 mod sites;
 mod tier;

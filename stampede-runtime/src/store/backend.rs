@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::key::{Prefix, StoreKey};
+use super::lease::Leases;
 
 /// An answer that is on its way.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
@@ -77,6 +78,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the store answers.
     fn ping(&self) -> Pending<'_, ()>;
+
+    /// Its leases, where it has such a thing.
+    #[doc(hidden)]
+    fn leases(&self) -> Option<&dyn Leases> {
+        None
+    }
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -98,6 +105,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn ping(&self) -> Pending<'_, ()> {
         (**self).ping()
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        (**self).leases()
     }
 }
 

@@ -1,0 +1,121 @@
+//! Leases of a store: which of many processes makes the value of a key, and how the others hear of it.
+//!
+//! Not for implementing outside of this crate yet, so not documented there.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::backend::Pending;
+use super::key::StoreKey;
+
+/// A store in which one of all processes at a time has the right to make the value of a key.
+///
+/// Every step is one round trip and happens at once or not at all. Whatever ends a lease wakes those who wait for it.
+pub trait Leases: Send + Sync {
+    /// The value; or else the right to make it; or else who has that right.
+    fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired>;
+
+    /// Lengthens a lease: it lasts for `lease` from now on. `false`: it is not the newest any more.
+    fn renew<'a>(&'a self, key: &'a StoreKey, token: &'a Token, lease: Duration) -> Pending<'a, bool>;
+
+    /// Ends a lease. `false`: it was not the newest any more, and nothing has happened.
+    fn end<'a>(&'a self, key: &'a StoreKey, token: &'a Token, end: End<'a>) -> Pending<'a, bool>;
+
+    /// Puts an entry under a key as [`Backend::set`](super::Backend::set) does, and takes the right to make it from
+    /// whoever has it.
+    fn overwrite<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()>;
+
+    /// Somebody who may have to wait.
+    fn waiter(&self) -> Box<dyn Waiter>;
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Who asks, the same each time it does. No two have one name.
+    pub owner: &'a str,
+    /// For how long the right is to be given.
+    pub lease: Duration,
+    /// Which values will do.
+    pub value: Wanted<'a>,
+    /// The fence of a lease that this one has waited for. How that or a later one ended is told then.
+    pub joined: Option<u64>,
+    /// Is woken when a lease of the key ends.
+    pub waiter: Option<&'a dyn Waiter>,
+}
+
+/// Which values will do.
+#[derive(Clone, Copy)]
+pub enum Wanted<'a> {
+    /// Any.
+    Any,
+    /// Any whose entry does not begin with these bytes.
+    Other(&'a [u8]),
+    /// One that is not made yet, nor being made: the right to make it is taken from whoever has it.
+    Newest,
+}
+
+/// What an [`acquire`](Leases::acquire) found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// An entry.
+    Value(Vec<u8>),
+    /// A lease that was waited for has ended so: the bytes of [`End::Told`].
+    Told(Vec<u8>),
+    /// The right to make the value.
+    Lead(Token),
+    /// Somebody else has that, for `left` if it is not lengthened.
+    Wait {
+        /// Of the other's token.
+        fence: u64,
+        /// What is left of the lease.
+        left: Duration,
+    },
+}
+
+/// The right to make the value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Who has it.
+    pub owner: Box<str>,
+    /// Larger than that of every earlier token of the key.
+    pub fence: u64,
+}
+
+/// How a lease ends.
+#[derive(Clone, Copy)]
+pub enum End<'a> {
+    /// With a value: the entry is kept for `ttl`, as [`Backend::set`](super::Backend::set) does.
+    Value {
+        /// As it is to be kept.
+        entry: &'a [u8],
+        /// For how long.
+        ttl: Duration,
+    },
+    /// With something that is not kept: it is there for `ttl`, for those who waited.
+    Told {
+        /// What they are told.
+        outcome: &'a [u8],
+        /// For how long.
+        ttl: Duration,
+        /// Whether the value that is kept is not to be any more.
+        forget: bool,
+    },
+    /// With nothing: whoever asks next gets the right.
+    Nothing,
+}
+
+/// Somebody who waits for leases to end. Dropped, it does not any more.
+pub trait Waiter: Send + Sync + fmt::Debug {
+    /// What the store knows it by.
+    fn name(&self) -> &str;
+
+    /// Returns once a lease has ended that this one has waited for since it was last woken, or may have: when messages
+    /// can be lost, it is woken too. Never returns where the store sends no messages.
+    fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Whether the store can wake it now. If not, it has to look by itself.
+    fn is_heard(&self) -> bool;
+}
