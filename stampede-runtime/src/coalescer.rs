@@ -28,7 +28,7 @@ use crate::sync::Hashes;
 use crate::table::{Locked, Table};
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
-pub(crate) use self::land::Landed;
+pub(crate) use self::land::{By, Landed};
 
 /// Everything that one function (one instantiation of it) shares between its calls.
 pub(crate) struct Coalescing<K, S: Share> {
@@ -271,6 +271,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 self.keep(shard, &node);
             }
         });
+    }
+
+    /// Drops what a flight has landed with, unless something newer is there.
+    pub(crate) fn drop_kept(&self, node: &Arc<Node<K, S>>) {
+        self.table.with(node.hash(), |shard| _ = remove(shard, node));
     }
 
     /// What stands for a key in the tier, where there is one.

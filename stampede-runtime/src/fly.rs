@@ -20,6 +20,7 @@ use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
+use crate::tier::Wanted;
 
 /// A call that has boarded and not yet begun to wait.
 #[must_use]
@@ -340,7 +341,8 @@ where
     }
 
     fn reason(&self, purpose: Purpose) -> Reason {
-        Reason { purpose, again: self.again, id: self.id.clone(), looks: purpose != Purpose::Refresh }
+        let wanted = if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any };
+        Reason { purpose, again: self.again, id: self.id.clone(), wanted: Some(wanted) }
     }
 
     /// Begins a flight that nobody waits for.

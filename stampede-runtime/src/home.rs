@@ -5,13 +5,13 @@ pub(crate) use self::modelled::{Home, HomeId, Task};
 #[cfg(not(all(test, stampede_model)))]
 pub(crate) use self::real::{Home, HomeId, Task};
 use crate::blocking;
-use crate::tier::Work;
+use crate::tier::{Answer, Work};
 
-/// Has work done that needs a runtime, for a thread that is in none.
-pub(crate) fn elsewhere<T: Send + 'static>(work: Work<Option<T>>) -> Work<Option<T>> {
+/// Has an answer waited for that needs a runtime, for a thread that is in none.
+pub(crate) fn elsewhere<V: Send + 'static>(work: Work<Answer<V>>) -> Work<Answer<V>> {
     let work = blocking::helper().spawn(work);
     // What panicked there has said so already.
-    Box::pin(async { work.await.ok().flatten() })
+    Box::pin(async { work.await.unwrap_or(Answer::Nothing) })
 }
 
 #[cfg(not(all(test, stampede_model)))]

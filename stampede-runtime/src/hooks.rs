@@ -108,6 +108,14 @@ impl<S: Share> Hooks<S> {
         }
     }
 
+    pub(crate) fn pack(&self, _: &S::Fault, _: usize) -> Option<Vec<u8>> {
+        None
+    }
+
+    pub(crate) fn unpack(&self, _: &[u8]) -> Option<S::Fault> {
+        None
+    }
+
     /// Whether values have a weight each.
     pub(crate) fn weighs(&self) -> bool {
         self.weigh.is_some()

@@ -98,6 +98,7 @@ mod hooks;
 mod invalidation;
 mod key;
 mod lanes;
+mod leased;
 #[cfg(all(test, stampede_model))]
 mod model;
 mod nest;
@@ -156,7 +157,7 @@ pub use invalidation::Invalidation;
 pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
-pub use stats::{ExecutionTime, Stats};
+pub use stats::{BackendFaults, BackendState, ExecutionTime, Stats};
 
 /// Shares concurrent calls with equal arguments, and with `ttl` later calls too. For functions that are `async`, and for
 /// those that are [not](macro@cached#sync-functions).

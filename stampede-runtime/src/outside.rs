@@ -6,21 +6,26 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::sync::oneshot::{Receiver, channel};
 
 use crate::error::Error;
 use crate::home::Home;
 use crate::hooks::Keeping;
 use crate::key::Id;
+use crate::policy::Policy;
 use crate::registry;
 use crate::stats::Stats;
-use crate::tier::{Found, Tier, Work};
+use crate::tier::{Answer, Tier, Wanted, Work};
 
 pub(crate) struct Outside<V> {
     tier: Arc<dyn Tier<V>>,
     said: Mutex<Said>,
+    /// Something that was said has arrived or failed.
+    answered: Notify,
 }
 
 /// What this process has said and not yet been answered to.
@@ -50,22 +55,95 @@ struct Talk {
     since: u64,
 }
 
+/// How a key stands that is to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Clear,
+    UnderWay,
+    /// What is there may not be what was last said.
+    Unknown,
+    /// Of no key is it known.
+    AllUnknown,
+}
+
 /// When so many keys are unknown, all are.
 const MOST_UNKNOWN: usize = 10_000;
 
 impl<V: 'static> Outside<V> {
     pub(crate) fn new(tier: Arc<dyn Tier<V>>) -> Arc<Outside<V>> {
-        Arc::new(Outside { tier, said: Mutex::default() })
+        Arc::new(Outside { tier, said: Mutex::default(), answered: Notify::new() })
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for a value, unless none may be taken from there.
-    pub(crate) fn look(&self, id: &Arc<Id>) -> Option<Work<Option<Found<V>>>> {
-        let may_read = self.said().may_read(id);
-        may_read.then(|| self.tier.look(id))
+    /// Whether executions are shared there, too.
+    pub(crate) fn has_leases(&self) -> bool {
+        self.tier.has_leases()
+    }
+
+    /// Whether it has anything to say to a function with such a policy.
+    pub(crate) fn is_asked(&self, policy: &Policy) -> bool {
+        self.has_leases() || !policy.keeps_nothing()
+    }
+
+    /// Looks for what is wanted, unless nothing may be taken from there.
+    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, wanted: Wanted) -> Option<Work<Answer<V>>> {
+        let may_read = self.said().standing(id) == Standing::Clear;
+        if may_read && (wanted == Wanted::Any || self.has_leases()) {
+            return Some(self.tier.look(id, wanted));
+        }
+        let (outside, id) = (Arc::clone(self), Arc::clone(id));
+        self.has_leases().then(|| -> Work<Answer<V>> {
+            Box::pin(async move {
+                if outside.settle(&id).await { outside.tier.look(&id, wanted).await } else { Answer::Nothing }
+            })
+        })
+    }
+
+    /// Waits until all that was said of a key has arrived, and says once more what has failed. Whether it may be read now.
+    ///
+    /// Every wait ends with the answer to something that has a time limit.
+    async fn settle(self: &Arc<Self>, id: &Arc<Id>) -> bool {
+        // Whoever is told something new all the time runs its own body some day.
+        const ROUNDS: usize = 8;
+        for _ in 0..ROUNDS {
+            let mut answered = pin!(self.answered.notified());
+            // Listens before it looks.
+            answered.as_mut().enable();
+            let standing = self.said().standing(id);
+            let home = Home::around().unwrap_or(Home::Threads);
+            let told = match standing {
+                Standing::Clear => return true,
+                Standing::UnderWay => {
+                    answered.await;
+                    continue;
+                }
+                Standing::Unknown => self.begin(id).forget(&home).await,
+                Standing::AllUnknown => self.begin_clear().clear(&home).await,
+            };
+            if !matches!(told, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Ends a lease, in the background.
+    pub(crate) fn end<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: Option<Work<T>>,
+        then: impl FnOnce(T) + Send + 'static,
+    ) {
+        let Some(work) = work else { return };
+        self.said().under_way += 1;
+        let ending = EndingLease(Arc::clone(self));
+        // Not in the runtime of the body, which may be about to end.
+        Home::Threads.run_outside(async move {
+            then(work.await);
+            drop(ending);
+        });
     }
 
     /// Begins to say something of a key. From here on it is not read, so this comes before memory changes.
@@ -91,6 +169,16 @@ impl<V: 'static> Outside<V> {
 
     pub(crate) fn reset_stats(&self) {
         self.tier.reset_stats();
+    }
+}
+
+/// A lease that is being ended.
+struct EndingLease<V: 'static>(Arc<Outside<V>>);
+
+impl<V: 'static> Drop for EndingLease<V> {
+    fn drop(&mut self) {
+        self.0.said().under_way -= 1;
+        registry::a_flight_ended();
     }
 }
 
@@ -147,6 +235,7 @@ impl<V: 'static> Drop for Saying<V> {
             // Counted and logged there.
             drop(last.forget(&Home::around().unwrap_or(Home::Threads)));
         }
+        self.outside.answered.notify_waiters();
         registry::a_flight_ended();
     }
 }
@@ -175,13 +264,20 @@ impl<V: 'static> Clearing<V> {
 impl<V: 'static> Drop for Clearing<V> {
     fn drop(&mut self) {
         self.outside.said().end_clear(self.at, self.has_arrived);
+        self.outside.answered.notify_waiters();
         registry::a_flight_ended();
     }
 }
 
 impl Said {
-    fn may_read(&self, id: &Arc<Id>) -> bool {
-        self.clears == 0 && self.failed_clear.is_none() && !self.keys.contains_key(id)
+    fn standing(&self, id: &Arc<Id>) -> Standing {
+        match self.keys.get(id) {
+            _ if self.clears > 0 => Standing::UnderWay,
+            Some(talk) if talk.under_way > 0 => Standing::UnderWay,
+            _ if self.failed_clear.is_some() => Standing::AllUnknown,
+            Some(_) => Standing::Unknown,
+            None => Standing::Clear,
+        }
     }
 
     fn tick(&mut self) -> u64 {

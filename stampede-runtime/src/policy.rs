@@ -252,6 +252,9 @@ pub(crate) struct Policy {
     pub(crate) codec: Codec,
     #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) payload_bytes_max: usize,
+    pub(crate) distributed: bool,
+    pub(crate) lease: Duration,
+    pub(crate) share_errors: bool,
     pub(crate) finish_abandoned: bool,
     /// Bodies run inside the calls that begin them, instead of on their own.
     pub(crate) attached: bool,
@@ -287,6 +290,9 @@ impl Policy {
             backend_timeout: settings.backend_timeout.unwrap_or(BACKEND_TIMEOUT),
             codec: settings.codec.unwrap_or_default(),
             payload_bytes_max: settings.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX).max(1),
+            distributed: false,
+            lease: Duration::from_secs(5),
+            share_errors: true,
             finish_abandoned: options.finish_abandoned,
             attached: options.attached,
             blocking: options.blocking,

@@ -12,17 +12,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
 use crate::clock::{Moment, Stopwatch};
-use crate::coalescer::{Coalescing, Landed, Purpose};
+use crate::coalescer::{By, Coalescing, Landed, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
 use crate::home::{self, Home, Task};
 use crate::hooks::Keeping;
 use crate::key::{Id, Key};
+use crate::leased::Leased;
 use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
-use crate::tier::{Found, Life, Work};
+use crate::tier::{Answer, Found, Lease, Life, Told, Wanted, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
 pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
@@ -35,8 +36,8 @@ pub(crate) struct Reason {
     pub(crate) again: bool,
     /// What stands for the key outside, where there is something.
     pub(crate) id: Option<Arc<Id>>,
-    /// Whether a value from there will do.
-    pub(crate) looks: bool,
+    /// What of it will do. `None`: it is not asked.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 /// A flight's body, and all that has to be done around it. Dropped before the end, it ends the flight as abandoned.
@@ -53,6 +54,8 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     detach: Option<Detach<K, S, P>>,
     /// The permits that this flight, or one that began it, holds: those it must not wait for.
     held: Option<Arc<Held>>,
+    /// The right to run the body for all processes, where they share it.
+    lease: Option<Arc<dyn Lease<S::Value>>>,
     /// Given back last, when the body is gone.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -60,7 +63,7 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
 enum Stage<V> {
     New,
     /// Asks the tier outside, which may save the execution.
-    Looking(Work<Option<Found<V>>>),
+    Looking(Work<Answer<V>>),
     Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
     Running(Stopwatch),
     /// The tier had the value.
@@ -99,6 +102,7 @@ where
             held: if reason.purpose == Purpose::Behind { None } else { nest::held() },
             reason,
             detach,
+            lease: None,
             permit: None,
         };
         seat.take_off();
@@ -123,29 +127,52 @@ where
 
     /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
     fn look_or_begin(&mut self) {
-        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.looks) {
-            (Some(outside), Some(id), true) if !self.coalescing.policy.keeps_nothing() => outside.look(id),
+        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
+            (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
+                outside.look(id, wanted)
+            }
             _ => None,
         };
-        let is_blocking = self.coalescing.policy.blocking;
-        match work.map(|work| if is_blocking { home::elsewhere(work) } else { work }) {
-            Some(work) => self.stage = Stage::Looking(work),
+        match work {
+            Some(work) => self.look(work),
             None => self.begin_or_queue(),
         }
     }
 
-    /// What the tier had, if it answers the call. Otherwise the body begins.
-    fn found(&mut self, found: Option<Found<S::Value>>) -> Option<(Ending<K, S>, Keeping)> {
-        let Some(mut found) = found else {
-            self.begin_or_queue();
-            return None;
-        };
+    fn look(&mut self, work: Work<Answer<S::Value>>) {
+        let is_blocking = self.coalescing.policy.blocking;
+        self.stage = Stage::Looking(if is_blocking { home::elsewhere(work) } else { work });
+    }
+
+    /// Goes on with what the tier answers. There may be nothing more to do.
+    fn answered(&mut self, answer: Answer<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+        match answer {
+            Answer::Found(found) => return self.found(found),
+            Answer::Told(told) => return self.told(told),
+            Answer::Lead(lease) => self.lease = Some(lease),
+            Answer::Nothing => (),
+        }
+        self.begin_or_queue();
+        None
+    }
+
+    /// Looks on for something of more use than what was found, or begins.
+    fn look_on(&mut self, or_else: Option<Work<Answer<S::Value>>>) {
+        match or_else {
+            Some(work) => self.look(work),
+            None => self.begin_or_queue(),
+        }
+    }
+
+    /// What the tier had, if it answers the call.
+    fn found(&mut self, mut found: Found<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
         let coalescing = Arc::clone(&self.coalescing);
         found.age = coalescing.policy.age_here(found.age, found.made);
         let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
         let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
-        if self.reason.purpose == Purpose::Behind && !is_newer() {
-            self.begin_or_queue();
+        let is_old = self.reason.purpose == Purpose::Behind && !is_newer();
+        if is_old || coalescing.policy.keeps_nothing() {
+            self.look_on(found.or_else);
             return None;
         }
         if !coalescing.policy.serves(found.age) {
@@ -153,21 +180,53 @@ where
             if coalescing.policy.retains() {
                 coalescing.keep_old(&self.node, found.value, &keeping);
             }
-            self.begin_or_queue();
+            self.look_on(found.or_else);
             return None;
         }
-        let queue = self.node.queue();
-        queue.begin();
-        // As for a body: if the first caller has left, it is counted as refused, and this as whoever is still there.
-        let is_nobodys = queue.owes_nobody() && queue.claim_lead();
-        if !self.reason.again && self.reason.purpose == Purpose::Call && !is_nobodys {
-            coalescing.counters.hit(matches!(found.age, Life::Past(_)));
+        if self.saves_a_call() {
+            if found.is_awaited {
+                coalescing.counters.coalesce_hits.add_one();
+            } else {
+                coalescing.counters.hit(matches!(found.age, Life::Past(_)));
+            }
         }
         if matches!(found.age, Life::Fresh(_)) {
             self.body = None;
         }
-        self.stage = Stage::Saved;
         Some((Ending::Value(found.value), keeping))
+    }
+
+    /// How another process's execution has ended, which is as good as this one's.
+    fn told(&mut self, told: Told<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+        let hooks = &self.coalescing.hooks;
+        let (ending, keeping) = match told {
+            Told::Value(value) => (Ending::Value(value), Keeping::NOT),
+            Told::TimedOut(limit) => (Ending::rare(Rare::TimedOut(limit, None)), Keeping::NOT),
+            Told::Fault(bytes) => {
+                let Some(fault) = hooks.unpack(&bytes) else {
+                    // Of another version of the program. It cannot be shared, so neither is this execution.
+                    self.begin_or_queue();
+                    return None;
+                };
+                let keeping = hooks.keeping_fault(&fault, &self.coalescing.policy);
+                (Ending::rare(Rare::Fault(fault, None)), keeping)
+            }
+        };
+        if self.saves_a_call() {
+            self.coalescing.counters.coalesce_hits.add_one();
+        }
+        self.body = None;
+        Some((ending, keeping))
+    }
+
+    /// The flight ends without its body. Whether it was a call that was saved its execution.
+    fn saves_a_call(&mut self) -> bool {
+        self.stage = Stage::Saved;
+        let queue = self.node.queue();
+        queue.begin();
+        // As for a body: if the first caller has left, it is counted as refused, and this as whoever is still there.
+        let is_nobodys = queue.owes_nobody() && queue.claim_lead();
+        !self.reason.again && self.reason.purpose == Purpose::Call && !is_nobodys
     }
 
     /// Has the body, which was not needed, refresh what was found, if that was old.
@@ -179,7 +238,10 @@ where
         if let Some(detach) = self.detach
             && let Some((mut seat, home)) = self.coalescing.begin_behind_landed(&self.node)
         {
-            let reason = Reason { purpose: Purpose::Behind, again: false, looks: false, ..self.reason.clone() };
+            // Where executions are shared, another process may have begun it.
+            let wanted =
+                self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases()).then_some(Wanted::Any);
+            let reason = Reason { purpose: Purpose::Behind, again: false, wanted, ..self.reason.clone() };
             let execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
             seat.node.set_body(detach(execution, &home));
         }
@@ -217,9 +279,12 @@ where
             // The first caller, or if that has left, whoever ends first of those who joined.
             Purpose::Call => counters.led.add_one(),
         }
+        if self.coalescing.policy.distributed && self.lease.is_none() {
+            count(&counters.unleased);
+        }
         self.stage = Stage::Running(Stopwatch::start());
         if let Some(limit) = self.coalescing.policy.timeout {
-            watch(&self.coalescing, &self.node, limit);
+            watch(&self.coalescing, &self.node, self.lease.clone(), limit);
         }
     }
 
@@ -229,9 +294,9 @@ where
         let _held = nest::hold(self.held.clone());
         let _span = self.span.clone().entered();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            if let Stage::Looking(looking) = &mut self.stage {
-                let found = ready!(looking.as_mut().poll(cx));
-                if let Some(saved) = self.found(found) {
+            while let Stage::Looking(looking) = &mut self.stage {
+                let answer = ready!(looking.as_mut().poll(cx));
+                if let Some(saved) = self.answered(answer) {
                     return Poll::Ready(saved);
                 }
             }
@@ -275,11 +340,20 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
     fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         let waiters = self.node.waiters();
+        let coalescing = &self.coalescing;
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
-        let saying = if is_made { self.coalescing.say(self.reason.id.as_ref()) } else { None };
-        let landed = self.coalescing.land(&self.node, ending, keeping, false);
+        let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
+        let saying = if is_made && !has_leases { coalescing.say(self.reason.id.as_ref()) } else { None };
+        let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
+        // Nor is what somebody else has made meanwhile older than this.
+        let keeping = if leased.as_ref().is_some_and(Leased::is_lost) { &Keeping::NOT } else { keeping };
+        let by = if let Stage::Saved = stage { By::Others } else { By::Body };
+        let landed = coalescing.land(&self.node, ending, keeping, by);
+        if let Some(leased) = leased {
+            leased.end(coalescing, &self.node, landed, keeping);
+        }
         if let Some(saying) = saying {
-            let home = self.coalescing.around_or_helper();
+            let home = coalescing.around_or_helper();
             match (landed, self.node.value()) {
                 (Landed::Kept, Some(value)) => saying.store(&home, value, keeping),
                 // What is there is older than what was just made.
@@ -348,10 +422,20 @@ impl<K: Key, S: Share, P> Drop for Execution<K, S, P> {
 }
 
 /// Ends the body after its `timeout`, in a task of its own: the body's would not get a turn if the body blocks.
-fn watch<K: Key, S: Share>(coalescing: &Arc<Coalescing<K, S>>, node: &Arc<Node<K, S>>, limit: Duration) {
+fn watch<K: Key, S: Share>(
+    coalescing: &Arc<Coalescing<K, S>>,
+    node: &Arc<Node<K, S>>,
+    lease: Option<Arc<dyn Lease<S::Value>>>,
+    limit: Duration,
+) {
     let home = coalescing.around().expect("a function with `timeout` is not called outside of a runtime");
     let (coalescing, watched) = (Arc::clone(coalescing), Arc::clone(node));
     node.set_watch(home.after(limit, move || {
-        coalescing.land(&watched, Ending::rare(Rare::TimedOut(limit, None)), &Keeping::NOT, true);
+        let ending = Ending::rare(Rare::TimedOut(limit, None));
+        let leased = lease.map(|lease| Leased::new(&coalescing, lease, &ending));
+        let landed = coalescing.land(&watched, ending, &Keeping::NOT, By::Watch);
+        if let Some(leased) = leased {
+            leased.end(&coalescing, &watched, landed, &Keeping::NOT);
+        }
     }));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::coalescer::Coalescing;
+use crate::coalescer::{By, Coalescing};
 use crate::error::Error;
 use crate::flight::{Ending, Node};
 use crate::hooks::Keeping;
@@ -131,7 +131,7 @@ impl<K: Key, S: Share> Drop for Seat<K, S> {
         // After the seat is left: an execution that finds none taken settles for itself.
         self.settle();
         if was_last || self.is_grounded {
-            self.coalescing.land(&self.node, Ending::abandoned(), &Keeping::NOT, true);
+            self.coalescing.land(&self.node, Ending::abandoned(), &Keeping::NOT, By::Watch);
         }
     }
 }

@@ -74,6 +74,29 @@ pub struct Stats {
     pub decode_errors: u64,
     /// Values that could not be written: too large, or of a kind that would not come back as it was.
     pub encode_errors: u64,
+    /// The failures of the backend, by their kind.
+    pub backend_faults: BackendFaults,
+    /// How the backend stands now.
+    pub backend_state: BackendState,
+    /// Leases won: executions begun for all processes.
+    pub lock_acquired: u64,
+    /// Calls and refreshes that waited for another process's execution. Where that ended with a result, the call is counted
+    /// as one that joined an execution (`coalesce_hits`).
+    pub lock_waited: u64,
+    /// Leases won after a wait: the process that had it before died, gave up, or ended with what cannot be shared. Part of
+    /// `lock_acquired`.
+    pub lock_taken_over: u64,
+    /// Leases that another process had taken, or an invalidation had ended, when they were to be renewed.
+    pub lock_lost: u64,
+    /// Values and outcomes that the backend refused, because their lease was not the newest any more.
+    pub fenced_writes: u64,
+    /// Times that a wait was ended by a message.
+    pub push_wakeups: u64,
+    /// Times that a wait was ended by looking again.
+    pub poll_wakeups: u64,
+    /// Executions of a distributed function for this process alone: no backend with leases is configured, it failed, or what
+    /// another process had made could not be sent.
+    pub redis_failures: u64,
     /// Values kept now, some perhaps expired but not yet replaced.
     pub cache_size: usize,
     /// How long finished executions took.
@@ -84,6 +107,46 @@ pub struct Stats {
     pub coalesce_rate: f64,
     /// `(cache_hits + stale_hits + coalesce_hits) / requests`, in `0.0..=1.0`; 0 without requests.
     pub savings_rate: f64,
+}
+
+/// How often a backend failed, by [`BackendErrorKind`](crate::store::BackendErrorKind).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BackendFaults {
+    /// There was no connection, or it broke.
+    pub unreachable: u64,
+    /// It did not answer in time.
+    pub timed_out: u64,
+    /// It did not want to.
+    pub refused: u64,
+    /// It took no writes.
+    pub read_only: u64,
+    /// It was full.
+    pub out_of_memory: u64,
+    /// An entry was too large for it.
+    pub too_large: u64,
+    /// It had failed several times in a row, and was not asked.
+    pub resting: u64,
+    /// Anything else.
+    pub other: u64,
+}
+
+/// How the backend of a function stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BackendState {
+    /// The function has none.
+    #[default]
+    None,
+    /// It is asked.
+    Closed,
+    /// It has failed several times in a row, and is being tried.
+    HalfOpen,
+    /// It has failed several times in a row, and is left alone for a while.
+    Open,
+    /// The function is to have one, and it is not configured: what it makes is shared in this process only.
+    Missing,
 }
 
 /// How long executions took whose bodies returned, in time or not. Serialised in seconds.
@@ -131,6 +194,16 @@ impl Stats {
         self.backend_failures += other.backend_failures;
         self.decode_errors += other.decode_errors;
         self.encode_errors += other.encode_errors;
+        self.backend_faults.add(&other.backend_faults);
+        self.backend_state = self.backend_state.max(other.backend_state);
+        self.lock_acquired += other.lock_acquired;
+        self.lock_waited += other.lock_waited;
+        self.lock_taken_over += other.lock_taken_over;
+        self.lock_lost += other.lock_lost;
+        self.fenced_writes += other.fenced_writes;
+        self.push_wakeups += other.push_wakeups;
+        self.poll_wakeups += other.poll_wakeups;
+        self.redis_failures += other.redis_failures;
         self.in_flight += other.in_flight;
         self.cache_size += other.cache_size;
         let time = &mut self.execution_time;
@@ -150,6 +223,19 @@ impl Stats {
             (rate(self.cache_hits), rate(self.coalesce_hits), rate(saved));
         let time = &mut self.execution_time;
         time.mean = u32::try_from(time.count).ok().and_then(|count| time.total.checked_div(count)).unwrap_or_default();
+    }
+}
+
+impl BackendFaults {
+    pub(crate) fn add(&mut self, other: &BackendFaults) {
+        self.unreachable += other.unreachable;
+        self.timed_out += other.timed_out;
+        self.refused += other.refused;
+        self.read_only += other.read_only;
+        self.out_of_memory += other.out_of_memory;
+        self.too_large += other.too_large;
+        self.resting += other.resting;
+        self.other += other.other;
     }
 }
 
@@ -203,6 +289,8 @@ pub(crate) struct Counters {
     pub(crate) abandoned: AtomicU64,
     pub(crate) evictions: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
+    /// Executions of a distributed function without a lease.
+    pub(crate) unleased: AtomicU64,
     times: Striped,
     total_nanos: Striped,
     max_nanos: AtomicU64,
@@ -256,6 +344,7 @@ impl Counters {
             abandoned: self.abandoned.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
+            redis_failures: self.unleased.load(Relaxed),
             cache_size,
             execution_time: ExecutionTime {
                 count: self.times.sum(),
@@ -288,6 +377,7 @@ impl Counters {
             &self.timeouts,
             &self.abandoned,
             &self.evictions,
+            &self.unleased,
             &self.max_nanos,
         ];
         for counter in plain {

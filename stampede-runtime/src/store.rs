@@ -20,6 +20,8 @@ mod backend;
 mod codec;
 pub mod conformance;
 mod envelope;
+mod fleet;
+mod guard;
 pub mod key;
 #[doc(hidden)]
 pub mod lease;
@@ -34,6 +36,7 @@ use serde::de::DeserializeOwned;
 pub use backend::{Backend, BackendError, BackendErrorKind, Pending};
 pub use codec::{Codec, CodecError, DEPTH_MAX};
 pub use envelope::{Envelope, Refused};
+pub(crate) use guard::Guarded;
 #[doc(no_inline)]
 pub use key::{Id, Place, Prefix, StoreKey};
 pub use memory::MemoryBackend;

@@ -1,8 +1,9 @@
-//! A tier outside of this process, as flights see it: it may know a value, it is told of new ones, and whatever goes wrong
-//! there is its own affair.
+//! A tier outside of this process, as flights see it: it may know a value, or give the right to make it for all processes;
+//! it is told of new ones; and whatever goes wrong there is its own affair.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -14,10 +15,11 @@ pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Where values are looked for before a body runs, and kept after it did.
 pub(crate) trait Tier<V>: Send + Sync {
-    /// The value, if it is known there and can be understood.
-    fn look(&self, id: &Id) -> Work<Option<Found<V>>>;
+    /// What there is to know before a body runs.
+    fn look(&self, id: &Id, wanted: Wanted) -> Work<Answer<V>>;
 
-    /// Keeps a value; says whether it could. `None`: it is nothing that this tier can keep.
+    /// Keeps a value that no execution has made for the tier; says whether it could. `None`: it is nothing that this tier
+    /// can keep.
     fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>>;
 
     /// Takes a key out.
@@ -26,10 +28,36 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// Takes all keys of the function out.
     fn forget_all(&self) -> Work<Result<(), Error>>;
 
+    /// Whether it gives out [`Lease`]s. Then what is said of one key may overtake itself: nothing older replaces what is
+    /// newer.
+    fn has_leases(&self) -> bool;
+
     /// Adds what it did.
     fn add_stats(&self, stats: &mut Stats);
 
     fn reset_stats(&self);
+}
+
+/// What a flight wants of a tier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+pub(crate) enum Wanted {
+    /// A value.
+    Any,
+    /// The right to make one, whatever there is or is being made.
+    Newest,
+}
+
+/// What a tier answers.
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+pub(crate) enum Answer<V> {
+    /// Nothing of use. The body runs for this process.
+    Nothing,
+    Found(Found<V>),
+    /// The body runs for all processes.
+    Lead(Arc<dyn Lease<V>>),
+    /// Another process has run its body meanwhile, and what came of it is not kept.
+    Told(Told<V>),
 }
 
 /// What a tier knew.
@@ -40,6 +68,42 @@ pub(crate) struct Found<V> {
     pub(crate) made: Duration,
     /// How long the value took to make.
     pub(crate) cost: Duration,
+    /// Another process was making it when it was looked for.
+    pub(crate) is_awaited: bool,
+    /// Looks on, for another value than this.
+    pub(crate) or_else: Option<Work<Answer<V>>>,
+}
+
+/// What waiting processes are told of an execution whose end is not kept.
+pub(crate) enum Told<V> {
+    Value(V),
+    /// An error, as bytes.
+    Fault(Vec<u8>),
+    /// It ran longer than its `timeout`, which is this.
+    TimedOut(Duration),
+}
+
+/// The right of one execution to make the value of a key for all processes. Dropped, it is given back.
+pub(crate) trait Lease<V>: Send + Sync {
+    /// Whether somebody else has the right by now: then nobody wants to know what comes of this execution.
+    fn is_lost(&self) -> bool;
+
+    /// Ends it with a value to be kept. Whether it is; `false` also where nobody knows. `None`: it has ended before.
+    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<Committed>>;
+
+    /// Ends it with something else, or with nothing. `None`: it has ended before.
+    fn end(&self, told: Option<Told<&V>>) -> Option<Work<()>>;
+}
+
+/// What became of a value that was to be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+pub(crate) enum Committed {
+    Kept,
+    /// Somebody else had the right by then, or the key was taken out meanwhile.
+    Refused,
+    /// It is too large, the tier failed, or nobody knows.
+    Unkept,
 }
 
 /// How a value stands to its `ttl`.

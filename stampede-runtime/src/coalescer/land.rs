@@ -15,9 +15,8 @@ use crate::share::Share;
 use crate::stats::count;
 
 impl<K: Key, S: Share> Coalescing<K, S> {
-    /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone. `stop`: the body may
-    /// still be running.
-    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, stop: bool) -> Landed {
+    /// Ends a flight, unless somebody else does: keeps its value or frees its key, then wakes everyone.
+    pub(crate) fn land(&self, node: &Arc<Node<K, S>>, ending: Ending<K, S>, keeping: &Keeping, by: By) -> Landed {
         let (is_value, counter) = match &ending {
             Ending::Value(_) => (true, None),
             Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
@@ -26,10 +25,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             return Landed::Gone;
         }
         // Before anyone is woken, so that they find it counted.
-        counter.map(count);
+        counter.filter(|_| by != By::Others).map(count);
         node.will_be_kept(keeping);
         // Everyone is woken even if the user's `Eq` or `Drop` panics in the table.
-        let mut landing = Landing { coalescing: self, node, ending: Some(ending), stop, is_in_table: true };
+        let mut landing =
+            Landing { coalescing: self, node, ending: Some(ending), stop: by == By::Watch, is_in_table: true };
         // Where another value may stand beside the flight, what becomes of either is decided before the ending is seen: who
         // sees a newer value must not find the older one any more.
         let is_kept_error = !is_value && keeping.is_kept();
@@ -85,6 +85,17 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         }
         shard.extra().announce_victim();
     }
+}
+
+/// What ends a flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Its body.
+    Body,
+    /// Somebody else. The body may still be running.
+    Watch,
+    /// The execution of another process, where it is counted.
+    Others,
 }
 
 /// What became of what a flight landed with.

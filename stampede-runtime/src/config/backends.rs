@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::store::Backend;
+use crate::store::{Backend, Guarded};
 
 pub(crate) type AnyBackend = Arc<dyn Backend>;
 
@@ -18,7 +18,7 @@ struct Named {
     /// For people: the kind that a file says, or the type that code gave.
     kind: &'static str,
     /// `None`: what is wrong with it has been said.
-    backend: Option<AnyBackend>,
+    backend: Option<Arc<Guarded>>,
 }
 
 /// Names and kinds. What a backend holds, a password perhaps, is nobody's business.
@@ -31,12 +31,17 @@ impl fmt::Debug for Backends {
 impl Backends {
     /// Returns whether there was one of that name.
     pub(super) fn add<B: Backend>(&mut self, name: String, backend: B) -> bool {
-        self.0.insert(name, Named { kind: type_name::<B>(), backend: Some(Arc::new(backend)) }).is_some()
+        self.put(name, type_name::<B>(), Arc::new(backend))
+    }
+
+    fn put(&mut self, name: String, kind: &'static str, backend: AnyBackend) -> bool {
+        let backend = Some(Guarded::new(name.clone(), backend));
+        self.0.insert(name, Named { kind, backend }).is_some()
     }
 
     #[cfg(feature = "config-files")]
     pub(super) fn insert(&mut self, name: String, kind: &'static str, backend: AnyBackend) {
-        self.0.insert(name, Named { kind, backend: Some(backend) });
+        self.put(name, kind, backend);
     }
 
     /// A backend that could not be made: nobody is told that it is missing, too.
@@ -45,12 +50,11 @@ impl Backends {
         self.0.insert(name, Named { kind: "broken", backend: None });
     }
 
-    #[cfg(feature = "config-files")]
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<AnyBackend> {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Guarded>> {
         self.0.get(name)?.backend.clone()
     }
 

@@ -128,6 +128,8 @@ pub enum BackendErrorKind {
     OutOfMemory,
     /// The entry is larger than the store takes.
     TooLarge,
+    /// It has failed several times in a row, is left alone for a while, and was not asked.
+    Resting,
     /// Anything else.
     Other,
 }
@@ -141,6 +143,7 @@ impl fmt::Display for BackendErrorKind {
             BackendErrorKind::ReadOnly => "the store takes no writes",
             BackendErrorKind::OutOfMemory => "the store is full",
             BackendErrorKind::TooLarge => "the entry is larger than the store takes",
+            BackendErrorKind::Resting => "the store has failed several times in a row and was not asked",
             BackendErrorKind::Other => "the store failed",
         })
     }

@@ -1,67 +1,87 @@
 //! A backend as the tier of one function: with a budget for each wait, counted, and never in anybody's way.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::task::Poll;
 use std::time::Duration;
 
-use super::{Backend, BackendError, BackendErrorKind, Codec, Refused, Storable, StoreKey, Times, UnixMillis, key};
+use super::fleet::Fleet;
+use super::{
+    BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Storable, StoreKey, Times, UnixMillis, key,
+};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
-use crate::stats::{Stats, count};
-use crate::tier::{Found, Life, Tier, Work};
+use crate::stats::{BackendFaults, Stats, count};
+use crate::tier::{Answer, Found, Life, Tier, Wanted, Work};
 
+/// A tier that values are read from and written to.
 pub(crate) struct Stored<V> {
     shared: Arc<Shared>,
     values: PhantomData<fn() -> V>,
 }
 
-struct Shared {
-    backend: Arc<dyn Backend>,
-    function: Arc<str>,
+/// What a function needs to talk with its backend.
+pub(super) struct Shared {
+    pub(super) backend: Arc<Guarded>,
+    pub(super) function: Arc<str>,
     place: key::Place,
     codec: Codec,
-    payload_bytes_max: usize,
+    pub(super) payload_bytes_max: usize,
     /// How long each wait for the backend may be.
     budget: Duration,
     /// How long after its `ttl` a value may still be of use.
     retention: Duration,
-    counters: Counters,
+    /// How long a lease lasts, where there are any.
+    pub(super) lease: Duration,
+    pub(super) counters: Counters,
     /// The last answer to each was none. When the first comes and the last goes, it is logged.
     is_broken: [AtomicBool; 3],
 }
 
 /// What is asked of a backend. It may be broken for the one and not for the other.
 #[derive(Clone, Copy)]
-enum Asked {
+pub(super) enum Asked {
     Read,
     Write,
     Remove,
 }
 
 #[derive(Default)]
-struct Counters {
+pub(super) struct Counters {
     hits: AtomicU64,
-    misses: AtomicU64,
-    writes: AtomicU64,
-    failures: AtomicU64,
-    undecodable: AtomicU64,
+    pub(super) misses: AtomicU64,
+    pub(super) writes: AtomicU64,
+    pub(super) undecodable: AtomicU64,
     unencodable: AtomicU64,
+    /// By [`BackendErrorKind`].
+    faults: [AtomicU64; 8],
+    pub(super) acquired: AtomicU64,
+    pub(super) waited: AtomicU64,
+    pub(super) taken_over: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) fenced: AtomicU64,
+    pub(super) pushed: AtomicU64,
+    pub(super) polled: AtomicU64,
 }
+
+/// Taking out all keys of a function takes many round trips: its budget is so many times that of one answer.
+const CLEAR_BUDGETS: u32 = 20;
 
 impl<V: Storable + Send + 'static> Stored<V> {
     /// The tier of a function, if the backend it names is configured.
     pub(crate) fn make(place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<V>>> {
+        let policy = place.policy;
         let Some(backend) = config.backends.get(place.backend) else {
+            if policy.distributed && !config.backends.has(place.backend) {
+                say_that_it_is_alone(place);
+                return None;
+            }
             tracing::error!(
                 target: "stampede",
                 function = format!("{}::{}", place.namespace, place.function),
@@ -70,26 +90,46 @@ impl<V: Storable + Send + 'static> Stored<V> {
             );
             return None;
         };
-        let policy = place.policy;
-        Some(Arc::new(Stored {
-            shared: Arc::new(Shared {
-                backend,
-                function: format!("{}::{}", place.namespace, place.function).into(),
-                place: key::Place::new(place.namespace, place.function, place.version),
-                codec: policy.codec,
-                payload_bytes_max: policy.payload_bytes_max,
-                budget: policy.backend_timeout,
-                retention: policy.retention(),
-                counters: Counters::default(),
-                is_broken: Default::default(),
-            }),
-            values: PhantomData,
-        }))
+        let shared = Arc::new(Shared {
+            backend,
+            function: format!("{}::{}", place.namespace, place.function).into(),
+            place: key::Place::new(place.namespace, place.function, place.version),
+            codec: policy.codec,
+            payload_bytes_max: policy.payload_bytes_max,
+            budget: policy.backend_timeout,
+            retention: policy.retention(),
+            lease: policy.lease,
+            counters: Counters::default(),
+            is_broken: Default::default(),
+        });
+        if policy.distributed {
+            if shared.backend.backend().leases().is_some() {
+                return Some(Arc::new(Fleet::new(shared)));
+            }
+            tracing::warn!(
+                target: "stampede", function = &*shared.function,
+                "the backend has no leases: values are shared between processes, and executions are not",
+            );
+        }
+        Some(Arc::new(Stored { shared, values: PhantomData }))
+    }
+}
+
+/// A distributed function for which nothing is configured works all the same, in each process for itself.
+fn say_that_it_is_alone(place: &Place<'_>) {
+    static IS_SAID: AtomicBool = AtomicBool::new(false);
+    if !IS_SAID.swap(true, SeqCst) {
+        tracing::warn!(
+            target: "stampede", function = format!("{}::{}", place.namespace, place.function),
+            "no backend is called `{}`, so executions are shared in this process only, by this function and any other of \
+             its kind; configure one for them to be shared between processes",
+            place.backend,
+        );
     }
 }
 
 impl Shared {
-    fn key(&self, id: &Id) -> StoreKey {
+    pub(super) fn key(&self, id: &Id) -> StoreKey {
         let id = match id {
             Id::Text(text) => key::Id::Text(text),
             Id::Digest(digest) => key::Id::Digest(*digest),
@@ -98,22 +138,26 @@ impl Shared {
     }
 
     /// Waits for the backend within the budget, and says what is wrong with it when that changes.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         asked: Asked,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let mut answer = pin!(tokio::time::timeout(self.budget, answer));
-        let answer = poll_fn(|cx| {
-            // A backend may be anybody's.
-            catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)))
-                .unwrap_or_else(|_| Poll::Ready(Ok(Err(BackendErrorKind::Other.into()))))
-        });
-        let answer = answer.await.unwrap_or_else(|_| Err(BackendErrorKind::TimedOut.into()));
+        self.ask_for(self.budget, asked, answer).await
+    }
+
+    async fn ask_for<T>(
+        &self,
+        budget: Duration,
+        asked: Asked,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let answer = self.backend.ask(budget, answer).await;
         if let Err(error) = &answer {
-            count(&self.counters.failures);
-            // An entry that is too large says nothing of the next one.
-            if error.kind() != BackendErrorKind::TooLarge && self.changes(asked, true) {
+            count(&self.counters.faults[error.kind() as usize]);
+            // An entry that is too large says nothing of the next one, and the breaker speaks for itself.
+            let is_news = !matches!(error.kind(), BackendErrorKind::TooLarge | BackendErrorKind::Resting);
+            if is_news && self.changes(asked, true) {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 tracing::warn!(
                     target: "stampede", function = &*self.function, %error, cause,
@@ -135,53 +179,122 @@ impl Shared {
     }
 
     async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
-        let entry = self.ask(Asked::Read, async { self.backend.get(key).await }).await.ok()?;
+        let entry = self.ask(Asked::Read, async { self.backend.backend().get(key).await }).await.ok()?;
+        let Some(entry) = entry else {
+            count(&self.counters.misses);
+            return None;
+        };
+        self.understand(&entry)
+    }
+
+    /// The value of an entry, if it is one and still of use.
+    pub(super) fn understand<V: Storable>(&self, entry: &[u8]) -> Option<Found<V>> {
         let now = UnixMillis::now();
-        let decoded = entry.map(|entry| super::decode::<V>(&entry, self.payload_bytes_max, now));
-        match decoded {
-            Some(Ok((value, times))) => {
+        match super::decode::<V>(entry, self.payload_bytes_max, now) {
+            Ok((value, times)) => {
                 count(&self.counters.hits);
                 let age = if times.is_fresh(now) {
                     Life::Fresh(times.fresh_until().since(now))
                 } else {
                     Life::Past(now.since(times.fresh_until()))
                 };
-                Some(Found { value, age, made: now.since(times.made()), cost: times.cost() })
+                let made = now.since(times.made());
+                Some(Found { value, age, made, cost: times.cost(), is_awaited: false, or_else: None })
             }
-            None | Some(Err(Refused::Expired)) => {
+            Err(Refused::Expired) => {
                 count(&self.counters.misses);
                 None
             }
-            Some(Err(refused)) => {
+            Err(refused) => {
                 count(&self.counters.undecodable);
                 tracing::debug!(target: "stampede", function = &*self.function, %refused, "an entry is not understood");
                 None
             }
         }
     }
+
+    /// When a value that is kept so ends.
+    pub(super) fn times(&self, keeping: &Keeping) -> Times {
+        Times::new(UnixMillis::now(), keeping.fresh_for(), self.retention, keeping.cost)
+    }
+
+    /// The entry of a value, if it can be one.
+    pub(super) fn entry<V: Storable>(&self, value: &V, times: Times) -> Option<Vec<u8>> {
+        let told = |error: CodecError| {
+            count(&self.counters.unencodable);
+            tracing::debug!(target: "stampede", function = &*self.function, %error, "a value is not stored");
+        };
+        super::encode(value, times, self.codec, self.payload_bytes_max).map_err(told).ok()
+    }
+
+    pub(super) async fn forget(&self, key: &StoreKey) -> Result<(), Error> {
+        let removed = self.ask(Asked::Remove, async { self.backend.backend().remove(key).await }).await;
+        removed.map(drop).map_err(Error::backend)
+    }
+
+    pub(super) async fn forget_all(&self) -> Result<(), Error> {
+        let prefix = self.place.prefix_of_all_versions();
+        let clear = async { self.backend.backend().clear(&prefix).await };
+        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, Asked::Remove, clear).await;
+        cleared.map(drop).map_err(Error::backend)
+    }
+
+    pub(super) fn add_stats(&self, stats: &mut Stats) {
+        let Counters { hits, misses, writes, undecodable, unencodable, faults, .. } = &self.counters;
+        stats.backend_hits += hits.load(Relaxed);
+        stats.backend_misses += misses.load(Relaxed);
+        stats.backend_writes += writes.load(Relaxed);
+        stats.decode_errors += undecodable.load(Relaxed);
+        stats.encode_errors += unencodable.load(Relaxed);
+        let of = |kind: BackendErrorKind| faults[kind as usize].load(Relaxed);
+        stats.backend_failures += faults.iter().map(|fault| fault.load(Relaxed)).sum::<u64>();
+        stats.backend_faults.add(&BackendFaults {
+            unreachable: of(BackendErrorKind::Unreachable),
+            timed_out: of(BackendErrorKind::TimedOut),
+            refused: of(BackendErrorKind::Refused),
+            read_only: of(BackendErrorKind::ReadOnly),
+            out_of_memory: of(BackendErrorKind::OutOfMemory),
+            too_large: of(BackendErrorKind::TooLarge),
+            resting: of(BackendErrorKind::Resting),
+            other: of(BackendErrorKind::Other),
+        });
+        stats.backend_state = self.backend.state();
+        let Counters { acquired, waited, taken_over, lost, fenced, pushed, polled, .. } = &self.counters;
+        stats.lock_acquired += acquired.load(Relaxed);
+        stats.lock_waited += waited.load(Relaxed);
+        stats.lock_taken_over += taken_over.load(Relaxed);
+        stats.lock_lost += lost.load(Relaxed);
+        stats.fenced_writes += fenced.load(Relaxed);
+        stats.push_wakeups += pushed.load(Relaxed);
+        stats.poll_wakeups += polled.load(Relaxed);
+    }
+
+    pub(super) fn reset_stats(&self) {
+        let Counters { hits, misses, writes, undecodable, unencodable, .. } = &self.counters;
+        let Counters { acquired, waited, taken_over, lost, fenced, pushed, polled, .. } = &self.counters;
+        let of_values = [hits, misses, writes, undecodable, unencodable];
+        let of_leases = [acquired, waited, taken_over, lost, fenced, pushed, polled];
+        for counter in of_values.into_iter().chain(of_leases).chain(&self.counters.faults) {
+            counter.store(0, Relaxed);
+        }
+    }
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
-    fn look(&self, id: &Id) -> Work<Option<Found<V>>> {
+    fn look(&self, id: &Id, _: Wanted) -> Work<Answer<V>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
-        Box::pin(async move { shared.read(&key).await })
+        Box::pin(async move { shared.read(&key).await.map_or(Answer::Nothing, Answer::Found) })
     }
 
     fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
         let shared = Arc::clone(&self.shared);
-        let times = Times::new(UnixMillis::now(), keeping.fresh_for(), shared.retention, keeping.cost);
-        let entry = match super::encode(value, times, shared.codec, shared.payload_bytes_max) {
-            Ok(entry) => entry,
-            Err(error) => {
-                count(&shared.counters.unencodable);
-                tracing::debug!(target: "stampede", function = &*shared.function, %error, "a value is not stored");
-                return None;
-            }
-        };
+        let times = shared.times(keeping);
+        let entry = shared.entry(value, times)?;
         let key = shared.key(id);
         Some(Box::pin(async move {
             let ttl = times.left(UnixMillis::now());
-            let is_kept = shared.ask(Asked::Write, async { shared.backend.set(&key, &entry, ttl).await }).await.is_ok();
+            let set = async { shared.backend.backend().set(&key, &entry, ttl).await };
+            let is_kept = shared.ask(Asked::Write, set).await.is_ok();
             if is_kept {
                 count(&shared.counters.writes);
             }
@@ -191,40 +304,23 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
 
     fn forget(&self, id: &Id) -> Work<Result<(), Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
-        Box::pin(async move {
-            shared
-                .ask(Asked::Remove, async { shared.backend.remove(&key).await })
-                .await
-                .map(drop)
-                .map_err(Error::backend)
-        })
+        Box::pin(async move { shared.forget(&key).await })
     }
 
     fn forget_all(&self) -> Work<Result<(), Error>> {
-        let (shared, prefix) = (Arc::clone(&self.shared), self.shared.place.prefix_of_all_versions());
-        Box::pin(async move {
-            shared
-                .ask(Asked::Remove, async { shared.backend.clear(&prefix).await })
-                .await
-                .map(drop)
-                .map_err(Error::backend)
-        })
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.forget_all().await })
+    }
+
+    fn has_leases(&self) -> bool {
+        false
     }
 
     fn add_stats(&self, stats: &mut Stats) {
-        let Counters { hits, misses, writes, failures, undecodable, unencodable } = &self.shared.counters;
-        stats.backend_hits += hits.load(Relaxed);
-        stats.backend_misses += misses.load(Relaxed);
-        stats.backend_writes += writes.load(Relaxed);
-        stats.backend_failures += failures.load(Relaxed);
-        stats.decode_errors += undecodable.load(Relaxed);
-        stats.encode_errors += unencodable.load(Relaxed);
+        self.shared.add_stats(stats);
     }
 
     fn reset_stats(&self) {
-        let Counters { hits, misses, writes, failures, undecodable, unencodable } = &self.shared.counters;
-        for counter in [hits, misses, writes, failures, undecodable, unencodable] {
-            counter.store(0, Relaxed);
-        }
+        self.shared.reset_stats();
     }
 }

@@ -1,0 +1,390 @@
+//! A backend with leases as the tier of one function: of all processes, one makes the value of a key, and the others wait
+//! for it.
+//!
+//! A flight asks for the value. Either it is there; or the flight is given the *lease* of the key, runs its body, and ends
+//! the lease with what came of it; or another process has the lease. Then it waits: until a message tells that the lease
+//! has ended, and in case that is lost until it looks again, and at most until the lease has run out. Then it asks anew.
+//!
+//! A lease is lengthened while its body runs, so it runs out only when its process is dead, stopped or cut off. Whatever
+//! such a process says later is refused: its token is not the newest any more.
+//!
+//! All this saves executions; it is not mutual exclusion. Where the backend fails, a body runs for its own process alone,
+//! and what comes of it is not stored: nobody could tell whether it is the newest.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::lease::{Acquired, Asked, End, Token, Waiter, Wanted as Entry};
+use super::tier::{Asked as For, Shared};
+use super::{BackendError, Envelope, Storable, StoreKey, Times, UnixMillis};
+use crate::blocking;
+use crate::error::Error;
+use crate::hooks::Keeping;
+use crate::key::Id;
+use crate::stats::{Stats, count};
+use crate::tier::{Answer, Committed, Lease, Tier, Told, Wanted, Work};
+
+/// How long an outcome that is not kept is there for those who waited.
+const OUTCOME: Duration = Duration::from_secs(2);
+/// Those who wait for a message look again after a tenth of the lease, within these bounds. Without messages they begin with
+/// the first and double it.
+const SHORTEST_POLL: Duration = Duration::from_millis(25);
+const LONGEST_POLL: Duration = Duration::from_millis(500);
+/// A lease that should have run out has, after so long.
+const GRACE: Duration = Duration::from_millis(20);
+
+pub(super) struct Fleet<V> {
+    shared: Arc<Shared>,
+    values: PhantomData<fn() -> V>,
+}
+
+impl<V> Fleet<V> {
+    pub(super) fn new(shared: Arc<Shared>) -> Fleet<V> {
+        Fleet { shared, values: PhantomData }
+    }
+}
+
+impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
+    fn look(&self, id: &Id, wanted: Wanted) -> Work<Answer<V>> {
+        let seeker = Seeker::new(Arc::clone(&self.shared), self.shared.key(id));
+        seeker.seek(match wanted {
+            Wanted::Any => Sought::Any,
+            Wanted::Newest => Sought::Newest,
+        })
+    }
+
+    fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+        let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
+        let times = shared.times(keeping);
+        let entry = shared.entry(value, times)?;
+        Some(Box::pin(async move {
+            let ttl = times.left(UnixMillis::now());
+            let leases = shared.leases();
+            let is_kept = shared.ask(For::Write, leases.overwrite(&key, &entry, ttl)).await.is_ok();
+            if is_kept {
+                count(&shared.counters.writes);
+            }
+            is_kept
+        }))
+    }
+
+    fn forget(&self, id: &Id) -> Work<Result<(), Error>> {
+        let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
+        Box::pin(async move { shared.forget(&key).await })
+    }
+
+    fn forget_all(&self) -> Work<Result<(), Error>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.forget_all().await })
+    }
+
+    fn has_leases(&self) -> bool {
+        true
+    }
+
+    fn add_stats(&self, stats: &mut Stats) {
+        self.shared.add_stats(stats);
+    }
+
+    fn reset_stats(&self) {
+        self.shared.reset_stats();
+    }
+}
+
+/// A flight that looks for a value, or for the right to make it.
+struct Seeker {
+    shared: Arc<Shared>,
+    key: StoreKey,
+    /// Its name in the backend.
+    owner: Box<str>,
+    /// The first lease that it has waited for.
+    joined: Option<u64>,
+    /// Made when it has to wait.
+    waiter: Option<Box<dyn Waiter>>,
+    polls: u32,
+    /// Its miss is counted.
+    has_missed: bool,
+    /// It has asked for the lease and not been answered, or not been told that another has it.
+    may_hold: bool,
+}
+
+/// Which value it looks for.
+enum Sought {
+    Any,
+    /// Not the one whose entry begins so.
+    Other(Vec<u8>),
+    Newest,
+}
+
+impl Seeker {
+    fn new(shared: Arc<Shared>, key: StoreKey) -> Seeker {
+        // Not the same in two processes, which may have begun at the same moment.
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..) ^ u64::from(std::process::id()));
+        static FLIGHTS: AtomicU64 = AtomicU64::new(0);
+        let owner = format!("{:016x}-{:x}", *PROCESS, FLIGHTS.fetch_add(1, Relaxed)).into();
+        Seeker { shared, key, owner, joined: None, waiter: None, polls: 0, has_missed: false, may_hold: false }
+    }
+
+    fn seek<V: Storable + Send + 'static>(mut self, mut sought: Sought) -> Work<Answer<V>> {
+        Box::pin(async move {
+            loop {
+                let Ok(acquired) = self.acquire(&sought).await else { return Answer::Nothing };
+                match acquired {
+                    Acquired::Value(mut entry) => {
+                        let found = self.shared.understand::<V>(&entry);
+                        entry.truncate(Envelope::HEADER_BYTES);
+                        sought = Sought::Other(entry);
+                        if let Some(mut found) = found {
+                            found.is_awaited = self.joined.is_some();
+                            found.or_else = Some(self.seek(sought));
+                            return Answer::Found(found);
+                        }
+                    }
+                    Acquired::Told(bytes) => match self.shared.read_outcome(&bytes) {
+                        Some(Outcome::Told(told)) => return Answer::Told(told),
+                        Some(Outcome::Unshareable) => return Answer::Nothing,
+                        // Of another version of the program, perhaps.
+                        None => self.joined = None,
+                    },
+                    Acquired::Lead(token) => return Answer::Lead(self.lead(token)),
+                    Acquired::Wait { fence, left } => self.wait(fence, left).await,
+                }
+            }
+        })
+    }
+
+    async fn acquire(&mut self, sought: &Sought) -> Result<Acquired, BackendError> {
+        let shared = Arc::clone(&self.shared);
+        let value = match sought {
+            Sought::Any => Entry::Any,
+            Sought::Other(seen) => Entry::Other(seen),
+            Sought::Newest => Entry::Newest,
+        };
+        self.may_hold = true;
+        let (owner, waiter) = (&*self.owner, self.waiter.as_deref());
+        let asked = Asked { owner, lease: shared.lease, value, joined: self.joined, waiter };
+        let acquired = shared.ask(For::Write, shared.leases().acquire(&self.key, asked)).await?;
+        self.may_hold = matches!(acquired, Acquired::Lead(_));
+        if !self.has_missed && matches!(acquired, Acquired::Lead(_) | Acquired::Wait { .. }) {
+            self.has_missed = true;
+            count(&shared.counters.misses);
+        }
+        Ok(acquired)
+    }
+
+    fn lead<V: Storable>(mut self, token: Token) -> Arc<dyn Lease<V>> {
+        count(&self.shared.counters.acquired);
+        if self.joined.is_some() {
+            count(&self.shared.counters.taken_over);
+        }
+        self.may_hold = false;
+        Held::new(Arc::clone(&self.shared), self.key.clone(), token)
+    }
+
+    /// Waits for the end of another's lease, and for no longer than it lasts.
+    async fn wait(&mut self, fence: u64, left: Duration) {
+        let counters = &self.shared.counters;
+        if self.joined.is_none() {
+            self.joined = Some(fence);
+            count(&counters.waited);
+        }
+        let Some(waiter) = &self.waiter else {
+            // Asked once more, it will be known to whoever ends the lease.
+            self.waiter = Some(self.shared.leases().waiter());
+            return;
+        };
+        let poll = if waiter.is_heard() { self.shared.lease / 10 } else { SHORTEST_POLL * (1 << self.polls.min(8)) };
+        let poll = poll.clamp(SHORTEST_POLL, LONGEST_POLL).mul_f64(0.75 + 0.5 * fastrand::f64());
+        let pause = poll.min(left + GRACE.mul_f64(fastrand::f64()));
+        self.polls += 1;
+        match tokio::time::timeout(pause, waiter.woken()).await {
+            Ok(()) => count(&counters.pushed),
+            Err(_) => count(&counters.polled),
+        }
+    }
+}
+
+impl Drop for Seeker {
+    fn drop(&mut self) {
+        if self.may_hold {
+            // A question without an answer may have been answered with the lease.
+            let token = Token { owner: self.owner.clone(), fence: 0 };
+            blocking::helper().spawn(end(Arc::clone(&self.shared), self.key.clone(), token, Ending::Nothing));
+        }
+    }
+}
+
+/// A lease that this process has.
+struct Held {
+    shared: Arc<Shared>,
+    key: StoreKey,
+    token: Token,
+    is_over: AtomicBool,
+    is_lost: Arc<AtomicBool>,
+    renewal: AbortHandle,
+}
+
+impl Held {
+    fn new(shared: Arc<Shared>, key: StoreKey, token: Token) -> Arc<Held> {
+        let is_lost = Arc::new(AtomicBool::new(false));
+        // Not in the runtime of the body, which may be blocked by it, or end.
+        let renewal = renew(Arc::clone(&shared), key.clone(), token.clone(), Arc::clone(&is_lost));
+        let renewal = blocking::helper().spawn(renewal).abort_handle();
+        Arc::new(Held { shared, key, token, is_over: AtomicBool::new(false), is_lost, renewal })
+    }
+
+    /// Ends it with this, unless it has ended before.
+    fn end_with(&self, ending: impl FnOnce() -> Ending) -> Option<Work<Committed>> {
+        if self.is_over.load(SeqCst) {
+            return None;
+        }
+        // The user's `Serialize`, which may panic: then the lease can still be given back.
+        let ending = ending();
+        if self.is_over.swap(true, SeqCst) {
+            return None;
+        }
+        self.renewal.abort();
+        Some(Box::pin(end(Arc::clone(&self.shared), self.key.clone(), self.token.clone(), ending)))
+    }
+}
+
+impl<V: Storable> Lease<V> for Held {
+    fn is_lost(&self) -> bool {
+        self.is_lost.load(SeqCst)
+    }
+
+    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<Committed>> {
+        self.end_with(|| {
+            let times = self.shared.times(keeping);
+            match self.shared.entry(value, times) {
+                Some(entry) => Ending::Value(entry, times),
+                None => Ending::Told(vec![UNSHAREABLE], true),
+            }
+        })
+    }
+
+    fn end(&self, told: Option<Told<&V>>) -> Option<Work<()>> {
+        let ending = || match told {
+            Some(told) => {
+                let forget = matches!(told, Told::Value(_));
+                Ending::Told(self.shared.outcome(told), forget)
+            }
+            None => Ending::Nothing,
+        };
+        let work = self.end_with(ending)?;
+        Some(Box::pin(async move { _ = work.await }))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(work) = self.end_with(|| Ending::Nothing) {
+            blocking::helper().spawn(work);
+        }
+    }
+}
+
+/// Lengthens a lease again and again, until somebody else has it.
+async fn renew(shared: Arc<Shared>, key: StoreKey, token: Token, is_lost: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(shared.lease / 3).await;
+        let renewed = shared.ask(For::Write, shared.leases().renew(&key, &token, shared.lease)).await;
+        // Where nobody answers, nobody knows; the backend will when the lease ends.
+        if let Ok(false) = renewed {
+            is_lost.store(true, SeqCst);
+            count(&shared.counters.lost);
+            tracing::debug!(
+                target: "stampede", function = &*shared.function,
+                "a lease was lost: what its body returns is for this process's callers only",
+            );
+            return;
+        }
+    }
+}
+
+/// What a lease ends with.
+enum Ending {
+    Value(Vec<u8>, Times),
+    /// Not kept. `true`: nor is what was kept before.
+    Told(Vec<u8>, bool),
+    Nothing,
+}
+
+async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -> Committed {
+    let end = match &ending {
+        Ending::Value(entry, times) => End::Value { entry, ttl: times.left(UnixMillis::now()) },
+        Ending::Told(outcome, forget) => End::Told { outcome, ttl: OUTCOME, forget: *forget },
+        Ending::Nothing => End::Nothing,
+    };
+    match (shared.ask(For::Write, shared.leases().end(&key, &token, end)).await, ending) {
+        (Ok(true), Ending::Value(..)) => {
+            count(&shared.counters.writes);
+            Committed::Kept
+        }
+        (Ok(false), Ending::Value(..) | Ending::Told(..)) => {
+            count(&shared.counters.fenced);
+            Committed::Refused
+        }
+        _ => Committed::Unkept,
+    }
+}
+
+/// The first byte of an outcome says what follows: the entry of a value, an error as its function carries it, the
+/// milliseconds of a `timeout` as a little-endian `u64`, or nothing.
+const VALUE: u8 = b'v';
+const FAULT: u8 = b'e';
+const TIMED_OUT: u8 = b't';
+/// There was a value that cannot be sent. Whoever wants it has to make it.
+const UNSHAREABLE: u8 = b'u';
+
+enum Outcome<V> {
+    Told(Told<V>),
+    Unshareable,
+}
+
+impl Shared {
+    fn leases(&self) -> &dyn super::lease::Leases {
+        self.backend.backend().leases().expect("a fleet is made where there are leases")
+    }
+
+    fn outcome<V: Storable>(&self, told: Told<&V>) -> Vec<u8> {
+        match told {
+            Told::Value(value) => {
+                // What ends it is its place in the backend. Clocks may differ by that much.
+                let times = Times::new(UnixMillis::now(), Duration::ZERO, Duration::from_secs(86_400), Duration::ZERO);
+                self.entry(value, times).map_or(vec![UNSHAREABLE], |entry| [&[VALUE], &*entry].concat())
+            }
+            Told::Fault(bytes) => [&[FAULT], &*bytes].concat(),
+            Told::TimedOut(limit) => {
+                let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                [&[TIMED_OUT], &millis.to_le_bytes()[..]].concat()
+            }
+        }
+    }
+
+    fn read_outcome<V: Storable>(&self, bytes: &[u8]) -> Option<Outcome<V>> {
+        let told = match bytes.split_first() {
+            Some((&VALUE, entry)) => super::decode(entry, self.payload_bytes_max, UnixMillis::now())
+                .map(|(value, _)| Told::Value(value))
+                .ok(),
+            Some((&FAULT, fault)) => Some(Told::Fault(fault.to_vec())),
+            Some((&TIMED_OUT, millis)) => {
+                millis.try_into().ok().map(|millis| Told::TimedOut(Duration::from_millis(u64::from_le_bytes(millis))))
+            }
+            Some((&UNSHAREABLE, [])) => return Some(Outcome::Unshareable),
+            _ => None,
+        };
+        if told.is_none() {
+            count(&self.counters.undecodable);
+        }
+        told.map(Outcome::Told)
+    }
+}
