@@ -51,6 +51,8 @@ struct Talk {
     under_way: usize,
     /// Something has failed, or was under way beside something else.
     is_muddled: bool,
+    /// What is there was unknown before, and nothing has arrived since.
+    was_unknown: bool,
     /// When it became unknown.
     since: u64,
 }
@@ -149,7 +151,7 @@ impl<V: 'static> Outside<V> {
     /// Begins to say something of a key. From here on it is not read, so this comes before memory changes.
     pub(crate) fn begin(self: &Arc<Self>, id: &Arc<Id>) -> Saying<V> {
         self.said().begin(id);
-        Saying { outside: Arc::clone(self), id: Arc::clone(id), has_arrived: false, is_last_try: false }
+        Saying::new(self, id, false)
     }
 
     /// Begins to take all keys out.
@@ -187,14 +189,21 @@ pub(crate) struct Saying<V: 'static> {
     outside: Arc<Outside<V>>,
     id: Arc<Id>,
     has_arrived: bool,
+    /// What is there is as known as before.
+    is_nothing: bool,
     /// It takes the key out, so there is nothing more to try.
     is_last_try: bool,
 }
 
 impl<V: 'static> Saying<V> {
+    fn new(outside: &Arc<Outside<V>>, id: &Arc<Id>, is_last_try: bool) -> Saying<V> {
+        let (outside, id) = (Arc::clone(outside), Arc::clone(id));
+        Saying { outside, id, has_arrived: false, is_nothing: false, is_last_try }
+    }
+
     /// There was nothing to say.
     pub(crate) fn nothing(mut self) {
-        self.has_arrived = true;
+        (self.has_arrived, self.is_nothing) = (true, true);
     }
 
     /// Sends a value, in the background. Where it cannot be written, what was there is older, and is taken out.
@@ -228,10 +237,9 @@ impl<V: 'static> Saying<V> {
 
 impl<V: 'static> Drop for Saying<V> {
     fn drop(&mut self) {
-        let is_muddled = self.outside.said().end(&self.id, self.has_arrived, self.is_last_try);
+        let is_muddled = self.outside.said().end(self);
         if is_muddled {
-            let (outside, id) = (Arc::clone(&self.outside), Arc::clone(&self.id));
-            let last = Saying { outside, id, has_arrived: false, is_last_try: true };
+            let last = Saying::new(&self.outside, &self.id, true);
             // Counted and logged there.
             drop(last.forget(&Home::around().unwrap_or(Home::Threads)));
         }
@@ -287,12 +295,13 @@ impl Said {
 
     fn begin(&mut self, id: &Arc<Id>) {
         self.under_way += 1;
-        let talk = Talk { under_way: 1, is_muddled: false, since: 0 };
+        let talk = Talk { under_way: 1, is_muddled: false, was_unknown: false, since: 0 };
         self.keys
             .entry(Arc::clone(id))
             .and_modify(|talk| {
-                // Alone, it makes up for what failed before.
+                // If it arrives, alone, it makes up for what failed before.
                 self.unknown -= usize::from(talk.under_way == 0);
+                talk.was_unknown |= talk.under_way == 0;
                 talk.is_muddled = talk.under_way > 0;
                 talk.under_way += 1;
             })
@@ -300,20 +309,22 @@ impl Said {
     }
 
     /// Returns whether the key is to be taken out once more, which is under way from then on.
-    fn end(&mut self, id: &Arc<Id>, has_arrived: bool, is_last_try: bool) -> bool {
+    fn end<V>(&mut self, said: &Saying<V>) -> bool {
+        let Saying { id, has_arrived, is_nothing, is_last_try, .. } = said;
         self.under_way -= 1;
         let since = self.tick();
         let talk = self.keys.get_mut(id).expect("a key is noted while anything of it is under way");
         talk.under_way -= 1;
         talk.is_muddled |= !has_arrived;
+        talk.was_unknown &= !has_arrived || *is_nothing;
         if talk.under_way > 0 {
             return false;
         }
-        if !talk.is_muddled {
+        if !talk.is_muddled && !talk.was_unknown {
             self.keys.remove(id);
             return false;
         }
-        if has_arrived || !is_last_try {
+        if talk.is_muddled && (*has_arrived || !is_last_try) {
             (talk.under_way, talk.is_muddled) = (1, false);
             self.under_way += 1;
             return true;

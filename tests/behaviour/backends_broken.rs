@@ -191,12 +191,16 @@ async fn a_backend_that_answers_again_is_used_again() {
         load(1, Arc::clone(&world)).await;
         settle().await;
         fake.is(Mood::Well);
+        // Its rest is over, and somebody looks.
+        tokio::time::sleep(3 * SECOND).await;
+        load(3, Arc::clone(&world)).await;
+        settle().await;
         load(2, Arc::clone(&world)).await;
     })
     .await;
     process(&fake, async {
-        assert_eq!(load(1, Arc::clone(&world)).await, 3);
-        assert_eq!(load(2, Arc::clone(&world)).await, 2);
+        assert_eq!(load(1, Arc::clone(&world)).await, 4);
+        assert_eq!(load(2, Arc::clone(&world)).await, 3);
     })
     .await;
 }

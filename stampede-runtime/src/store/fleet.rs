@@ -22,8 +22,9 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
+use super::guard::Asked as For;
 use super::lease::{Acquired, Asked, End, Token, Waiter, Wanted as Entry};
-use super::tier::{Asked as For, Shared};
+use super::tier::Shared;
 use super::{BackendError, Envelope, Storable, StoreKey, Times, UnixMillis};
 use crate::blocking;
 use crate::error::Error;

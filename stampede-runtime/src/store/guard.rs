@@ -10,7 +10,10 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -36,6 +39,18 @@ pub(crate) struct Guarded {
     /// Looked at first, since it almost always is.
     is_closed: AtomicBool,
     breaker: Mutex<Breaker>,
+    /// The last answer to each was none. When the first comes and the last goes, it is logged.
+    is_broken: [AtomicBool; 3],
+    /// That it does not want to has been said: it may be for one key or one command, among others that are well.
+    has_refused: AtomicBool,
+}
+
+/// What is asked of a backend. It may be broken for the one and not for the other.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    Read,
+    Write,
+    Remove,
 }
 
 struct Breaker {
@@ -60,7 +75,8 @@ impl fmt::Debug for Guarded {
 impl Guarded {
     pub(crate) fn new(name: String, backend: Arc<dyn Backend>) -> Arc<Guarded> {
         let breaker = Mutex::new(Breaker { failures: 0, rest: FIRST_REST, state: State::Closed });
-        Arc::new(Guarded { name, backend, is_closed: AtomicBool::new(true), breaker })
+        let (is_closed, is_broken, has_refused) = (AtomicBool::new(true), Default::default(), AtomicBool::new(false));
+        Arc::new(Guarded { name, backend, is_closed, breaker, is_broken, has_refused })
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {
@@ -77,9 +93,11 @@ impl Guarded {
     }
 
     /// Waits for an answer of the backend, for so long at most, unless it is to be left alone.
-    pub(crate) async fn ask<T>(
+    pub(super) async fn ask<T>(
         self: &Arc<Self>,
+        asked: Asked,
         budget: Duration,
+        function: &str,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
         if !self.is_closed.load(SeqCst) {
@@ -91,7 +109,39 @@ impl Guarded {
             Err(error) if breaks(error.kind()) => self.failed(),
             _ => self.answered(),
         }
+        match &answer {
+            Err(error) => self.log(asked, function, error),
+            Ok(_) if self.is_broken[asked as usize].load(Relaxed) && self.changes(asked, false) => {
+                tracing::info!(target: "stampede", backend = self.name, "the backend answers again");
+            }
+            Ok(_) => (),
+        }
         answer
+    }
+
+    /// Says what is wrong, when that is news.
+    fn log(&self, asked: Asked, function: &str, error: &BackendError) {
+        let is_news = match error.kind() {
+            // An entry that is too large says nothing of the next one.
+            BackendErrorKind::TooLarge => false,
+            BackendErrorKind::Refused => !self.has_refused.swap(true, SeqCst),
+            _ => self.changes(asked, true),
+        };
+        if is_news {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(
+                target: "stampede", backend = self.name, function, %error, cause,
+                "the backend fails; calls go on without it",
+            );
+        }
+    }
+
+    /// Notes whether the backend is broken for what was asked. Returns whether that changes whether it is for anything.
+    fn changes(&self, asked: Asked, is_broken: bool) -> bool {
+        let for_anything = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
+        let before = for_anything();
+        self.is_broken[asked as usize].store(is_broken, SeqCst);
+        for_anything() != before
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
@@ -116,11 +166,6 @@ impl Guarded {
         if breaker.failures >= FAILURES && matches!(breaker.state, State::Closed) {
             breaker.open(FIRST_REST);
             self.is_closed.store(false, SeqCst);
-            drop(breaker);
-            tracing::warn!(
-                target: "stampede", backend = self.name,
-                "the backend has failed {FAILURES} times in a row and is left alone; calls go on without it",
-            );
         }
     }
 
@@ -131,8 +176,6 @@ impl Guarded {
         }
         (breaker.failures, breaker.state) = (0, State::Closed);
         self.is_closed.store(true, SeqCst);
-        drop(breaker);
-        tracing::info!(target: "stampede", backend = self.name, "the backend answers again");
     }
 
     /// Has it pinged, if its rest is over and nobody does.

@@ -10,6 +10,7 @@ use std::sync::atomic::{
 use std::time::Duration;
 
 use super::fleet::Fleet;
+use super::guard::Asked;
 use super::{
     BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Storable, StoreKey, Times, UnixMillis, key,
 };
@@ -40,16 +41,6 @@ pub(super) struct Shared {
     /// How long a lease lasts, where there are any.
     pub(super) lease: Duration,
     pub(super) counters: Counters,
-    /// The last answer to each was none. When the first comes and the last goes, it is logged.
-    is_broken: [AtomicBool; 3],
-}
-
-/// What is asked of a backend. It may be broken for the one and not for the other.
-#[derive(Clone, Copy)]
-pub(super) enum Asked {
-    Read,
-    Write,
-    Remove,
 }
 
 #[derive(Default)]
@@ -100,7 +91,6 @@ impl<V: Storable + Send + 'static> Stored<V> {
             retention: policy.retention(),
             lease: policy.lease,
             counters: Counters::default(),
-            is_broken: Default::default(),
         });
         if policy.distributed {
             if shared.backend.backend().leases().is_some() {
@@ -137,7 +127,7 @@ impl Shared {
         StoreKey::new(&self.place, id)
     }
 
-    /// Waits for the backend within the budget, and says what is wrong with it when that changes.
+    /// Waits for the backend within the budget.
     pub(super) async fn ask<T>(
         &self,
         asked: Asked,
@@ -152,30 +142,11 @@ impl Shared {
         asked: Asked,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let answer = self.backend.ask(budget, answer).await;
+        let answer = self.backend.ask(asked, budget, &self.function, answer).await;
         if let Err(error) = &answer {
             count(&self.counters.faults[error.kind() as usize]);
-            // An entry that is too large says nothing of the next one, and the breaker speaks for itself.
-            let is_news = !matches!(error.kind(), BackendErrorKind::TooLarge | BackendErrorKind::Resting);
-            if is_news && self.changes(asked, true) {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(
-                    target: "stampede", function = &*self.function, %error, cause,
-                    "the backend fails; calls go on without it",
-                );
-            }
-        } else if self.is_broken[asked as usize].load(Relaxed) && self.changes(asked, false) {
-            tracing::info!(target: "stampede", function = &*self.function, "the backend answers again");
         }
         answer
-    }
-
-    /// Notes whether the backend is broken for what was asked. Returns whether that changes whether it is for anything.
-    fn changes(&self, asked: Asked, is_broken: bool) -> bool {
-        let for_anything = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
-        let before = for_anything();
-        self.is_broken[asked as usize].store(is_broken, SeqCst);
-        for_anything() != before
     }
 
     async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
