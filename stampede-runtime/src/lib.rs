@@ -85,6 +85,7 @@
 
 #[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
+mod carry;
 mod checked;
 mod clock;
 mod coalescer;
@@ -403,3 +404,7 @@ pub use stampede_macros::coalesce_by_content;
 /// body that has begun always runs to its end, so there is no `on_abandon`.
 #[cfg(feature = "macros")]
 pub use stampede_macros::cached;
+
+/// Shares calls between processes.
+#[cfg(feature = "macros")]
+pub use stampede_macros::distributed_coalesce;
