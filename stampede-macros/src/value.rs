@@ -98,7 +98,7 @@ impl Value<'_> {
                 "a `ttl` of zero keeps nothing; to share only what is in flight write `ttl = none`".to_owned()
             }
             ("ttl", _) => "a `ttl` of zero keeps nothing; leave `ttl` out to share only what is in flight".to_owned(),
-            ("lease", _) => "a `lease` of zero is lost at once; leave it out for 5 seconds".to_owned(),
+            ("lease", _) => "a `lease` of zero is lost at once; leave it out for the default of 5 seconds".to_owned(),
             ("cache_err", _) => "a `cache_err` of zero keeps no error; leave it out".to_owned(),
             ("stale" | "stale_if_error", _) => format!("a `{name}` of zero serves nothing old; leave it out"),
             ("soft_timeout", _) => {

@@ -140,10 +140,7 @@ static FOREIGN: &[(&[&str], &str)] = &[
         "a store beside memory is named by `backend`, such as `backend = \"redis\"`",
     ),
     (&["schema_version", "revision"], "here it is `version`"),
-    (
-        &["redis_client", "redis_url"],
-        "the configuration connects backends and gives them names; `backend = \"redis\"` is one",
-    ),
+    (&["redis_client", "redis_url"], "the configuration connects backends; `backend = \"redis\"` names one"),
     (&["embed_fn", "backend_url"], "what a whole program shares is not an argument of the attribute; remove it"),
 ];
 

@@ -6,7 +6,9 @@ pub use std::time::Duration;
 
 pub use crate::carry::Carry;
 #[cfg(feature = "backends")]
-pub use crate::carry::pick::{Carrying, ViaNoCarry, ViaPointedText, ViaSerde, ViaText, must_carry, must_err};
+pub use crate::carry::pick::{
+    Carried, CarriesNot, Carrying, Fallible, ViaNoCarry, ViaPointedText, ViaSerde, ViaText, must_carry, must_err,
+};
 pub use crate::checked::{
     Borrowed, Checked, InsteadOfOwn, InsteadOfPart, InsteadOfShare, must_look, must_own, must_share,
 };

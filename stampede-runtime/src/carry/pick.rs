@@ -173,7 +173,9 @@ pub fn must_err<R: Fallible>() {}
 )]
 pub trait Carried {}
 
+#[diagnostic::do_not_recommend]
 impl Carried for Carries {}
+#[diagnostic::do_not_recommend]
 impl Carried for NoErrors {}
 
 /// A result that can be an error.

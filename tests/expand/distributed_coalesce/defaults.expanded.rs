@@ -134,6 +134,7 @@ impl answer {
     }
 }
 impl Model {
+    /// A method, with errors that have to cross, and nothing kept.
     #[allow(clippy::manual_async_fn, refining_impl_trait)]
     fn answer(
         self: Arc<Self>,

@@ -4,8 +4,8 @@ pub async fn answer(prompt: &str) -> Result<String, Error> {
     ask(prompt).await
 }
 
-/// A method, with errors that have to cross, and nothing kept.
 impl Model {
+    /// A method, with errors that have to cross, and nothing kept.
     #[distributed_coalesce(
         namespace = "models",
         key(self.name, prompt),
