@@ -9,6 +9,7 @@ const CAPACITY: usize = 1_000;
 
 /// What the attribute (or a builder) says. Merged with the configuration at the function's first call.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
