@@ -20,6 +20,7 @@ mod behaviour {
     mod cached;
     mod companion;
     mod configuration;
+    mod distributed;
     mod early;
     mod endings;
     mod errors_shared_not_stored;

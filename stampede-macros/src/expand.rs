@@ -11,7 +11,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{GenericParam, Pat, Receiver};
+use syn::{GenericParam, LitStr, Pat, Receiver};
 
 use crate::args::STEPS;
 use crate::body::rename_self;
@@ -94,14 +94,18 @@ pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
     let site = quote!(static __SITE: #private::Site = #private::Site::new(::core::module_path!(), #function););
     let here = quote!(#private::Here::new(&__SITE, || #private::Options::new() #options, #share) #hooks);
     let Some(stored) = &model.stored else { return (site, here) };
-    let noted = noted(model, stored);
+    let noted = stored.backend.as_ref().map(|backend| noted(model, stored, backend));
     // What the type of the value lacks is reported at the result, where this name stands.
     let named = Ident::new("here", Span::mixed_site().located_at(model.item.output.span()));
-    (quote!(#site #noted let #named = #here;), quote_spanned!(named.span()=> #named.stored()))
+    let carried = stored.carry.map(|carry| {
+        let carry = located_macro(model, carry, model.item.output.to_token_stream());
+        quote!(.carried(#carry))
+    });
+    (quote!(#site #noted let #named = #here;), quote_spanned!(named.span()=> #named.stored() #carried))
 }
 
 /// Values are kept in a backend, too: that is known at startup.
-fn noted(model: &Model, Stored { backend, namespace }: &Stored) -> TokenStream {
+fn noted(model: &Model, Stored { namespace, .. }: &Stored, backend: &LitStr) -> TokenStream {
     let (private, function) = (private(model), model.item.signature.ident.unraw().to_string());
     let namespace = namespace.as_ref().map_or_else(
         || quote!(::core::option::Option::None),

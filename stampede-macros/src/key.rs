@@ -128,8 +128,8 @@ impl Key {
             parts.extend(counts);
         }
         let shape = match args.attribute {
-            Attribute::Coalesce | Attribute::Cached => Shape::Parts(parts.into_iter().map(|(_, part)| part).collect()),
             Attribute::CoalesceByContent => Shape::Content(steps(args.given.normalize.as_deref()), parts),
+            _ => Shape::Parts(parts.into_iter().map(|(_, part)| part).collect()),
         };
         Key { shape, mentions }
     }
@@ -151,12 +151,10 @@ fn field_reference(field: &Field, whole: &TokenStream) -> TokenStream {
 /// `self` is never silently in or out of a key.
 fn how_to_say_self(attribute: Attribute) -> &'static str {
     match attribute {
-        Attribute::Coalesce | Attribute::Cached => {
-            "say what of `self` tells calls apart, as in `key(self.id, …)`, or that nothing does: `skip(self)`"
-        }
         Attribute::CoalesceByContent => {
             "say whether `self` counts: name it in `fields(self, …)`, or leave it out with `skip(self)`"
         }
+        _ => "say what of `self` tells calls apart, as in `key(self.id, …)`, or that nothing does: `skip(self)`",
     }
 }
 

@@ -49,6 +49,13 @@ pub fn cached(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
     decorate(Attribute::Cached, args.into(), item.into()).into()
 }
 
+/// Shares the calls of a function between processes: one of them executes, and the results are kept for their `ttl`, by
+/// default a minute. See `stampede_runtime` for the arguments and for what a shared call promises.
+#[proc_macro_attribute]
+pub fn distributed_coalesce(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    decorate(Attribute::DistributedCoalesce, args.into(), item.into()).into()
+}
+
 fn decorate(attribute: Attribute, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = Args::parse(attribute, args, &mut errors);

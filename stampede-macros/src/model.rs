@@ -5,7 +5,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{LitStr, Path, ReceiverKind};
 
-use crate::args::Args;
+use crate::args::{Args, Given};
 use crate::body;
 use crate::errors::Errors;
 use crate::item::{Item, SelfPassing};
@@ -28,10 +28,26 @@ pub(crate) struct Model {
     pub(crate) companion: Companion,
 }
 
-/// The backend that a function names, and the namespace if it does.
+/// What a function says about the backend that keeps its values.
 pub(crate) struct Stored {
-    pub(crate) backend: LitStr,
+    /// Its name, if the function says one.
+    pub(crate) backend: Option<LitStr>,
     pub(crate) namespace: Option<LitStr>,
+    /// The macro that picks how its errors are carried to other processes, if they are.
+    pub(crate) carry: Option<&'static str>,
+}
+
+impl Stored {
+    fn new(args: &Args) -> Option<Stored> {
+        let is_distributed = args.attribute == Attribute::DistributedCoalesce;
+        let Given { backend, namespace, share_errors, .. } = &args.given;
+        (is_distributed || backend.is_some()).then(|| Stored {
+            backend: backend.clone(),
+            namespace: namespace.clone(),
+            // Only what was asked for in writing has to be possible.
+            carry: is_distributed.then_some(if *share_errors == Some(true) { "must_carry" } else { "carry" }),
+        })
+    }
 }
 
 /// A call of a builder's method.
@@ -87,11 +103,7 @@ impl Model {
             runtime,
             item,
             key,
-            stored: args
-                .given
-                .backend
-                .clone()
-                .map(|backend| Stored { backend, namespace: args.given.namespace.clone() }),
+            stored: Stored::new(args),
             companion,
         }
     }

@@ -1,5 +1,7 @@
 //! The words of the policy: the rules between them, and how the runtime is told.
 
+use std::time::Duration;
+
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::GenericParam;
@@ -26,7 +28,8 @@ pub(crate) fn check(args: &Args, item: &Item, errors: &mut Errors) {
 /// What is about kept values needs some.
 fn check_kept(args: &Args, errors: &mut Errors) {
     let has = |word: &str| args.word(word).is_some();
-    if has("ttl") {
+    let is_none = args.given.ttl.as_ref().and_then(Time::fixed) == Some(Duration::ZERO);
+    if (has("ttl") || args.attribute == Attribute::DistributedCoalesce) && !is_none {
         if let (Some(at), Some(Time::OfResult(_))) = (args.word("none_ttl"), &args.given.ttl) {
             errors.at(at, "the closure of `ttl` is asked about `None`, too; say it there, and remove `none_ttl`");
         }
@@ -50,10 +53,12 @@ fn check_kept(args: &Args, errors: &mut Errors) {
         // Kept errors have an end and take up room, too.
         let is_for_errors = has("cache_err") && ["jitter", "capacity"].contains(&word);
         if let Some(at) = args.word(word).filter(|_| !is_for_errors) {
-            errors.at(
-                at,
-                format!("`{word}` {does} what is kept, and without `ttl` nothing is; add `ttl = \"5m\"`, or remove it"),
-            );
+            let advice = if is_none {
+                "with `ttl = none` nothing is; remove one of the two"
+            } else {
+                "without `ttl` nothing is; add `ttl = \"5m\"`, or remove it"
+            };
+            errors.at(at, format!("`{word}` {does} what is kept, and {advice}"));
         }
     }
 }
@@ -127,12 +132,13 @@ fn check_way(args: &Args, item: &Item, errors: &mut Errors) {
 
 /// What is kept outside of the process is found by name.
 fn check_backend(args: &Args, item: &Item, errors: &mut Errors) {
-    let Some(backend) = args.word("backend") else {
+    let backend = args.word("backend");
+    if backend.is_none() && args.attribute != Attribute::DistributedCoalesce {
         if let Some(at) = args.word("version") {
             errors.at(at, "`version` is of what a backend keeps; add `backend = \"…\"`, or remove it");
         }
         return;
-    };
+    }
     if args.word("namespace").is_some() {
         return;
     }
@@ -146,12 +152,14 @@ fn check_backend(args: &Args, item: &Item, errors: &mut Errors) {
     } else {
         return;
     };
-    errors.at(backend, format!("{what}, and a backend finds values by name; add `namespace = \"…\"`"));
+    let message = format!("{what}, and a backend finds values by name; add `namespace = \"…\"`");
+    errors.push(syn::Error::new(backend.map_or_else(Span::call_site, Ident::span), message));
 }
 
 /// What is evaluated at the first call.
 pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting> {
     let given = &args.given;
+    let is_distributed = args.attribute == Attribute::DistributedCoalesce;
     let time = |time: &Option<Time>| match time {
         Some(Time::Fixed(time)) => {
             let private = runtime.private(Span::mixed_site());
@@ -178,7 +186,10 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         ("max_concurrent", tokens(given.max_concurrent.as_ref())),
         ("backend", tokens(given.backend.as_ref())),
         ("version", tokens(given.version.as_ref())),
-        ("instance", given.backend.as_ref().and_then(|_| instance(item))),
+        ("distributed", is_distributed.then(TokenStream::new)),
+        ("lease", time(&given.lease)),
+        ("share_errors", tokens(given.share_errors.as_ref())),
+        ("instance", (is_distributed || given.backend.is_some()).then(|| instance(item)).flatten()),
         ("finish_abandoned", given.finish_abandoned.then(TokenStream::new)),
         ("blocking", item.is_sync().then(TokenStream::new)),
         ("attached", item.stays.then(TokenStream::new)),

@@ -8,7 +8,7 @@ use quote::ToTokens;
 use syn::Item;
 
 use crate::decorate;
-use crate::words::Attribute::{self, Cached, Coalesce, CoalesceByContent};
+use crate::words::Attribute::{self, Cached, Coalesce, CoalesceByContent, DistributedCoalesce};
 
 fn tokens(source: &str) -> TokenStream {
     source.parse().expect("the test's tokens are Rust")
@@ -102,12 +102,19 @@ fn times_are_seconds_text_or_expressions() {
         let sentence = mistake(&format!("ttl = {bad}"), LOAD);
         assert!(sentence.contains("whole seconds or a duration with a unit"), "ttl = {bad}: {sentence}");
     }
+    for good in ["none", "(none)", "60", "|v| v.ttl"] {
+        assert_eq!(mistakes(DistributedCoalesce, &format!("ttl = {good}"), LOAD), [""; 0], "ttl = {good}");
+    }
     for zero in ["0", "\"0s\"", "(0)"] {
+        let sentence = only(mistakes(DistributedCoalesce, &format!("ttl = {zero}"), LOAD));
+        assert!(sentence.contains("write `ttl = none`"), "{sentence}");
+        assert!(only(mistakes(DistributedCoalesce, &format!("lease = {zero}"), LOAD)).contains("lost at once"));
         assert!(mistake(&format!("ttl = {zero}"), LOAD).contains("keeps nothing"));
         assert!(mistake(&format!("wait = {zero}"), LOAD).contains("ends every call"));
         assert!(mistake(&format!("ttl = 60, stale = {zero}"), LOAD).contains("serves nothing old"));
         assert_eq!(mistakes(Coalesce, &format!("ttl = 60, none_ttl = {zero}"), LOAD), [""; 0]);
     }
+    assert!(mistake("ttl = none", LOAD).contains("leave `ttl` out"));
     assert!(mistake("timeout = |v| v.t", LOAD).contains("only `ttl` and `cache_err` take a closure"));
 }
 
@@ -166,6 +173,55 @@ fn one_mistake_in_the_policy_is_one_error() {
     ] {
         let sentence = only(mistakes(Cached, args, function));
         assert!(sentence.contains(says), "{args}: {sentence}");
+    }
+}
+
+#[test]
+fn one_mistake_about_a_distributed_function_is_one_error() {
+    for (args, function, says) in [
+        ("ttl = none, stale = 60", LOAD, "`stale` serves what is kept, and with `ttl = none`"),
+        ("ttl = none, none_ttl = 60", LOAD, "`none_ttl` limits what is kept"),
+        ("lease = |v| v.lease", LOAD, "only `ttl` and `cache_err` take a closure"),
+        ("share_errors = yes", LOAD, "`true` or `false`"),
+        ("fields(id)", LOAD, "an argument of `#[coalesce_by_content]`"),
+        ("key(id)", METHOD, "add `namespace"),
+        ("method", LOAD, "add `namespace"),
+        ("key(id), backend = \"a\", version = 2", METHOD, "add `namespace"),
+        ("", "async fn load<const N: usize>(id: u64) -> u64 { 0 }", "add `namespace"),
+        ("lock_timeout = 5", LOAD, "`lease`"),
+        ("poll_interval = 5", LOAD, "woken"),
+        ("redis_url = \"a\"", LOAD, "`backend = \"redis\"`"),
+    ] {
+        let sentence = only(mistakes(DistributedCoalesce, args, function));
+        assert!(sentence.contains(says), "{args}: {sentence}");
+    }
+    for word in ["lease = 5", "share_errors"] {
+        let sentence = only(mistakes(Cached, &format!("ttl = 60, {word}"), LOAD));
+        assert!(sentence.contains("an argument of `#[distributed_coalesce]`, not of `#[cached]`"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_distributed_function_says_only_what_is_written() {
+    let expansion =
+        |args: &str, function: &str| decorate(DistributedCoalesce, tokens(args), tokens(function)).to_string();
+    let bare = expansion("", LOAD);
+    assert!(bare.contains("Options :: new () . distributed () ,"), "{bare}");
+    assert!(bare.contains("carry ! (String)") && !bare.contains("must_carry"), "{bare}");
+    assert!(!bare.contains("stored_site"), "{bare}");
+    let all = expansion("version = 2, backend = \"a\", share_errors = false, lease = LEASE, ttl = none", LOAD);
+    assert!(all.contains(". share_errors (false)") && all.contains(". lease (LEASE)"), "{all}");
+    assert!(all.contains("stored_site") && !all.contains("must_carry"), "{all}");
+    for written in ["share_errors", "share_errors = true"] {
+        assert!(expansion(written, LOAD).contains("must_carry"), "{written}");
+    }
+    for (args, function) in [
+        ("stale = 60, early, jitter = 0.1, none_ttl = 3, capacity = 3, weigh = f, cache_if = f, cache_err = 5", LOAD),
+        ("attached, wait = 3, timeout = 3", LOAD),
+        ("version = 2, lease = \"250ms\"", "fn load(id: u64) -> u64 { 0 }"),
+        ("namespace = \"a\", key(self.id)", METHOD),
+    ] {
+        assert_eq!(mistakes(DistributedCoalesce, args, function), [""; 0], "{args}");
     }
 }
 

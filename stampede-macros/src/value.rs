@@ -39,6 +39,18 @@ impl Value<'_> {
         }
     }
 
+    /// A time, a closure of what is kept, or in the one attribute that keeps values unasked `none`, which keeps nothing.
+    pub(crate) fn ttl(&self) -> Result<Time> {
+        let ttl = self.time_of("value")?;
+        match &ttl {
+            Time::Computed(none) if is_none(none) && self.attribute == Attribute::DistributedCoalesce => {
+                Ok(Time::Fixed(Duration::ZERO))
+            }
+            Time::Computed(none) if is_none(none) => Err(Error::new_spanned(none, self.zero())),
+            _ => Ok(ttl),
+        }
+    }
+
     /// A time, or a closure of `what` is kept.
     pub(crate) fn time_of(&self, what: &str) -> Result<Time> {
         let expression = self.expression()?;
@@ -82,7 +94,11 @@ impl Value<'_> {
             ("ttl", Attribute::Cached) => {
                 "a `ttl` of zero keeps nothing; for what is shared in flight only there is `#[coalesce]`".to_owned()
             }
+            ("ttl", Attribute::DistributedCoalesce) => {
+                "a `ttl` of zero keeps nothing; to share only what is in flight write `ttl = none`".to_owned()
+            }
             ("ttl", _) => "a `ttl` of zero keeps nothing; leave `ttl` out to share only what is in flight".to_owned(),
+            ("lease", _) => "a `lease` of zero is lost at once; leave it out for the default of 5 seconds".to_owned(),
             ("cache_err", _) => "a `cache_err` of zero keeps no error; leave it out".to_owned(),
             ("stale" | "stale_if_error", _) => format!("a `{name}` of zero serves nothing old; leave it out"),
             ("soft_timeout", _) => {
@@ -127,6 +143,18 @@ impl Value<'_> {
                     self.word.name
                 ),
             )),
+        }
+    }
+
+    /// `true` or `false`: the word alone says `true`.
+    pub(crate) fn yes_or_no(&self) -> Result<bool> {
+        if !self.input.peek(Token![=]) {
+            return Ok(true);
+        }
+        let expression = self.expression()?;
+        match bare(&expression) {
+            Expr::Lit(ExprLit { lit: Lit::Bool(answer), .. }) => Ok(answer.value),
+            _ => Err(self.wrong(expression, "`true` or `false`")),
         }
     }
 
@@ -339,6 +367,10 @@ fn literal_text(expression: &Expr) -> Option<LitStr> {
         },
         _ => None,
     }
+}
+
+fn is_none(expression: &Expr) -> bool {
+    matches!(bare(expression), Expr::Path(path) if path.path.is_ident("none"))
 }
 
 /// A number, if it was written as one.

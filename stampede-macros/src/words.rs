@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::errors::{list, suggest};
+use crate::errors::{all, list, suggest};
 
 /// Which attribute is being expanded. All take the same path and differ in the arguments that they allow.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -10,16 +10,19 @@ pub(crate) enum Attribute {
     Coalesce,
     CoalesceByContent,
     Cached,
+    DistributedCoalesce,
 }
 
 impl Attribute {
-    pub(crate) const ALL: &[Attribute] = &[Attribute::Coalesce, Attribute::CoalesceByContent, Attribute::Cached];
+    pub(crate) const ALL: &[Attribute] =
+        &[Attribute::Coalesce, Attribute::CoalesceByContent, Attribute::Cached, Attribute::DistributedCoalesce];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Attribute::Coalesce => "coalesce",
             Attribute::CoalesceByContent => "coalesce_by_content",
             Attribute::Cached => "cached",
+            Attribute::DistributedCoalesce => "distributed_coalesce",
         }
     }
 }
@@ -43,13 +46,16 @@ const fn word(name: &'static str, example: &'static str, taken_by: &'static [Att
 }
 
 const ALL: &[Attribute] = Attribute::ALL;
+const TYPED: &[Attribute] = &[Attribute::Coalesce, Attribute::Cached, Attribute::DistributedCoalesce];
+const CONTENT: &[Attribute] = &[Attribute::CoalesceByContent];
+const DISTRIBUTED: &[Attribute] = &[Attribute::DistributedCoalesce];
 
 static WORDS: &[Word] = &[
     word("ttl", "ttl = 60", ALL),
     word("namespace", "namespace = \"weather\"", ALL),
-    word("key", "key(user.id)` or `key = \"user:{id}\"", &[Attribute::Coalesce, Attribute::Cached]),
-    word("fields", "fields = [topic, request.model]", &[Attribute::CoalesceByContent]),
-    word("normalize", "normalize(case, trim)` or `normalize = none", &[Attribute::CoalesceByContent]),
+    word("key", "key(user.id)` or `key = \"user:{id}\"", TYPED),
+    word("fields", "fields = [topic, request.model]", CONTENT),
+    word("normalize", "normalize(case, trim)` or `normalize = none", CONTENT),
     word("skip", "skip(client)", ALL),
     word("stale", "stale = \"1m\"", ALL),
     word("stale_if_error", "stale_if_error = \"1h\"", ALL),
@@ -66,6 +72,8 @@ static WORDS: &[Word] = &[
     word("max_concurrent", "max_concurrent = 8", ALL),
     word("backend", "backend = \"redis\"", ALL),
     word("version", "version = 2", ALL),
+    word("lease", "lease = \"5s\"", DISTRIBUTED),
+    word("share_errors", "share_errors` or `share_errors = false", DISTRIBUTED),
     word("on_abandon", "on_abandon = \"finish\"", ALL),
     word("attached", "attached", ALL),
     word("companion", "companion = Name` or `companion = none", ALL),
@@ -112,7 +120,12 @@ static FOREIGN: &[(&[&str], &str)] = &[
     (&["ignore", "exclude"], "here it is `skip`"),
     (&["ns", "prefix", "key_prefix", "name"], "here it is `namespace`"),
     (&["max_concurrency", "concurrency"], "here it is `max_concurrent`"),
-    (&["lock_timeout", "max_poll_time"], "how long a caller waits is `wait`"),
+    (
+        &["lock_timeout", "lock_ttl", "lease_time", "lease_ttl"],
+        "how long the lease of a leader lives is `lease` in `#[distributed_coalesce]`; how long a caller waits is `wait`",
+    ),
+    (&["max_poll_time"], "how long a caller waits is `wait`"),
+    (&["poll_interval"], "those who wait are woken when there is a result; remove it"),
     (&["condition"], "here it is `cache_if`"),
     (&["sync_writes", "sync_lock"], "one execution per key is always on; remove it"),
     (&["result", "skip_cache_on_error"], "an `Err` is not kept unless `cache_err` says so; remove it"),
@@ -127,10 +140,8 @@ static FOREIGN: &[(&[&str], &str)] = &[
         "a store beside memory is named by `backend`, such as `backend = \"redis\"`",
     ),
     (&["schema_version", "revision"], "here it is `version`"),
-    (
-        &["redis_client", "embed_fn", "backend_url"],
-        "what a whole program shares is not an argument of the attribute; remove it",
-    ),
+    (&["redis_client", "redis_url"], "the configuration connects backends; `backend = \"redis\"` names one"),
+    (&["embed_fn", "backend_url"], "what a whole program shares is not an argument of the attribute; remove it"),
 ];
 
 impl Word {
@@ -142,8 +153,8 @@ impl Word {
         if word.taken_by.contains(&attribute) {
             return Ok(word);
         }
-        let takers: Vec<String> = word.taken_by.iter().map(ToString::to_string).collect();
-        Err(format!("`{name}` is an argument of {}, not of {attribute}", takers.join(" and ")))
+        let takers = all(word.taken_by.iter().map(|taker| format!("#[{}]", taker.name())));
+        Err(format!("`{name}` is an argument of {takers}, not of {attribute}"))
     }
 }
 

@@ -119,15 +119,16 @@ impl<R> Copy for Replacement<R> {}
 
 impl<R: 'static> Share for Replacement<R> {
     type Output = R;
-    type Value = Infallible;
+    // Something that every backend can keep.
+    type Value = ();
     type Fault = Infallible;
 
-    fn split(_: R) -> Result<Infallible, Infallible> {
+    fn split(_: R) -> Result<(), Infallible> {
         unreachable!("its program does not compile")
     }
 
-    fn value(value: &Infallible) -> R {
-        match *value {}
+    fn value((): &()) -> R {
+        unreachable!("its program does not compile")
     }
 
     fn fault(fault: &Infallible) -> R {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 #[cfg(feature = "config-files")]
 use std::path::PathBuf;
 
-use crate::policy::{Options, Policy, Settings};
+use crate::policy::{DISTRIBUTED_BACKEND, Options, Policy, Settings};
 
 #[cfg(feature = "backends")]
 pub(crate) mod backends;
@@ -77,7 +77,8 @@ impl Config {
         let cache_err_is_overridden = configured.cache_err.is_some();
         let settings = configured.or(&options.settings).or(&self.defaults);
         let policy = Policy::new(&settings, options, can_refuse);
-        (Policy { ttl_is_overridden, cache_err_is_overridden, ..policy }, settings.backend)
+        let backend = settings.backend.or_else(|| options.distributed.then(|| DISTRIBUTED_BACKEND.to_owned()));
+        (Policy { ttl_is_overridden, cache_err_is_overridden, ..policy }, backend)
     }
 }
 

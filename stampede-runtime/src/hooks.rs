@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::carry::Carry;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::Error;
@@ -19,6 +20,7 @@ pub(crate) struct Hooks<S: Share> {
     weigh: Option<fn(&S::Value) -> usize>,
     refuse: Option<fn(Error) -> S::Output>,
     tier: Option<MakeTier<S::Value>>,
+    carry: Option<Carry<S::Fault>>,
 }
 
 /// Makes the tier outside of this process that a function named.
@@ -65,7 +67,16 @@ impl<S: Share> Hooks<S> {
     /// Nothing is said.
     #[must_use]
     pub(crate) const fn new() -> Self {
-        Hooks { cache_if: None, ttl: None, cache_err: None, is_none: None, weigh: None, refuse: None, tier: None }
+        Hooks {
+            cache_if: None,
+            ttl: None,
+            cache_err: None,
+            is_none: None,
+            weigh: None,
+            refuse: None,
+            tier: None,
+            carry: None,
+        }
     }
 
     setters! {
@@ -84,6 +95,8 @@ impl<S: Share> Hooks<S> {
         /// How the tier outside of this process is made.
         #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
         tier: MakeTier<S::Value>,
+        /// How errors cross to other processes.
+        carry: Carry<S::Fault>,
     }
 
     /// Whether values may be kept outside of this process.
@@ -93,6 +106,16 @@ impl<S: Share> Hooks<S> {
 
     pub(crate) fn make_tier(&self, place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<S::Value>>> {
         self.tier.and_then(|make| make(place, config))
+    }
+
+    /// The bytes of an error for other processes, at most so many. `None`: it cannot be carried there.
+    pub(crate) fn pack(&self, fault: &S::Fault, limit: usize) -> Option<Vec<u8>> {
+        self.carry.and_then(|carry| carry.pack(fault, limit))
+    }
+
+    /// The error that another process packed.
+    pub(crate) fn unpack(&self, bytes: &[u8]) -> Option<S::Fault> {
+        self.carry.and_then(|carry| carry.unpack(bytes))
     }
 
     /// Whether calls can be refused.
@@ -106,14 +129,6 @@ impl<S: Share> Hooks<S> {
             Some(refuse) => refuse(error),
             None => panic!("{error}"),
         }
-    }
-
-    pub(crate) fn pack(&self, _: &S::Fault, _: usize) -> Option<Vec<u8>> {
-        None
-    }
-
-    pub(crate) fn unpack(&self, _: &[u8]) -> Option<S::Fault> {
-        None
     }
 
     /// Whether values have a weight each.

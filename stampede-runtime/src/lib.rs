@@ -79,12 +79,13 @@
 //! # Features
 //!
 //! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
-//! values outside of the process (`store`). `config-files`: configuration from TOML and YAML files and from the environment.
+//! values outside of the process (`store`), and `#[distributed_coalesce]`. `config-files`: configuration from TOML and YAML files and from the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
+mod carry;
 mod checked;
 mod clock;
 mod coalescer;
@@ -404,3 +405,70 @@ pub use stampede_macros::coalesce_by_content;
 /// body that has begun always runs to its end, so there is no `on_abandon`.
 #[cfg(feature = "macros")]
 pub use stampede_macros::cached;
+
+/// Shares executions and results between processes and hosts: one of them executes, the others get its result.
+///
+/// A service runs on ten hosts, and each of them coalesces its own calls: a missing value is still made ten times at once.
+/// Here whoever comes first, in whichever process, takes a *lease* in a shared backend and executes; all others, here and
+/// elsewhere, wait for that one and get its value, or its error.
+///
+#[cfg_attr(feature = "backends", doc = "```")]
+#[cfg_attr(not(feature = "backends"), doc = "```ignore")]
+/// use stampede_runtime::{Error, distributed_coalesce};
+///
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Answer {
+///     text: String,
+/// }
+///
+/// #[distributed_coalesce(ttl = "10m", lease = "2s", timeout = "1m")]
+/// async fn answer(prompt: &str) -> Result<Answer, Error> {
+///     // the slow, paid call
+///     Ok(Answer { text: format!("an answer to {prompt}") })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Once at startup, `Config::builder().backend("redis", …)` says where processes meet. Without it each is on its own.
+/// let (one, two) = tokio::join!(answer("why?"), answer("why?"));
+/// assert_eq!(one?.text, two?.text);
+/// assert_eq!(answer::stats().executions, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It needs the cargo feature `backends`. What is in the key implements `serde::Serialize`, the value that and
+/// `serde::de::DeserializeOwned`; a method or a generic function names its `namespace`.
+///
+/// This saves work; it is not mutual exclusion. A process that is held up for longer than its lease may still be executing
+/// when another one takes over. What it brings then is not kept in the place of something newer.
+///
+/// # Options
+///
+/// Those of [`coalesce`](macro@coalesce#options) and of the [policy](macro@cached#options), with other defaults for two of
+/// them, and:
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `ttl = "5m"`, `none`, `\|value\| …` | how long a value is kept. `ttl = none` keeps nothing: it goes to those who wait, in whichever process | 60 s |
+/// | `backend = "name"` | where processes meet, under the name that the configuration gives it. One that is written must be configured | `"redis"`, if that is configured |
+/// | `lease = "5s"` | for how long a process leads that is not heard of. It renews its lease while it executes, so only when it dies or is cut off does another one take over, after that time. Short leases are renewed often | 5 s |
+/// | `share_errors`, `share_errors = false` | whether those who wait in other processes get an error too, as those in this one do. Without it, and where the error cannot be carried, one of them tries for itself. `share_errors` alone means `true`, and then an error that cannot be carried does not compile | `true`, if it can be carried |
+///
+/// A default is the weakest thing said: what is configured for all functions comes before it, then the attribute, then what
+/// is configured for the namespace ([`Config`]).
+///
+/// # Errors
+///
+/// How an error crosses to another process is picked by its type:
+///
+/// | error `E` of `Result<T, E>` | what arrives |
+/// |---|---|
+/// | `serde::Serialize + DeserializeOwned` | the error itself |
+/// | `From<`[`Error`]`>` and [`std::error::Error`], or `anyhow::Error`, `Box<dyn Error + Send + Sync>` | [`Error::Shared`] with the same text and those of the causes (at most 32), made into an `E` |
+/// | any other, such as `Arc<io::Error>` | nothing: one of those who wait there tries for itself |
+///
+/// Texts of errors stand in the backend for a moment. Where they may hold what others must not read, say
+/// `share_errors = false`.
+#[cfg(feature = "macros")]
+pub use stampede_macros::distributed_coalesce;

@@ -9,11 +9,13 @@ const CAPACITY: usize = 1_000;
 
 /// What the attribute (or a builder) says. Merged with the configuration at the function's first call.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 pub struct Options {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) settings: Settings,
     pub(crate) version: u32,
     pub(crate) instance: Option<&'static str>,
+    pub(crate) distributed: bool,
     pub(crate) finish_abandoned: bool,
     pub(crate) attached: bool,
     pub(crate) blocking: bool,
@@ -76,6 +78,12 @@ setters! {
     codec: Codec,
     /// The most bytes of one value in a backend, written and read. Default one mebibyte less what stands around it.
     payload_bytes_max: usize,
+    /// For how long a process leads that is not heard of, more than zero: then another one takes over. Default 5 seconds.
+    /// For functions that are distributed.
+    lease: Duration,
+    /// Whether errors are given to those who wait in other processes, as far as they can be carried there. Default yes.
+    /// For functions that are distributed.
+    share_errors: bool,
 }
 
 impl Options {
@@ -104,6 +112,13 @@ impl Options {
     #[must_use]
     pub fn instance(mut self, types: &'static str) -> Self {
         self.instance = Some(types);
+        self
+    }
+
+    /// Executions are shared between processes, and so are values, for a minute unless something else is said.
+    #[must_use]
+    pub fn distributed(mut self) -> Self {
+        self.distributed = true;
         self
     }
 
@@ -153,6 +168,8 @@ pub struct Settings {
     pub(crate) backend_timeout: Option<Duration>,
     pub(crate) codec: Option<Codec>,
     pub(crate) payload_bytes_max: Option<usize>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) share_errors: Option<bool>,
 }
 
 impl Settings {
@@ -176,6 +193,7 @@ impl Settings {
             (self.backend.as_deref() == Some(""), "`backend` must have a name"),
             (zero(self.backend_timeout), "`backend_timeout` must be longer than zero"),
             (self.payload_bytes_max == Some(0), "`payload_bytes_max` must be at least 1"),
+            (zero(self.lease), "`lease` must be longer than zero"),
         ];
         checks.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }
@@ -199,6 +217,8 @@ impl Settings {
             backend_timeout: self.backend_timeout.or(other.backend_timeout),
             codec: self.codec.or(other.codec),
             payload_bytes_max: self.payload_bytes_max.or(other.payload_bytes_max),
+            lease: self.lease.or(other.lease),
+            share_errors: self.share_errors.or(other.share_errors),
         }
     }
 }
@@ -219,6 +239,15 @@ const BACKEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The most bytes of a payload: with the 48 around it an entry is a mebibyte, which every store takes.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;
+
+/// How long a distributed function keeps a value unless told otherwise.
+const DISTRIBUTED_TTL: Duration = Duration::from_secs(60);
+
+/// The backend of a distributed function that is told of none.
+pub(crate) const DISTRIBUTED_BACKEND: &str = "redis";
+
+/// For how long a process leads that is not heard of.
+const LEASE: Duration = Duration::from_secs(5);
 
 /// A value is never refreshed earlier than this many times what `XFetch` advises.
 const MOST_EARLY: f64 = 100.0;
@@ -252,8 +281,11 @@ pub(crate) struct Policy {
     pub(crate) codec: Codec,
     #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) payload_bytes_max: usize,
+    /// Executions are shared between processes.
     pub(crate) distributed: bool,
+    /// For how long a process leads that is not heard of.
     pub(crate) lease: Duration,
+    /// Whether errors are given to other processes.
     pub(crate) share_errors: bool,
     pub(crate) finish_abandoned: bool,
     /// Bodies run inside the calls that begin them, instead of on their own.
@@ -268,7 +300,7 @@ impl Policy {
     pub(crate) fn new(settings: &Settings, options: &Options, can_refuse: bool) -> Policy {
         let can_leave = !options.attached;
         Policy {
-            ttl: settings.ttl.filter(|ttl| !ttl.is_zero()),
+            ttl: settings.ttl.or(options.distributed.then_some(DISTRIBUTED_TTL)).filter(|ttl| !ttl.is_zero()),
             ttl_is_overridden: false,
             stale: settings.stale.filter(|_| can_leave).unwrap_or_default(),
             stale_if_error: settings.stale_if_error.unwrap_or_default(),
@@ -290,9 +322,10 @@ impl Policy {
             backend_timeout: settings.backend_timeout.unwrap_or(BACKEND_TIMEOUT),
             codec: settings.codec.unwrap_or_default(),
             payload_bytes_max: settings.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX).max(1),
-            distributed: false,
-            lease: Duration::from_secs(5),
-            share_errors: true,
+            distributed: options.distributed,
+            // A lease of zero is refused in code and files, but an attribute's may be computed.
+            lease: settings.lease.filter(|lease| !lease.is_zero()).unwrap_or(LEASE),
+            share_errors: settings.share_errors.unwrap_or(true),
             finish_abandoned: options.finish_abandoned,
             attached: options.attached,
             blocking: options.blocking,

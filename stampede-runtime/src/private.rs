@@ -4,6 +4,11 @@
 pub use std::borrow::{Borrow, Cow, ToOwned};
 pub use std::time::Duration;
 
+pub use crate::carry::Carry;
+#[cfg(feature = "backends")]
+pub use crate::carry::pick::{
+    Carried, CarriesNot, Carrying, Fallible, ViaNoCarry, ViaPointedText, ViaSerde, ViaText, must_carry, must_err,
+};
 pub use crate::checked::{
     Borrowed, Checked, InsteadOfOwn, InsteadOfPart, InsteadOfShare, must_look, must_own, must_share,
 };
@@ -36,6 +41,65 @@ macro_rules! __share {
         $crate::__private::must_share(&share);
         $crate::__private::Checked::<_, $result>::new(share).stampede_share()
     }};
+}
+
+/// How errors of a result cross to other processes. What cannot be shared is reported where that is asked.
+#[cfg(feature = "backends")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __picked_carry {
+    ($result:ty) => {{
+        #[allow(unused_imports)]
+        use $crate::__private::{
+            InsteadOfShare as _, ViaClone as _, ViaCloneFromOurs as _, ViaError as _, ViaNoCarry as _, ViaNothing as _,
+            ViaPointedText as _, ViaPointer as _, ViaSerde as _, ViaText as _, ViaWhole as _,
+        };
+        let share = (&&&&&$crate::__private::Probe::<$result>::NEW).stampede_share();
+        let share = $crate::__private::Checked::<_, $result>::new(share).stampede_share();
+        (&&&&$crate::__private::Carrying::new(share)).stampede_carry()
+    }};
+}
+
+/// The same, as what a site takes.
+#[cfg(feature = "backends")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __carry {
+    ($result:ty) => {
+        $crate::__picked_carry!($result).carry()
+    };
+}
+
+/// The same for a function that insists on it.
+#[cfg(feature = "backends")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __must_carry {
+    ($result:ty) => {{
+        $crate::__private::must_err::<$result>();
+        let picked = $crate::__picked_carry!($result);
+        $crate::__private::must_carry(&picked);
+        picked.carry()
+    }};
+}
+
+/// Without backends there is nowhere to carry them.
+#[cfg(not(feature = "backends"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __carry {
+    ($result:ty) => {
+        $crate::__private::Carry::NOTHING
+    };
+}
+
+#[cfg(not(feature = "backends"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __must_carry {
+    ($result:ty) => {
+        $crate::__private::Carry::NOTHING
+    };
 }
 
 /// A reference as a part of a key. One expression, so that what it refers to lives until the call has boarded; the
@@ -109,7 +173,10 @@ macro_rules! __own {
     }};
 }
 
-pub use crate::{__fed_part as fed_part, __own as own, __part as part, __share as share, __stored_site as stored_site};
+pub use crate::{
+    __carry as carry, __fed_part as fed_part, __must_carry as must_carry, __own as own, __part as part,
+    __share as share, __stored_site as stored_site,
+};
 
 /// Whether a value is the one that `none_ttl` is for.
 pub fn is_none<V: MaybeNone>(value: &V) -> bool {

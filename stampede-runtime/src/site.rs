@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::carry::Carry;
 use crate::coalescer::{Coalescing, Function, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
@@ -137,6 +138,14 @@ where
     where
         S: Stored,
     {
+        self
+    }
+
+    /// How errors cross to other processes.
+    #[inline]
+    #[must_use]
+    pub fn carried(mut self, carry: Carry<S::Fault>) -> Self {
+        self.hooks = self.hooks.carry(carry);
         self
     }
 
@@ -325,7 +334,7 @@ where
 /// Tells what to do where backends are not compiled in.
 #[cfg(not(feature = "backends"))]
 #[diagnostic::on_unimplemented(
-    message = "`backend` needs the feature `backends` of `stampede-runtime`",
+    message = "`backend` and `#[distributed_coalesce]` need the feature `backends` of `stampede-runtime`",
     label = "a value is to be kept in a backend here",
     note = "write `stampede-runtime = {{ version = \"…\", features = [\"backends\"] }}` in Cargo.toml"
 )]

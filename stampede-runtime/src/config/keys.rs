@@ -43,6 +43,8 @@ keys! {
     backend_timeout: duration,
     codec: codec,
     payload_bytes_max: size,
+    lease: duration,
+    share_errors: yes_or_no,
 }
 
 /// What only an attribute can say: it belongs to the code that it stands on.
@@ -102,6 +104,15 @@ fn name(value: &ValueKind) -> Result<String, &'static str> {
         ValueKind::String(text) => Ok(text.clone()),
         _ => Err("the name of a backend"),
     }
+}
+
+fn yes_or_no(value: &ValueKind) -> Result<bool, &'static str> {
+    let read = match value {
+        ValueKind::Boolean(answer) => Some(*answer),
+        ValueKind::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+        _ => None,
+    };
+    read.ok_or("true or false")
 }
 
 fn codec(value: &ValueKind) -> Result<Codec, &'static str> {

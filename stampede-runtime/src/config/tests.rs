@@ -17,18 +17,19 @@ fn every_problem_in_code() {
     let config = Config::builder()
         .defaults(Settings::new().capacity(0).timeout(Duration::ZERO))
         .defaults(Settings::new())
-        .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0))
+        .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0).lease(Duration::ZERO))
         .namespace("a", Settings::new())
         .namespace("", Settings::new());
     assert_refused(
         &config,
         "\
-the configuration has 7 problems:
+the configuration has 8 problems:
 - in code: defaults: `capacity` must be at least 1; a `ttl` of zero keeps nothing
 - in code: defaults: `timeout` must be longer than zero
 - in code: defaults are configured twice
 - in code: namespace `a`: `wait` must be longer than zero
 - in code: namespace `a`: `max_concurrent` must be at least 1
+- in code: namespace `a`: `lease` must be longer than zero
 - in code: namespace `a` is configured twice
 - in code: a namespace has no name
 ",
@@ -68,6 +69,37 @@ fn what_an_attribute_can_complete_or_a_zero_switches_off_is_no_mistake() {
         .namespace("off", Settings::new().ttl(Duration::ZERO).stale(SECOND).stale_if_error(Duration::ZERO))
         .namespace("slow", Settings::new().timeout(SECOND).wait(60 * SECOND));
     config.build().expect("nothing is wrong");
+}
+
+#[test]
+fn what_a_distributed_function_does_unasked_is_weaker_than_whatever_is_said() {
+    let policy = |config: ConfigBuilder, options: Options| {
+        let (policy, backend) = config.build().expect("it is right").policy("a", &options, true);
+        (policy.ttl, policy.lease, policy.share_errors, backend.as_deref().map(str::to_owned))
+    };
+    let some = |seconds: u32| Some(seconds * SECOND);
+    let nothing = || Config::builder();
+    let redis = || Some("redis".to_owned());
+    let distributed = || Options::new().distributed();
+
+    assert_eq!(policy(nothing(), Options::new()), (None, 5 * SECOND, true, None));
+    assert_eq!(policy(nothing(), distributed()), (some(60), 5 * SECOND, true, redis()));
+
+    let defaults = || nothing().defaults(Settings::new().ttl(SECOND).lease(2 * SECOND).share_errors(false));
+    assert_eq!(policy(defaults(), distributed()), (some(1), 2 * SECOND, false, redis()));
+    let kept_off = nothing().defaults(Settings::new().ttl(Duration::ZERO));
+    assert_eq!(policy(kept_off, distributed()).0, None);
+
+    let attribute = || distributed().ttl(3 * SECOND).lease(4 * SECOND).share_errors(true).backend("main");
+    assert_eq!(policy(defaults(), attribute()), (some(3), 4 * SECOND, true, Some("main".to_owned())));
+    let none = || distributed().ttl(Duration::ZERO);
+    assert_eq!(policy(defaults(), none()).0, None);
+    assert_eq!(policy(nothing(), distributed().lease(Duration::ZERO)).1, 5 * SECOND);
+
+    let settings = Settings::new().ttl(6 * SECOND).lease(7 * SECOND).share_errors(false);
+    let overridden = || defaults().namespace("a", settings.clone());
+    assert_eq!(policy(overridden(), attribute()), (some(6), 7 * SECOND, false, Some("main".to_owned())));
+    assert_eq!(policy(overridden(), none()).0, some(6));
 }
 
 #[cfg(not(feature = "backends"))]
@@ -195,6 +227,8 @@ mod from_files {
         soft_timeout = "2s"
         wait = "5s"
         max_concurrent = 8
+        lease = "1500ms"
+        share_errors = false
 
         [namespaces."my_app::llm"]
         ttl = "1d"
@@ -215,6 +249,8 @@ mod from_files {
             .soft_timeout(2 * SECOND)
             .wait(5 * SECOND)
             .max_concurrent(8)
+            .lease(SECOND * 3 / 2)
+            .share_errors(false)
     }
 
     #[test]
@@ -240,6 +276,8 @@ defaults:
   soft_timeout: 2s
   wait: 5s
   max_concurrent: 8
+  lease: 1500ms
+  share_errors: false
 namespaces:
   "my_app::llm":
     ttl: 1d
@@ -269,6 +307,8 @@ backends:
             ("STAMPEDE_DEFAULTS__SOFT_TIMEOUT", "2s"),
             ("STAMPEDE_DEFAULTS__WAIT", "5s"),
             ("STAMPEDE_DEFAULTS__MAX_CONCURRENT", "8"),
+            ("STAMPEDE_DEFAULTS__LEASE", "1s 500ms"),
+            ("STAMPEDE_DEFAULTS__SHARE_ERRORS", "False"),
         ];
         let config = Config::builder().variables(variables).build().expect("it is right");
         assert_eq!(config.defaults, everything());
@@ -292,16 +332,20 @@ backends:
             wait = ""
             max_concurrent = 0
             backend = 7
+            lease = 0
+            share_errors = "never"
             "#,
             r#"
-the configuration has 13 problems:
+the configuration has 15 problems:
 - stampede.toml: `defaults.backend`: `backend` takes the name of a backend; not 7
 - stampede.toml: `defaults.cache_err`: `cache_err` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not a list
 - stampede.toml: `defaults.capacity`: `capacity` takes a whole number, such as 1000; not "64MiB"
 - stampede.toml: `defaults.early`: `early` must be from 0 to 100
 - stampede.toml: `defaults.jitter`: `jitter` takes a part from 0 to 1, such as 0.1, or per cent, such as "10%"; not 10
+- stampede.toml: `defaults.lease`: `lease` must be longer than zero
 - stampede.toml: `defaults.max_concurrent`: `max_concurrent` must be at least 1
 - stampede.toml: `defaults.none_ttl`: `none_ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not true
+- stampede.toml: `defaults.share_errors`: `share_errors` takes true or false; not "never"
 - stampede.toml: `defaults.soft_timeout`: `soft_timeout` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not a table
 - stampede.toml: `defaults.stale`: `stale` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not -1
 - stampede.toml: `defaults.stale_if_error`: `stale_if_error` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not 1.5
@@ -334,7 +378,7 @@ the configuration has 7 problems:
 - stampede.toml: `default`: unknown key; did you mean `defaults`?
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
-- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`
+- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`
 - stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace

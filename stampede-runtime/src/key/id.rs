@@ -65,7 +65,7 @@ impl<L: Look, T: ?Sized + Serialize> Look for Fed<'_, L, T> {
 /// What can be part of a key outside of this process.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key outside of this process",
-    label = "with `backend`, what identifies a call must implement `serde::Serialize`",
+    label = "what identifies a call there must implement `serde::Serialize`",
     note = "derive it, leave the argument out with `skip(…)`, or say what identifies it with `key(…)`"
 )]
 pub trait Feeds: Serialize {}

@@ -7,7 +7,7 @@ use renamed::facade::stampede::store::MemoryBackend;
 use renamed::facade::stampede::{testing, Config};
 use renamed::shapes::Failure;
 use renamed::sync::{
-    call_stays, content, denied, factorial, generic, leaves, nothing, quote, stored, tail_temporary,
+    answer, call_stays, content, denied, factorial, generic, leaves, nothing, quote, stored, tail_temporary,
     tail_temporary_leaves, unfinished, unnamed, Generic, Shelf, Source, Store,
 };
 
@@ -94,4 +94,13 @@ async fn the_whole_policy() {
 fn a_panic_arrives() {
     let _isolated = testing::isolate();
     let _ = unfinished(1);
+}
+
+#[tokio::test]
+async fn calls_shared_between_processes() {
+    let config = Config::builder().backend("main", MemoryBackend::new(1 << 20)).build();
+    let _isolated = testing::isolate_with(config.expect("it is right"));
+    assert_eq!(answer("a", &[1]).await, Ok("a1".to_owned()));
+    assert_eq!(answer("a", &[]).await, Err("no id".to_owned()));
+    assert_eq!((answer::stats().executions, answer::peek("a", &[1])), (2, None));
 }

@@ -1,0 +1,214 @@
+/// Every default.
+#[allow(clippy::manual_async_fn, refining_impl_trait)]
+pub fn answer(
+    prompt: &str,
+) -> impl ::core::future::Future<Output = Result<String, Error>> + ::core::marker::Send {
+    async move {
+        #[allow(
+            clippy::redundant_closure,
+            clippy::redundant_closure_for_method_calls,
+            clippy::used_underscore_binding
+        )]
+        let boarding = match {
+            use ::stampede_runtime::__private::parts::*;
+            answer::__site()
+                .board(
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::fed_part!(prompt),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                )
+        } {
+            ::core::result::Result::Ok(kept) => return kept,
+            ::core::result::Result::Err(boarding) => boarding,
+        };
+        boarding
+            .fly(move || {
+                let prompt = ::stampede_runtime::__private::own!(prompt);
+                async move {
+                    let prompt: &str = ::stampede_runtime::__private::Borrow::borrow(
+                        &prompt,
+                    );
+                    #[allow(unreachable_code)]
+                    if false {
+                        let anchor: Result<String, Error> = loop {};
+                        return anchor;
+                    }
+                    #[allow(clippy::diverging_sub_expression, unused_braces)]
+                    let output: Result<String, Error> = { ask(prompt).await };
+                    #[allow(unreachable_code)] return output;
+                }
+            })
+            .await
+    }
+}
+/// What can be done about the calls of `answer`.
+#[allow(
+    non_camel_case_types,
+    missing_copy_implementations,
+    missing_debug_implementations
+)]
+pub struct answer {}
+#[allow(
+    dead_code,
+    deprecated,
+    elided_lifetimes_in_paths,
+    single_use_lifetimes,
+    unused_lifetimes,
+    clippy::boxed_local,
+    clippy::redundant_closure,
+    clippy::redundant_closure_for_method_calls,
+    clippy::too_many_arguments,
+    clippy::used_underscore_binding
+)]
+impl answer {
+    fn __site() -> ::stampede_runtime::__private::Here<
+        impl ::core::ops::Fn(
+        ) -> ::stampede_runtime::__private::Options + ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync + 'static,
+        impl ::stampede_runtime::__private::Share<Output = Result<String, Error>>,
+    > {
+        static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+            ::core::module_path!(),
+            "answer",
+        );
+        let here = ::stampede_runtime::__private::Here::new(
+            &__SITE,
+            || ::stampede_runtime::__private::Options::new().distributed(),
+            ::stampede_runtime::__private::share!(Result < String, Error >),
+        );
+        here.stored()
+            .carried(::stampede_runtime::__private::carry!(Result < String, Error >))
+    }
+    /// Forgets the result of this key: in this process before the function returns.
+    pub fn invalidate(prompt: &str) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        answer::__site()
+            .invalidate(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(prompt),
+                    ::stampede_runtime::__private::Nil,
+                ),
+            )
+    }
+    /// What a call would be answered with from memory now.
+    pub fn peek(prompt: &str) -> ::core::option::Option<Result<String, Error>> {
+        use ::stampede_runtime::__private::parts::*;
+        answer::__site()
+            .peek(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(prompt),
+                    ::stampede_runtime::__private::Nil,
+                ),
+            )
+    }
+    /// Keeps a value, or a whole result, as if a call had returned it.
+    pub fn insert(
+        prompt: &str,
+        value: impl ::stampede_runtime::__private::IntoResult<Result<String, Error>>,
+    ) {
+        use ::stampede_runtime::__private::parts::*;
+        answer::__site()
+            .insert(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(prompt),
+                    ::stampede_runtime::__private::Nil,
+                ),
+                value,
+            )
+    }
+    /// Runs the function anew, whatever is kept, and keeps its result.
+    pub fn refresh(
+        prompt: &str,
+    ) -> impl ::core::future::Future<
+        Output = Result<String, Error>,
+    > + ::core::marker::Send {
+        answer::__site().refreshing(answer(prompt))
+    }
+    /// Forgets every result.
+    pub fn clear() -> ::stampede_runtime::__private::Invalidation {
+        answer::__site().clear()
+    }
+    /// What became of the calls so far.
+    pub fn stats() -> ::stampede_runtime::__private::Stats {
+        answer::__site().stats()
+    }
+}
+impl Model {
+    /// A method, with errors that have to cross, and nothing kept.
+    #[allow(clippy::manual_async_fn, refining_impl_trait)]
+    fn answer(
+        self: Arc<Self>,
+        prompt: &str,
+    ) -> impl ::core::future::Future<
+        Output = Result<String, Error>,
+    > + ::core::marker::Send {
+        async move {
+            #[allow(
+                clippy::redundant_closure,
+                clippy::redundant_closure_for_method_calls,
+                clippy::used_underscore_binding
+            )]
+            let boarding = match {
+                static __SITE: ::stampede_runtime::__private::Site = ::stampede_runtime::__private::Site::new(
+                    ::core::module_path!(),
+                    "answer",
+                );
+                ::stampede_runtime::__private::stored_site! {
+                    "answer", ::core::option::Option::Some("models"), "shared"
+                }
+                let here = ::stampede_runtime::__private::Here::new(
+                    &__SITE,
+                    || {
+                        ::stampede_runtime::__private::Options::new()
+                            .namespace("models")
+                            .ttl(::stampede_runtime::__private::Duration::new(0, 0))
+                            .backend("shared")
+                            .version(2)
+                            .distributed()
+                            .lease(::stampede_runtime::__private::Duration::new(10, 0))
+                            .share_errors(true)
+                    },
+                    ::stampede_runtime::__private::share!(Result < String, Error >),
+                );
+                use ::stampede_runtime::__private::parts::*;
+                here.stored()
+                    .carried(
+                        ::stampede_runtime::__private::must_carry!(
+                            Result < String, Error >
+                        ),
+                    )
+                    .board(
+                        ::stampede_runtime::__private::Cons(
+                            ::stampede_runtime::__private::fed_part!(& self.name),
+                            ::stampede_runtime::__private::Cons(
+                                ::stampede_runtime::__private::fed_part!(prompt),
+                                ::stampede_runtime::__private::Nil,
+                            ),
+                        ),
+                    )
+            } {
+                ::core::result::Result::Ok(kept) => return kept,
+                ::core::result::Result::Err(boarding) => boarding,
+            };
+            boarding
+                .fly(move || {
+                    let prompt = ::stampede_runtime::__private::own!(prompt);
+                    async move {
+                        let this = self;
+                        let prompt: &str = ::stampede_runtime::__private::Borrow::borrow(
+                            &prompt,
+                        );
+                        #[allow(unreachable_code)]
+                        if false {
+                            let anchor: Result<String, Error> = loop {};
+                            return anchor;
+                        }
+                        #[allow(clippy::diverging_sub_expression, unused_braces)]
+                        let output: Result<String, Error> = { this.ask(prompt).await };
+                        #[allow(unreachable_code)] return output;
+                    }
+                })
+                .await
+        }
+    }
+}
