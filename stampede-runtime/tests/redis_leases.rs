@@ -181,7 +181,6 @@ async fn the_newest_takes_over() {
 async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
     let Some((_server, one, other)) = two("who_waits_for_a_lease_that_is_taken_over") else { return };
     let first = lead(acquire(&one, "a", asked("one")).await);
-    soon(other.ping()).await.unwrap();
     let waiter = other.waiter();
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
     let newest = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("three") }).await);

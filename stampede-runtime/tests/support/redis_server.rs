@@ -133,9 +133,14 @@ impl RedisServer {
     /// # Panics
     /// When it answers with an error.
     pub(crate) fn ask(&self, command: &[&str]) -> String {
-        let answer = self.answer(command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let answer = self.try_asking(command);
         assert!(!answer.starts_with('-'), "{command:?}: {answer}");
         answer
+    }
+
+    /// The same; an error is an answer that begins with `-`.
+    pub(crate) fn try_asking(&self, command: &[&str]) -> String {
+        self.answer(command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     fn answer(&self, command: &[&str]) -> std::io::Result<String> {

@@ -18,12 +18,13 @@ impl Leases for RedisBackend {
                 Wanted::Other(seen) => ("other", seen),
                 Wanted::Newest => ("newest", &[]),
             };
-            // One that cannot be told would only be a field more. It is woken when it can.
-            let waiter = asked.waiter.filter(|waiter| waiter.is_heard()).map_or("", |waiter| waiter.name());
+            let line = self.link.line().await?;
+            // One that cannot be told would only be a field more.
+            let waiter = asked.waiter.filter(|_| line.is_subscribed()).map_or("", |waiter| waiter.name());
             let mut call = about(&ACQUIRE, key);
             call.arg(asked.owner).arg(lease_millis(asked.lease)).arg(wanted).arg(seen);
             call.arg(asked.joined.unwrap_or(0)).arg(waiter);
-            let answer: Vec<Value> = self.link.call(&call).await?;
+            let answer: Vec<Value> = line.call(&call).await?;
             acquired(answer, asked.owner).ok_or_else(|| strange().into())
         })
     }

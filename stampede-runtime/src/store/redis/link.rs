@@ -12,6 +12,7 @@
 //! attempts go on behind them: one at a time, on the [`helper`], which outlives the runtimes that commands come from.
 //! A command is sent from where it is called; only its bytes pass through the helper.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,8 +69,10 @@ enum State {
 }
 
 /// One connection.
-struct Line {
+pub(super) struct Line {
     connection: MultiplexedConnection,
+    response_timeout: Duration,
+    /// Messages come through it, too.
     is_subscribed: bool,
     since: Instant,
     /// Told when it is of no use any more.
@@ -107,19 +110,16 @@ impl Link {
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BackendError> {
         let line = self.line().await?;
         let mut connection = line.connection.clone();
-        let answer = timeout(self.core.response_timeout, command.query_async(&mut connection)).await;
-        line.heard(answer.ok())
+        line.answered(command.query_async(&mut connection)).await
     }
 
-    /// Calls a script, which the server may have to be given first.
+    /// Calls a script.
     pub(super) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
-        let line = self.line().await?;
-        let mut connection = line.connection.clone();
-        let answer = timeout(self.core.response_timeout, script.invoke_async(&mut connection)).await;
-        line.heard(answer.ok())
+        self.line().await?.call(script).await
     }
 
-    async fn line(&self) -> Result<Arc<Line>, Failure> {
+    /// The connection, if there is one or is soon.
+    pub(super) async fn line(&self) -> Result<Arc<Line>, Failure> {
         if let State::Up(line) = &*self.core.state.borrow() {
             return Ok(Arc::clone(line));
         }
@@ -165,9 +165,19 @@ impl Drop for Link {
 }
 
 impl Line {
-    /// Takes note of an answer, or of none.
-    fn heard<T>(&self, answer: Option<RedisResult<T>>) -> Result<T, BackendError> {
-        let Some(answer) = answer else {
+    /// Calls a script, which the server may have to be given first.
+    pub(super) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
+        let mut connection = self.connection.clone();
+        self.answered(script.invoke_async(&mut connection)).await
+    }
+
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.is_subscribed
+    }
+
+    /// Waits for an answer as long as one may take, and takes note of it, or of none.
+    async fn answered<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, BackendError> {
+        let Ok(answer) = timeout(self.response_timeout, answer).await else {
             self.silent();
             return Err(Failure::new(BackendErrorKind::TimedOut, "no answer in time").into());
         };
@@ -204,7 +214,9 @@ async fn supervise(core: Arc<Core>) {
                 // Heard before anybody can ask through it, and woken after: what was told in between was told to nobody.
                 core.waiters.hear(line.is_subscribed);
                 core.state.send_replace(State::Up(Arc::clone(&line)));
-                core.waiters.wake_all();
+                if line.is_subscribed {
+                    core.waiters.wake_all();
+                }
                 tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
                 line.lost.notified().await;
                 core.waiters.hear(false);
@@ -216,7 +228,9 @@ async fn supervise(core: Arc<Core>) {
                 let pause = pauses.next();
                 let lost = Failure::new(BackendErrorKind::Unreachable, "the connection was lost");
                 core.state.send_replace(if pause.is_zero() { State::Connecting } else { State::Down(lost) });
-                core.waiters.wake_all();
+                if line.is_subscribed {
+                    core.waiters.wake_all();
+                }
                 pause
             }
             Err(failure) => {
@@ -256,7 +270,7 @@ impl Pauses {
 /// One attempt, in a task of its own: what panics in it, such as encryption that was not built in, is one that failed.
 async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
     let mut task = JoinSet::new();
-    task.spawn(connect(core.client.clone(), Arc::clone(&core.waiters)));
+    task.spawn(connect(core.client.clone(), core.response_timeout, Arc::clone(&core.waiters)));
     match timeout(core.connect_timeout, task.join_next()).await {
         Ok(Some(Ok(line))) => line.map(Arc::new).map_err(|error| Failure::from(&error)),
         Ok(_) => Err(Failure::new(BackendErrorKind::Other, "connecting failed")),
@@ -264,7 +278,7 @@ async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
     }
 }
 
-async fn connect(client: Client, waiters: Arc<Waiters>) -> RedisResult<Line> {
+async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiters>) -> RedisResult<Line> {
     #[cfg(feature = "redis-tls")]
     super::tls::provide(&client);
     let mut speaks_resp3 = client.get_connection_info().redis_settings().protocol() != ProtocolVersion::RESP2;
@@ -285,7 +299,8 @@ async fn connect(client: Client, waiters: Arc<Waiters>) -> RedisResult<Line> {
             Err(error) if error.code().is_some() => false,
             Err(error) => return Err(error),
         };
-    Ok(Line { connection, is_subscribed, since: Instant::now(), lost, silent_since: AtomicU64::new(0) })
+    let (since, silent_since) = (Instant::now(), AtomicU64::new(0));
+    Ok(Line { connection, response_timeout, is_subscribed, since, lost, silent_since })
 }
 
 /// Opens a connection. Its times are kept by those who use it.
