@@ -26,6 +26,8 @@ pub mod key;
 #[doc(hidden)]
 pub mod lease;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod sites;
 mod tier;
 mod times;
@@ -40,6 +42,9 @@ pub(crate) use guard::Guarded;
 #[doc(no_inline)]
 pub use key::{Id, Place, Prefix, StoreKey};
 pub use memory::MemoryBackend;
+#[cfg(feature = "redis")]
+#[doc(no_inline)]
+pub use redis::{RedisBackend, RedisBuilder};
 #[doc(hidden)]
 pub use sites::StoredSite;
 pub(crate) use sites::problems;

@@ -65,7 +65,7 @@ pub(super) static OF_ATTRIBUTES: &[&str] = &[
 ];
 
 /// Variables are text, so every value may be one.
-fn duration(value: &ValueKind) -> Result<Duration, &'static str> {
+pub(super) fn duration(value: &ValueKind) -> Result<Duration, &'static str> {
     let read = match value {
         ValueKind::String(text) => {
             let seconds = text.trim().parse().map(Duration::from_secs);

@@ -6,9 +6,13 @@ use config::ValueKind;
 
 use super::backends::AnyBackend;
 use super::draft::Draft;
+#[cfg(feature = "redis")]
+use super::keys::duration;
 use super::keys::{size, suggest};
 use super::sources::{Place, Said, list};
 use crate::store::MemoryBackend;
+#[cfg(feature = "redis")]
+use crate::store::RedisBackend;
 
 pub(super) struct Kind {
     pub(super) name: &'static str,
@@ -24,6 +28,7 @@ pub(super) static KINDS: &[Kind] = &[
         keys: &["capacity"],
         make: |given| Some(Arc::new(MemoryBackend::new(given.needed("capacity", size)?))),
     },
+    Kind { name: "redis", keys: &["url", "username", "password", "connect_timeout", "response_timeout"], make: redis },
     // Has the keys that a backend elsewhere has.
     #[cfg(test)]
     Kind {
@@ -41,8 +46,43 @@ pub(super) static KINDS: &[Kind] = &[
     },
 ];
 
+#[cfg(feature = "redis")]
+fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
+    let url = given.needed("url", text);
+    let [username, password] = ["username", "password"].map(|key| given.value(key, text));
+    let [connect, response] = ["connect_timeout", "response_timeout"].map(|key| given.value(key, duration));
+    let mut builder = RedisBackend::builder(url?);
+    if let Some(username) = username {
+        builder = builder.username(username);
+    }
+    if let Some(password) = password {
+        builder = builder.password(password);
+    }
+    if let Some(timeout) = connect {
+        builder = builder.connect_timeout(timeout);
+    }
+    if let Some(timeout) = response {
+        builder = builder.response_timeout(timeout);
+    }
+    match builder.make() {
+        Ok(backend) => Some(Arc::new(backend)),
+        Err(problems) => {
+            for (key, problem) in problems {
+                given.wrong(key, &problem);
+            }
+            None
+        }
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
+    given.wrong("kind", "kind `redis` needs the cargo feature `redis` of `stampede-runtime`");
+    None
+}
+
 /// Texts are where addresses and passwords are.
-#[cfg(test)]
+#[cfg(any(test, feature = "redis"))]
 fn text(value: &ValueKind) -> Result<String, &'static str> {
     match value {
         ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),

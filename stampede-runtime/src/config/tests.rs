@@ -669,14 +669,64 @@ the configuration has 2 problems:
 the configuration has 9 problems:
 - stampede.toml: `backends.five`: a table of keys belongs here, not 5
 - stampede.toml: `namespaces.a.ttl`: `ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not the text that stands there
-- stampede.toml: `backends.four`: `kind` is missing; there are `memory`, `remote`
+- stampede.toml: `backends.four`: `kind` is missing; there are `memory`, `redis`, `remote`
 - stampede.toml: `backends.one.capacity`: `capacity` takes a size, such as "64MiB", or a number of bytes, more than zero
 - stampede.toml: `backends.six.passwort`: unknown key; did you mean `password`?
 - stampede.toml: `backends.six.url`: a url begins with `remote://`
-- stampede.toml: `backends.three.kind`: unknown kind; there are `memory`, `remote`
+- stampede.toml: `backends.three.kind`: unknown kind; there are `memory`, `redis`, `remote`
 - stampede.toml: `backends.two.kind`: unknown kind; did you mean `memory`?
 - stampede.toml: defaults: no backend is called that; there are `four`, `one`, `six`, `three`, `two`
 "#,
+            );
+        }
+
+        #[cfg(feature = "redis")]
+        #[test]
+        fn redis_of_a_file_and_what_is_wrong_with_it() {
+            let right = r#"
+                [backends.main]
+                kind = "redis"
+                url = "redis://cache.internal/1?protocol=resp3"
+                username = "ann"
+                password = "hunter2"
+                connect_timeout = "1s"
+                response_timeout = "250ms"
+                "#;
+            let config = toml(right);
+            let shown = format!("{config:?}");
+            assert!(shown.contains(r#"{"main": "redis"}"#) && !shown.contains("hunter2"), "{shown}");
+            let made = format!("{:?}", config.backends.get("main").unwrap());
+            assert!(made.contains("connect_timeout: 1s") && made.contains("response_timeout: 250ms"), "{made}");
+            assert_toml_refused(
+                r#"
+                [backends.one]
+                kind = "redis"
+                connect_timeout = "soon"
+                [backends.two]
+                kind = "redis"
+                url = "redis://ann:hunter2@host/x?hunter3=1"
+                response_timeout = 0
+                "#,
+                r#"
+the configuration has 5 problems:
+- stampede.toml: `backends.one`: `url` is missing
+- stampede.toml: `backends.one.connect_timeout`: `connect_timeout` takes whole seconds, or a duration with units such as "1h30m" or "250ms"
+- stampede.toml: `backends.two.response_timeout`: it must be longer than zero
+- stampede.toml: `backends.two.url`: unknown option after the `?`; there is `protocol`
+- stampede.toml: `backends.two.url`: the database is a number
+"#,
+            );
+        }
+
+        #[cfg(not(feature = "redis"))]
+        #[test]
+        fn redis_names_the_feature_that_it_needs() {
+            assert_toml_refused(
+                "[backends.main]\nkind = \"redis\"\nurl = \"redis://ann:hunter2@host\"",
+                r"
+the configuration has 1 problem:
+- stampede.toml: `backends.main.kind`: kind `redis` needs the cargo feature `redis` of `stampede-runtime`
+",
             );
         }
 

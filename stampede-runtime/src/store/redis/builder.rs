@@ -1,0 +1,228 @@
+//! A Redis backend in the making: its url, and what that may say.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis::io::tcp::socket2::TcpKeepalive;
+use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, parse_redis_url};
+
+use super::RedisBackend;
+use crate::config::ConfigError;
+
+/// A [`RedisBackend`] in the making, from [`RedisBackend::builder`].
+#[derive(Clone)]
+#[must_use = "a backend is made by `build`"]
+pub struct RedisBuilder {
+    url: String,
+    username: Option<String>,
+    password: Option<String>,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    #[cfg(feature = "redis-tls")]
+    root_certificates: Option<Vec<u8>>,
+    #[cfg(feature = "redis-tls")]
+    client_certificate: Option<::redis::ClientTlsConfig>,
+}
+
+/// Together they are the half second that a call gives a backend unless one says otherwise: the first call connects and
+/// still has time for an answer.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// What is wrong, and with which of the things that were said.
+pub(crate) type Problem = (&'static str, String);
+
+impl RedisBuilder {
+    pub(super) fn new(url: String) -> RedisBuilder {
+        RedisBuilder {
+            url,
+            username: None,
+            password: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            response_timeout: RESPONSE_TIMEOUT,
+            #[cfg(feature = "redis-tls")]
+            root_certificates: None,
+            #[cfg(feature = "redis-tls")]
+            client_certificate: None,
+        }
+    }
+
+    /// How long a connection may take: name, TCP, TLS, password, subscription. 200 ms unless one says otherwise.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may take. 300 ms unless one says otherwise.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// The user, in the place of the url's.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The password, in the place of the url's: one from a vault need not be escaped into an address.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Whom to trust about certificates, as PEM, in the place of those whom the system trusts.
+    #[cfg(feature = "redis-tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates = Some(pem.into());
+        self
+    }
+
+    /// What to show to a server that asks, as PEM: a chain of certificates, and the key.
+    #[cfg(feature = "redis-tls")]
+    pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.client_certificate = Some(::redis::ClientTlsConfig { client_cert: chain.into(), client_key: key.into() });
+        self
+    }
+
+    /// Makes the backend. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with everything that is wrong. It shows no part of the url.
+    pub fn build(self) -> Result<RedisBackend, ConfigError> {
+        let told = |(what, problem)| format!("`{what}`: {problem}");
+        self.make().map_err(|problems| ConfigError::Invalid(problems.into_iter().map(told).collect()))
+    }
+
+    pub(crate) fn make(self) -> Result<RedisBackend, Vec<Problem>> {
+        let mut problems = Vec::new();
+        for (name, timeout) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)]
+        {
+            if timeout.is_zero() {
+                problems.push((name, "it must be longer than zero".to_owned()));
+            }
+        }
+        let client = match read(&self.url) {
+            Ok(info) => self.client(info).map_err(|problem| problems.push(problem)).ok(),
+            Err(wrong) => {
+                problems.extend(wrong.into_iter().map(|problem| ("url", problem)));
+                None
+            }
+        };
+        match client {
+            Some(client) if problems.is_empty() => {
+                Ok(RedisBackend::of(client, self.connect_timeout, self.response_timeout))
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn client(&self, info: ConnectionInfo) -> Result<Client, Problem> {
+        let mut settings = info.redis_settings().clone();
+        if let Some(username) = &self.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            settings = settings.set_password(password);
+        }
+        let info = info.set_redis_settings(settings);
+        #[cfg(feature = "redis-tls")]
+        if self.root_certificates.is_some() || self.client_certificate.is_some() {
+            if !matches!(info.addr(), ::redis::ConnectionAddr::TcpTls { .. }) {
+                return Err(("url", "certificates need a url that begins with `rediss://` or `valkeys://`".to_owned()));
+            }
+            let certificates = ::redis::TlsCertificates {
+                root_cert: self.root_certificates.clone(),
+                client_tls: self.client_certificate.clone(),
+            };
+            let client = Client::build_with_tls(info, certificates);
+            return client.map_err(|_| ("certificates", "they are no PEM that can be read".to_owned()));
+        }
+        Client::open(info).map_err(|_| ("url", UNREADABLE.to_owned()))
+    }
+}
+
+/// The same connection, for small commands that do not wait for each other, and with a look at the other end now and then.
+pub(super) fn settled(info: ConnectionInfo) -> ConnectionInfo {
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
+    let tcp = info.tcp_settings().clone().set_nodelay(true).set_keepalive(keepalive);
+    // What it would say of the library needs a right, and a server that knows it.
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    info.set_tcp_settings(tcp).set_redis_settings(settings)
+}
+
+const UNREADABLE: &str = "it cannot be read as a url";
+
+/// What a url means, or everything that is wrong with it.
+fn read(text: &str) -> Result<ConnectionInfo, Vec<String>> {
+    let scheme = text.split_once("://").map_or_else(String::new, |(scheme, _)| scheme.to_ascii_lowercase());
+    let (is_encrypted, is_path) = match scheme.as_str() {
+        "redis" | "valkey" => (false, false),
+        "rediss" | "valkeys" => (true, false),
+        "redis+unix" | "valkey+unix" | "unix" => (false, true),
+        _ => {
+            return Err(vec![
+                "it begins with `redis://`, `rediss://` (encrypted), `valkey://`, `valkeys://` or `unix://`".to_owned(),
+            ]);
+        }
+    };
+    let Some(url) = parse_redis_url(text) else {
+        return Err(vec![UNREADABLE.to_owned()]);
+    };
+    let mut problems = Vec::new();
+    if is_encrypted && !cfg!(feature = "redis-tls") {
+        problems.push(format!("`{scheme}` needs the cargo feature `redis-tls` of `stampede-runtime`"));
+    }
+    match url.fragment() {
+        None => {}
+        Some("insecure") => problems.push("`#insecure` is not taken: certificates are always verified".to_owned()),
+        Some(_) => problems.push("it ends before a `#`; in a password that is `%23`".to_owned()),
+    }
+    let options: &[&str] = if is_path { &["db", "user", "pass", "protocol"] } else { &["protocol"] };
+    let mut database = if is_path { String::new() } else { url.path().trim_matches('/').to_owned() };
+    let mut has_protocol = false;
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            name if !options.contains(&name) => {
+                let list: Vec<_> = options.iter().map(|name| format!("`{name}`")).collect();
+                problems.push(format!("unknown option after the `?`; there is {}", list.join(", ")));
+            }
+            "protocol" => {
+                has_protocol = true;
+                if !["2", "3", "resp2", "resp3"].contains(&&*value) {
+                    problems.push("`protocol` is `resp2` or `resp3`".to_owned());
+                }
+            }
+            "db" => database = value.into_owned(),
+            _ => {}
+        }
+    }
+    if !database.is_empty() && database.parse::<u32>().is_err() {
+        problems.push("the database is a number".to_owned());
+    }
+    if !is_path && url.host_str().is_none_or(str::is_empty) {
+        problems.push("it names no host".to_owned());
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let info = url.into_connection_info().map_err(|_| vec![UNREADABLE.to_owned()])?;
+    if has_protocol {
+        return Ok(info);
+    }
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings))
+}
+
+/// No address and no password.
+impl fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Leases on a server: the scripts, called.
+
+use std::time::Duration;
+
+use ::redis::{FromRedisValue, Value, from_redis_value};
+
+use super::error::Failure;
+use super::scripts::{ACQUIRE, END, OVERWRITE, RENEW, about, lease_of};
+use super::{RedisBackend, millis};
+use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
+use crate::store::{BackendErrorKind, Pending, StoreKey};
+
+impl Leases for RedisBackend {
+    fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired> {
+        Box::pin(async move {
+            let (wanted, seen): (_, &[u8]) = match asked.value {
+                Wanted::Any => ("any", &[]),
+                Wanted::Other(seen) => ("other", seen),
+                Wanted::Newest => ("newest", &[]),
+            };
+            let line = self.link.line().await?;
+            // One that cannot be told would only be a field more.
+            let waiter = asked.waiter.filter(|_| line.is_subscribed()).map_or("", |waiter| waiter.name());
+            let mut call = about(&ACQUIRE, key);
+            call.arg(asked.owner).arg(lease_millis(asked.lease)).arg(wanted).arg(seen);
+            call.arg(asked.joined.unwrap_or(0)).arg(waiter);
+            let answer: Vec<Value> = line.call(&call).await?;
+            acquired(answer, asked.owner).ok_or_else(|| strange().into())
+        })
+    }
+
+    fn renew<'a>(&'a self, key: &'a StoreKey, token: &'a Token, lease: Duration) -> Pending<'a, bool> {
+        Box::pin(async move {
+            let mut call = RENEW.key(lease_of(key));
+            call.arg(&*token.owner).arg(token.fence).arg(lease_millis(lease));
+            self.link.call(&call).await
+        })
+    }
+
+    fn end<'a>(&'a self, key: &'a StoreKey, token: &'a Token, end: End<'a>) -> Pending<'a, bool> {
+        Box::pin(async move {
+            let (how, ttl, bytes): (_, _, &[u8]) = match end {
+                End::Value { entry, ttl } => ("value", ttl, entry),
+                End::Told { outcome, ttl, forget: false } => ("told", ttl, outcome),
+                End::Told { outcome, ttl, forget: true } => ("forget", ttl, outcome),
+                End::Nothing => ("nothing", Duration::ZERO, &[]),
+            };
+            super::fits(bytes)?;
+            let mut call = about(&END, key);
+            call.arg(&*token.owner).arg(token.fence).arg(how).arg(millis(ttl)).arg(bytes);
+            self.link.call(&call).await
+        })
+    }
+
+    fn overwrite<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()> {
+        Box::pin(async move {
+            super::fits(entry)?;
+            let mut call = about(&OVERWRITE, key);
+            call.arg(millis(ttl)).arg(entry);
+            self.link.call(&call).await
+        })
+    }
+
+    fn waiter(&self) -> Box<dyn Waiter> {
+        Box::new(self.link.waiters().waiter())
+    }
+}
+
+/// A lease of no time would be gone before anybody is told of it.
+fn lease_millis(lease: Duration) -> u64 {
+    millis(lease).max(1)
+}
+
+/// What the script says, or nothing if it is none of that.
+fn acquired(answer: Vec<Value>, owner: &str) -> Option<Acquired> {
+    fn read<T: FromRedisValue>(value: Option<Value>) -> Option<T> {
+        from_redis_value(value?).ok()
+    }
+    let mut answer = answer.into_iter();
+    Some(match read(answer.next())? {
+        0 => {
+            let (fence, left) = (read(answer.next())?, read::<i64>(answer.next())?);
+            // A lease without an end, which nobody here makes, has -1.
+            Acquired::Wait { fence, left: Duration::from_millis(left.try_into().unwrap_or(0)) }
+        }
+        1 => Acquired::Lead(Token { owner: owner.into(), fence: read(answer.next())? }),
+        2 => Acquired::Value(read(answer.next())?),
+        3 => Acquired::Told(read(answer.next())?),
+        _ => return None,
+    })
+}
+
+fn strange() -> Failure {
+    Failure::new(BackendErrorKind::Other, "an answer that was not asked for")
+}

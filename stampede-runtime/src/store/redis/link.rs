@@ -1,0 +1,348 @@
+//! The connection: one for all commands and messages, made at the first use, and made again when it breaks.
+//!
+//! ```text
+//!            first use                 made                    broken, silent
+//!  Quiet ──────────────▶ Connecting ────────▶ Up ─────────────────────┐
+//!    ▲                    │      ▲────────────────────────────────────┘
+//!    │ nobody asked       ▼ failed
+//!    └─────────────────  Down ── tries again and again, ever less often ──▶ Up
+//! ```
+//!
+//! Commands wait for an attempt only where none has failed yet. While the server is down they fail at once, and the
+//! attempts go on behind them: one at a time, on the [`helper`], which outlives the runtimes that commands come from.
+//! A command is sent from where it is called; only its bytes pass through the helper.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, PushKind, RedisError,
+    RedisResult, ScriptInvocation,
+};
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::Failure;
+use super::waiters::Waiters;
+use crate::blocking::helper;
+use crate::store::{BackendError, BackendErrorKind};
+
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Attempts end when nobody has asked for the server for so long. The next use begins anew.
+const QUIET_AFTER: Duration = Duration::from_secs(60);
+/// A connection through which nothing has come for so long, though it was asked, is replaced: the other end may be gone
+/// without a word. Short stalls stay below it, and cost no connection.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// A server that takes no writes may not be the one that the name means any more; so often it is looked up again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Commands that have been given to the connection and not yet been written.
+const UNWRITTEN_MAX: usize = 1_000;
+
+/// Ends everything that it began when it is dropped.
+pub(super) struct Link {
+    core: Arc<Core>,
+    /// Of the attempts.
+    supervisor: Mutex<Option<AbortHandle>>,
+}
+
+struct Core {
+    client: Client,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    waiters: Arc<Waiters>,
+    state: watch::Sender<State>,
+    /// Somebody has asked since the last attempt.
+    is_wanted: AtomicBool,
+}
+
+#[derive(Clone)]
+enum State {
+    Quiet,
+    Connecting,
+    Up(Arc<Line>),
+    Down(Failure),
+}
+
+/// One connection.
+pub(super) struct Line {
+    connection: MultiplexedConnection,
+    response_timeout: Duration,
+    /// Messages come through it, too.
+    is_subscribed: bool,
+    since: Instant,
+    /// Told when it is of no use any more.
+    lost: Arc<Notify>,
+    /// When a command found no answer for the first time since there was one: milliseconds after `since`, or 0.
+    silent_since: AtomicU64,
+}
+
+impl Link {
+    pub(super) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration) -> Link {
+        let core = Core {
+            client,
+            connect_timeout,
+            response_timeout,
+            waiters: Waiters::new(),
+            state: watch::Sender::new(State::Quiet),
+            is_wanted: AtomicBool::new(false),
+        };
+        Link { core: Arc::new(core), supervisor: Mutex::default() }
+    }
+
+    pub(super) fn waiters(&self) -> &Arc<Waiters> {
+        &self.core.waiters
+    }
+
+    pub(super) fn timeouts(&self) -> [Duration; 2] {
+        [self.core.connect_timeout, self.core.response_timeout]
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.core.state.borrow(), State::Up(_))
+    }
+
+    /// Sends a command.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BackendError> {
+        let line = self.line().await?;
+        let mut connection = line.connection.clone();
+        line.answered(command.query_async(&mut connection)).await
+    }
+
+    /// Calls a script.
+    pub(super) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
+        self.line().await?.call(script).await
+    }
+
+    /// The connection, if there is one or is soon.
+    pub(super) async fn line(&self) -> Result<Arc<Line>, Failure> {
+        if let State::Up(line) = &*self.core.state.borrow() {
+            return Ok(Arc::clone(line));
+        }
+        let mut states = self.core.state.subscribe();
+        loop {
+            match &*states.borrow_and_update() {
+                State::Up(line) => return Ok(Arc::clone(line)),
+                State::Down(failure) => {
+                    self.core.is_wanted.store(true, Ordering::Relaxed);
+                    return Err(failure.clone());
+                }
+                State::Quiet | State::Connecting => {}
+            }
+            self.begin();
+            states.changed().await.expect("the link owns the sender, and is borrowed here");
+        }
+    }
+
+    /// Begins with the attempts, if nobody has.
+    fn begin(&self) {
+        let is_first = self.core.state.send_if_modified(|state| {
+            let is_quiet = matches!(state, State::Quiet);
+            if is_quiet {
+                *state = State::Connecting;
+            }
+            is_quiet
+        });
+        if is_first {
+            let task = helper().spawn(supervise(Arc::clone(&self.core)));
+            let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+            *supervisor = Some(task.abort_handle());
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let supervisor = self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(supervisor) = supervisor.take() {
+            supervisor.abort();
+        }
+    }
+}
+
+impl Line {
+    /// Calls a script, which the server may have to be given first.
+    pub(super) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
+        let mut connection = self.connection.clone();
+        self.answered(script.invoke_async(&mut connection)).await
+    }
+
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.is_subscribed
+    }
+
+    /// Waits for an answer as long as one may take, and takes note of it, or of none.
+    async fn answered<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, BackendError> {
+        let Ok(answer) = timeout(self.response_timeout, answer).await else {
+            self.silent();
+            return Err(Failure::new(BackendErrorKind::TimedOut, "no answer in time").into());
+        };
+        if self.silent_since.load(Ordering::Relaxed) != 0 {
+            self.silent_since.store(0, Ordering::Relaxed);
+        }
+        answer.map_err(|error| {
+            let failure = Failure::from(&error);
+            let may_be_another =
+                failure.kind() == BackendErrorKind::ReadOnly && self.since.elapsed() > LOOK_AGAIN_AFTER;
+            if error.is_unrecoverable_error() || may_be_another {
+                self.lost.notify_one();
+            }
+            failure.into()
+        })
+    }
+
+    fn silent(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let first = self.silent_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_err_and(|first| u128::from(now.saturating_sub(first)) > SILENCE_MAX.as_millis()) {
+            self.lost.notify_one();
+        }
+    }
+}
+
+/// Keeps a connection up for as long as somebody wants it.
+async fn supervise(core: Arc<Core>) {
+    let mut pauses = Pauses::default();
+    let mut wanted = Instant::now();
+    loop {
+        let pause = match attempt(&core).await {
+            Ok(line) => {
+                // Heard before anybody can ask through it, and woken after: what was told in between was told to nobody.
+                core.waiters.hear(line.is_subscribed);
+                core.state.send_replace(State::Up(Arc::clone(&line)));
+                if line.is_subscribed {
+                    core.waiters.wake_all();
+                }
+                tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
+                line.lost.notified().await;
+                core.waiters.hear(false);
+                tracing::debug!(target: "stampede", "the connection to Redis is lost");
+                if line.since.elapsed() > PAUSE_MAX {
+                    pauses = Pauses::default();
+                }
+                wanted = Instant::now();
+                let pause = pauses.next();
+                let lost = Failure::new(BackendErrorKind::Unreachable, "the connection was lost");
+                core.state.send_replace(if pause.is_zero() { State::Connecting } else { State::Down(lost) });
+                if line.is_subscribed {
+                    core.waiters.wake_all();
+                }
+                pause
+            }
+            Err(failure) => {
+                tracing::debug!(target: "stampede", cause = failure.cause(), "no connection to Redis");
+                core.state.send_replace(State::Down(failure));
+                pauses.next()
+            }
+        };
+        sleep(pause).await;
+        if core.is_wanted.swap(false, Ordering::Relaxed) {
+            wanted = Instant::now();
+        }
+        if wanted.elapsed() > QUIET_AFTER {
+            core.state.send_replace(State::Quiet);
+            return;
+        }
+    }
+}
+
+/// The pauses between attempts: none, and then ever longer ones. Different in each process, so that many do not come
+/// back to a server at once.
+#[derive(Default)]
+struct Pauses(u32);
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let attempts = self.0;
+        self.0 += 1;
+        if attempts == 0 {
+            return Duration::ZERO;
+        }
+        let pause = Duration::from_millis(50).saturating_mul(1 << (attempts - 1).min(10)).min(PAUSE_MAX);
+        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+/// One attempt, in a task of its own: what panics in it, such as encryption that was not built in, is one that failed.
+async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
+    let mut task = JoinSet::new();
+    task.spawn(connect(core.client.clone(), core.response_timeout, Arc::clone(&core.waiters)));
+    match timeout(core.connect_timeout, task.join_next()).await {
+        Ok(Some(Ok(line))) => line.map(Arc::new).map_err(|error| Failure::from(&error)),
+        Ok(_) => Err(Failure::new(BackendErrorKind::Other, "connecting failed")),
+        Err(_) => Err(Failure::new(BackendErrorKind::Unreachable, "no connection in time")),
+    }
+}
+
+async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiters>) -> RedisResult<Line> {
+    #[cfg(feature = "redis-tls")]
+    super::tls::provide(&client);
+    let mut speaks_resp3 = client.get_connection_info().redis_settings().protocol() != ProtocolVersion::RESP2;
+    let lost = Arc::new(Notify::new());
+    let mut connection = match open(&client, speaks_resp3.then_some((&waiters, &lost))).await {
+        Err(error) if speaks_resp3 && is_of_resp2(&error) => {
+            speaks_resp3 = false;
+            let info = client.get_connection_info().clone();
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+            open(&Client::open(info.set_redis_settings(settings))?, None).await?
+        }
+        opened => opened?,
+    };
+    let is_subscribed = speaks_resp3
+        && match connection.subscribe(waiters.channel()).await {
+            Ok(()) => true,
+            // Not allowed to: then waiters look by themselves.
+            Err(error) if error.code().is_some() => false,
+            Err(error) => return Err(error),
+        };
+    let (since, silent_since) = (Instant::now(), AtomicU64::new(0));
+    Ok(Line { connection, response_timeout, is_subscribed, since, lost, silent_since })
+}
+
+/// Opens a connection. Its times are kept by those who use it.
+async fn open(client: &Client, heard_by: Option<(&Arc<Waiters>, &Arc<Notify>)>) -> RedisResult<MultiplexedConnection> {
+    let mut config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(UNWRITTEN_MAX);
+    if let Some((waiters, lost)) = heard_by {
+        let (waiters, lost) = (Arc::clone(waiters), Arc::clone(lost));
+        config = config.set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                lost.notify_one();
+            } else {
+                waiters.take(&push);
+            }
+            Ok::<(), ::redis::aio::SendError>(())
+        });
+    }
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// A server, or something before it, that does not know the newer protocol.
+fn is_of_resp2(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::RESP3NotSupported
+        || error.code() == Some("NOPROTO")
+        || error.detail().is_some_and(|detail| {
+            let detail = detail.to_ascii_lowercase();
+            detail.starts_with("unknown command") && detail.contains("hello")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let mut pauses = Pauses::default();
+        let all: Vec<_> = std::iter::repeat_with(|| pauses.next()).take(50).collect();
+        assert_eq!(all[0], Duration::ZERO);
+        assert!(Duration::from_millis(25) <= all[1] && all[1] <= Duration::from_millis(50));
+        assert!(all[10..].iter().all(|pause| PAUSE_MAX / 2 <= *pause && *pause <= PAUSE_MAX));
+    }
+}

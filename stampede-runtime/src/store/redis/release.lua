@@ -1,0 +1,3 @@
+-- KEYS: lease.
+void(KEYS[1])
+return 1

@@ -1,0 +1,26 @@
+-- Ends a lease, whoever has it, and wakes those who wait for it. That they are woken is a courtesy, which no failure undoes.
+local function void(lease)
+  local fields = redis.pcall('HKEYS', lease)
+  redis.call('DEL', lease)
+  for _, field in ipairs(fields) do
+    local channel, number = string.match(field, '^w:(%x+):(%d+)$')
+    if channel then
+      redis.pcall('PUBLISH', 'stampede:wake:' .. channel, number)
+    end
+  end
+end
+
+-- Whether this is the newest lease.
+local function holds(lease, owner, fence)
+  local held = redis.call('HMGET', lease, 'o', 'f')
+  return held[1] == owner and held[2] == fence
+end
+
+-- Puts a value in place of an earlier one. A full store refuses only what comes first in a script, so this has to.
+local function put(key, entry, millis)
+  if millis == '0' then
+    return redis.call('DEL', key)
+  end
+  return redis.pcall('SET', key, entry, 'PX', millis)
+end
+

@@ -1,0 +1,256 @@
+//! Redis as a backend, on a real server: what every backend promises, its errors, its rights, its secrets.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::time::Duration;
+
+use stampede_runtime::store::lease::{Asked, Leases, Wanted};
+use stampede_runtime::store::{
+    Backend, BackendError, BackendErrorKind, Id, Place, RedisBackend, StoreKey, conformance,
+};
+
+#[path = "support/redis_server.rs"]
+mod redis_server;
+
+use redis_server::{PATIENCE, RedisServer};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn key(id: &str) -> StoreKey {
+    StoreKey::new(&Place::new("redis", "f", 1), Id::Text(id))
+}
+
+fn backend(url: &str) -> RedisBackend {
+    // A machine that builds something else meanwhile is slow.
+    let slow = Duration::from_secs(5);
+    RedisBackend::builder(url).connect_timeout(slow).response_timeout(slow).build().expect("the url is right")
+}
+
+/// Fails where something would never end.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it ends")
+}
+
+fn asked(owner: &str) -> Asked<'_> {
+    Asked { owner, lease: HOUR, value: Wanted::Any, joined: None, waiter: None }
+}
+
+#[tokio::test]
+async fn keeps_what_every_backend_promises() {
+    let Some(server) = RedisServer::start("keeps_what_every_backend_promises") else { return };
+    conformance::check(async || backend(&server.url())).await;
+    assert_eq!(server.ask(&["DBSIZE"]), "0", "the checks leave nothing");
+}
+
+#[tokio::test]
+async fn keeps_it_with_the_older_protocol_and_another_database_too() {
+    let Some(server) = RedisServer::start("keeps_it_with_the_older_protocol_and_another_database_too") else { return };
+    conformance::check(async || backend(&format!("{}/3?protocol=resp2", server.url()))).await;
+}
+
+#[tokio::test]
+async fn a_server_that_knows_only_the_older_protocol_is_spoken_to_in_that() {
+    let arguments = |_: &std::path::Path| ["--rename-command", "HELLO", ""].map(str::to_owned).to_vec();
+    let Some(server) = RedisServer::start_with("a_server_that_knows_only_the_older_protocol", arguments) else {
+        return;
+    };
+    let backend = backend(&server.url());
+    soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
+    assert_eq!(soon(backend.get(&key("a"))).await.unwrap().as_deref(), Some(&b"entry"[..]));
+    assert!(!backend.leases().unwrap().waiter().is_heard());
+}
+
+#[tokio::test]
+async fn scripts_that_the_server_forgot_are_given_to_it_again() {
+    let Some(server) = RedisServer::start("scripts_that_the_server_forgot_are_given_to_it_again") else { return };
+    let backend = backend(&server.url());
+    for _ in 0..3 {
+        soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
+        assert!(soon(backend.remove(&key("a"))).await.unwrap());
+        soon(backend.acquire(&key("a"), asked("me"))).await.unwrap();
+        server.ask(&["SCRIPT", "FLUSH"]);
+    }
+}
+
+#[tokio::test]
+async fn clear_takes_what_stands_beside_entries_and_does_not_count_it() {
+    let Some(server) = RedisServer::start("clear_takes_what_stands_beside_entries_and_does_not_count_it") else {
+        return;
+    };
+    let backend = backend(&server.url());
+    let place = Place::new("redis", "f", 1);
+    soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
+    soon(backend.acquire(&key("b"), asked("me"))).await.unwrap();
+    server.ask(&["HSET", &format!("{}:outcome", key("c")), "f", "1"]);
+    let waiter = backend.waiter();
+    soon(backend.acquire(&key("b"), Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
+    assert_eq!(soon(backend.clear(&place.prefix())).await.unwrap(), 1);
+    soon(waiter.woken()).await;
+    assert_eq!(server.ask(&["DBSIZE"]), "0");
+}
+
+#[tokio::test]
+async fn a_unix_socket_will_do() {
+    let arguments =
+        |folder: &std::path::Path| vec!["--unixsocket".to_owned(), folder.join("socket").display().to_string()];
+    let Some(server) = RedisServer::start_with("a_unix_socket_will_do", arguments) else { return };
+    let backend = backend(&format!("unix://{}?db=2", server.folder().join("socket").display()));
+    soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
+    assert_eq!(soon(backend.get(&key("a"))).await.unwrap().as_deref(), Some(&b"entry"[..]));
+}
+
+/// An error with all that it says, to people and to programmers.
+fn everything(error: &BackendError) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let causes: Vec<_> = causes.map(|cause| format!("{cause} {cause:?}")).collect();
+    format!("{error} {error:?} {}", causes.join(" "))
+}
+
+fn failed<T: std::fmt::Debug>(result: Result<T, BackendError>) -> BackendErrorKind {
+    let error = result.expect_err("it has to fail");
+    let text = everything(&error);
+    for secret in ["hunter2", "mail@example.com", "127.0.0.1", "stampede:", "ann"] {
+        assert!(!text.contains(secret), "{text} shows {secret}");
+    }
+    error.kind()
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_kind_and_names_no_key() {
+    let Some(server) = RedisServer::start("each_refusal_has_its_kind_and_names_no_key") else { return };
+    let backend = backend(&server.url());
+    let key = key("mail@example.com");
+    let entry = vec![0; 10_000];
+
+    server.ask(&["LPUSH", key.as_str(), "x"]);
+    assert_eq!(failed(soon(backend.get(&key)).await), BackendErrorKind::Refused);
+    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
+    assert!(soon(backend.remove(&key)).await.unwrap());
+    server.ask(&["SET", &format!("{key}:lease"), "junk"]);
+    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
+    assert!(!soon(backend.remove(&key)).await.unwrap());
+
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(failed(soon(backend.set(&key, &entry, HOUR)).await), BackendErrorKind::OutOfMemory);
+    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::OutOfMemory);
+    assert_eq!(failed(soon(backend.overwrite(&key, &entry, HOUR)).await), BackendErrorKind::OutOfMemory);
+    assert_eq!(soon(backend.get(&key)).await.unwrap(), None);
+    assert!(!soon(backend.remove(&key)).await.unwrap());
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+
+    server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    assert_eq!(failed(soon(backend.set(&key, &entry, HOUR)).await), BackendErrorKind::ReadOnly);
+    assert_eq!(failed(soon(backend.remove(&key)).await), BackendErrorKind::ReadOnly);
+    assert_eq!(failed(soon(backend.overwrite(&key, &entry, HOUR)).await), BackendErrorKind::ReadOnly);
+    server.ask(&["REPLICAOF", "NO", "ONE"]);
+
+    soon(backend.set(&key, &entry, HOUR)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_needs_these_rights_and_no_others() {
+    let Some(server) = RedisServer::start("a_user_needs_these_rights_and_no_others") else { return };
+    // The line of `docs/backends.md`.
+    let docs = include_str!("../../docs/backends.md");
+    let rights = docs.split_once("ACL SETUSER stampede on >PASSWORD ").expect("it stands there").1;
+    let rights: Vec<_> =
+        rights.split("```").next().unwrap().replace('\\', " ").split_whitespace().map(str::to_owned).collect();
+    let user: Vec<_> =
+        ["ACL", "SETUSER", "ann", "on", ">hunter2"].into_iter().chain(rights.iter().map(String::as_str)).collect();
+    server.ask(&user);
+    let url = server.url_of("ann", "hunter2");
+    conformance::check(async || backend(&url)).await;
+    let backend = backend(&url);
+    soon(backend.ping()).await.unwrap();
+    assert!(soon(backend.acquire(&key("a"), asked("me"))).await.is_ok());
+    let waiter = backend.waiter();
+    assert!(waiter.is_heard());
+    soon(backend.acquire(&key("a"), Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
+    soon(backend.overwrite(&key("a"), b"entry", HOUR)).await.unwrap();
+    soon(waiter.woken()).await;
+    assert_eq!(server.ask(&["ACL", "LOG"]), "", "nothing was denied");
+
+    // Without the channels: everything but messages.
+    server.ask(&["ACL", "SETUSER", "ann", "resetchannels"]);
+    let deaf = self::backend(&url);
+    soon(deaf.set(&key("a"), b"entry", HOUR)).await.unwrap();
+    assert!(!deaf.waiter().is_heard());
+    assert!(soon(deaf.remove(&key("a"))).await.unwrap());
+}
+
+#[tokio::test]
+async fn missing_rights_and_wrong_passwords_are_refusals() {
+    let Some(server) = RedisServer::start("missing_rights_and_wrong_passwords_are_refusals") else { return };
+    server.ask(&["ACL", "SETUSER", "ann", "on", ">hunter2", "+@all", "~stampede:*", "&*"]);
+    let key = key("mail@example.com");
+    for wrong in [server.url_of("ann", "hunter22"), server.url_of("anna", "hunter2")] {
+        for url in [wrong.clone(), format!("{wrong}?protocol=resp2")] {
+            let backend = backend(&url);
+            assert_eq!(failed(soon(backend.get(&key)).await), BackendErrorKind::Refused);
+            assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
+            let shown = format!("{backend:?}");
+            assert!(!shown.contains("ann") && !shown.contains("hunter") && !shown.contains("127"), "{shown}");
+        }
+    }
+    server.ask(&["ACL", "SETUSER", "ann", "-get", "-hset"]);
+    let backend = backend(&server.url_of("ann", "hunter2"));
+    assert_eq!(failed(soon(backend.get(&key)).await), BackendErrorKind::Refused);
+    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
+    server.ask(&["ACL", "SETUSER", "ann", "+@all", "resetkeys", "~other:*"]);
+    assert_eq!(failed(soon(backend.get(&key)).await), BackendErrorKind::Refused);
+    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
+    server.ask(&["CONFIG", "SET", "requirepass", "hunter2"]);
+    let nobody = self::backend(&server.url());
+    assert_eq!(failed(soon(nobody.get(&key)).await), BackendErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn a_password_of_the_builder_wins_over_the_urls() {
+    let Some(server) = RedisServer::start("a_password_of_the_builder_wins_over_the_urls") else { return };
+    server.ask(&["ACL", "SETUSER", "ann", "on", ">p@ss/w#rd", "+@all", "~*", "&*"]);
+    let builder = RedisBackend::builder(server.url_of("bob", "wrong")).username("ann").password("p@ss/w#rd");
+    let backend = builder.connect_timeout(PATIENCE).response_timeout(PATIENCE).build().unwrap();
+    soon(backend.ping()).await.unwrap();
+}
+
+#[test]
+fn one_backend_serves_one_runtime_after_the_other() {
+    let Some(server) = RedisServer::start("one_backend_serves_one_runtime_after_the_other") else { return };
+    let backend = backend(&server.url());
+    for round in 0..3_u8 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            if round > 0 {
+                assert_eq!(soon(backend.get(&key("a"))).await.unwrap(), Some(vec![round - 1]));
+            }
+            soon(backend.set(&key("a"), &[round], HOUR)).await.unwrap();
+            // Cut off in the middle.
+            let key = key("a");
+            let mut cut = backend.get(&key);
+            let _ = tokio::time::timeout(Duration::ZERO, &mut cut).await;
+            std::mem::forget(tokio::spawn(async { std::future::pending::<()>().await }));
+        });
+    }
+    assert!(server.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).lines().filter(|line| !line.is_empty()).count() <= 1);
+}
+
+#[tokio::test]
+async fn the_last_one_dropped_ends_the_connection() {
+    let Some(server) = RedisServer::start("the_last_one_dropped_ends_the_connection") else { return };
+    let subscribed = || server.ask(&["PUBSUB", "CHANNELS"]).lines().filter(|line| !line.is_empty()).count();
+    let backend = backend(&server.url());
+    soon(backend.ping()).await.unwrap();
+    let clone = backend.clone();
+    let waiter = backend.waiter();
+    drop(backend);
+    soon(clone.ping()).await.unwrap();
+    assert_eq!(subscribed(), 1);
+    drop(clone);
+    soon(async {
+        while subscribed() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    drop(waiter);
+}

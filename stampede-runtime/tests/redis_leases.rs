@@ -1,0 +1,349 @@
+//! Leases on a real server: every rule of the protocol.
+
+use std::future::Future;
+use std::time::Duration;
+
+use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
+use stampede_runtime::store::{Backend, Id, Place, RedisBackend, StoreKey};
+
+#[path = "support/redis_server.rs"]
+mod redis_server;
+
+use redis_server::{PATIENCE, RedisServer};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn key(id: &str) -> StoreKey {
+    StoreKey::new(&Place::new("redis", "f", 1), Id::Text(id))
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it ends")
+}
+
+/// A server, and two processes as far as it can tell.
+fn two(test: &str) -> Option<(RedisServer, RedisBackend, RedisBackend)> {
+    let server = RedisServer::start(test)?;
+    let slow = Duration::from_secs(5);
+    let process = || {
+        let builder = RedisBackend::builder(server.url());
+        builder.connect_timeout(slow).response_timeout(slow).build().expect("the url is right")
+    };
+    let (one, other) = (process(), process());
+    Some((server, one, other))
+}
+
+fn asked(owner: &str) -> Asked<'_> {
+    Asked { owner, lease: HOUR, value: Wanted::Any, joined: None, waiter: None }
+}
+
+async fn acquire(at: &RedisBackend, id: &str, asked: Asked<'_>) -> Acquired {
+    soon(at.acquire(&key(id), asked)).await.expect("the server answers")
+}
+
+#[track_caller]
+fn lead(acquired: Acquired) -> Token {
+    match acquired {
+        Acquired::Lead(token) => token,
+        other => panic!("{other:?} instead of the lead"),
+    }
+}
+
+#[track_caller]
+fn wait(acquired: Acquired) -> u64 {
+    match acquired {
+        Acquired::Wait { fence, .. } => fence,
+        other => panic!("{other:?} instead of a wait"),
+    }
+}
+
+async fn end(at: &RedisBackend, id: &str, token: &Token, end: End<'_>) -> bool {
+    soon(at.end(&key(id), token, end)).await.expect("the server answers")
+}
+
+fn value(entry: &[u8]) -> End<'_> {
+    End::Value { entry, ttl: HOUR }
+}
+
+fn told(outcome: &[u8]) -> End<'_> {
+    End::Told { outcome, ttl: HOUR, forget: false }
+}
+
+async fn stored(at: &RedisBackend, id: &str) -> Option<Vec<u8>> {
+    soon(at.get(&key(id))).await.expect("the server answers")
+}
+
+/// Whether a waiter is woken, or does not seem to be.
+async fn is_woken(waiter: &dyn Waiter) -> bool {
+    tokio::time::timeout(Duration::from_millis(100), waiter.woken()).await.is_ok()
+}
+
+#[tokio::test]
+async fn one_leads_the_others_wait_and_then_read() {
+    let Some((_server, one, other)) = two("one_leads_the_others_wait_and_then_read") else { return };
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    let Acquired::Wait { fence, left } = acquire(&other, "a", asked("other")).await else { panic!("it leads, too") };
+    assert_eq!(fence, token.fence);
+    assert!(left <= HOUR && left > HOUR / 2, "{left:?}");
+    assert!(end(&one, "a", &token, value(b"\0entry\xFF")).await);
+    let read = acquire(&other, "a", Asked { joined: Some(fence), ..asked("other") }).await;
+    assert_eq!(read, Acquired::Value(b"\0entry\xFF".to_vec()));
+    // The right to make it went with its end.
+    assert!(!end(&one, "a", &token, value(b"late")).await);
+    assert!(!soon(one.renew(&key("a"), &token, HOUR)).await.unwrap());
+}
+
+#[tokio::test]
+async fn of_many_that_ask_at_once_one_leads() {
+    let Some((_server, one, other)) = two("of_many_that_ask_at_once_one_leads") else { return };
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..500 {
+        let at = if number % 2 == 0 { one.clone() } else { other.clone() };
+        tasks.spawn(async move { acquire(&at, "a", asked(&number.to_string())).await });
+    }
+    let all = soon(tasks.join_all()).await;
+    assert_eq!(all.iter().filter(|acquired| matches!(acquired, Acquired::Lead(_))).count(), 1);
+    assert!(all.iter().all(|acquired| !matches!(acquired, Acquired::Value(_) | Acquired::Told(_))));
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_and_its_token_is_of_no_use_then() {
+    let Some((_server, one, other)) = two("a_lease_ends_by_itself_and_its_token_is_of_no_use_then") else {
+        return;
+    };
+    let stale = lead(acquire(&one, "a", Asked { lease: Duration::from_millis(1), ..asked("one") }).await);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let token = lead(acquire(&other, "a", asked("other")).await);
+    assert!(token.fence > stale.fence);
+    assert!(!end(&one, "a", &stale, value(b"old")).await);
+    assert!(!soon(one.renew(&key("a"), &stale, HOUR)).await.unwrap());
+    assert!(end(&other, "a", &token, value(b"new")).await);
+    assert!(!end(&one, "a", &stale, value(b"old")).await);
+    assert_eq!(stored(&one, "a").await.as_deref(), Some(&b"new"[..]));
+}
+
+#[tokio::test]
+async fn a_renewed_lease_lasts() {
+    let Some((server, one, _)) = two("a_renewed_lease_lasts") else { return };
+    let token = lead(acquire(&one, "a", Asked { lease: Duration::from_secs(60), ..asked("one") }).await);
+    assert!(soon(one.renew(&key("a"), &token, HOUR)).await.unwrap());
+    let left: u64 = server.ask(&["PTTL", &format!("{}:lease", key("a"))]).parse().unwrap();
+    assert!(left > 3_000_000, "{left}");
+    let forged = Token { fence: token.fence + 1, ..token.clone() };
+    let others = Token { owner: "other".into(), ..token };
+    for wrong in [forged, others] {
+        assert!(!soon(one.renew(&key("a"), &wrong, HOUR)).await.unwrap());
+        assert!(!end(&one, "a", &wrong, value(b"wrong")).await);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_given_again() {
+    let Some((_server, one, _)) = two("an_answer_that_was_lost_is_given_again") else { return };
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    assert_eq!(lead(acquire(&one, "a", asked("one")).await), token);
+    assert!(end(&one, "a", &token, value(b"entry")).await);
+}
+
+#[tokio::test]
+async fn a_value_that_will_not_do_is_passed_over() {
+    let Some((_server, one, other)) = two("a_value_that_will_not_do_is_passed_over") else { return };
+    soon(one.set(&key("a"), b"old entry", HOUR)).await.unwrap();
+    let another = |seen| Asked { value: Wanted::Other(seen), ..asked("one") };
+    assert_eq!(acquire(&one, "a", another(b"new")).await, Acquired::Value(b"old entry".to_vec()));
+    let token = lead(acquire(&one, "a", another(b"old")).await);
+    // Those whom any value serves do not wait for it.
+    assert_eq!(acquire(&other, "a", asked("other")).await, Acquired::Value(b"old entry".to_vec()));
+    wait(acquire(&other, "a", Asked { value: Wanted::Other(b"old"), ..asked("other") }).await);
+    assert!(end(&one, "a", &token, value(b"new entry")).await);
+    let read = acquire(&other, "a", Asked { value: Wanted::Other(b"old"), ..asked("other") }).await;
+    assert_eq!(read, Acquired::Value(b"new entry".to_vec()));
+}
+
+#[tokio::test]
+async fn the_newest_takes_over() {
+    let Some((_server, one, other)) = two("the_newest_takes_over") else { return };
+    soon(one.set(&key("a"), b"kept", HOUR)).await.unwrap();
+    let newest = |owner| Asked { value: Wanted::Newest, ..asked(owner) };
+    let first = lead(acquire(&one, "a", newest("one")).await);
+    let second = lead(acquire(&other, "a", newest("other")).await);
+    assert!(second.fence > first.fence);
+    assert!(!end(&one, "a", &first, value(b"older")).await);
+    assert_eq!(stored(&one, "a").await.as_deref(), Some(&b"kept"[..]));
+    // Its own earlier lease, too.
+    let third = lead(acquire(&other, "a", newest("other")).await);
+    assert!(!end(&other, "a", &second, value(b"older")).await);
+    assert!(end(&other, "a", &third, value(b"newest")).await);
+    assert_eq!(stored(&one, "a").await.as_deref(), Some(&b"newest"[..]));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
+    let Some((_server, one, other)) = two("who_waits_for_a_lease_that_is_taken_over") else { return };
+    let first = lead(acquire(&one, "a", asked("one")).await);
+    let waiter = other.waiter();
+    wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
+    let newest = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("three") }).await);
+    assert!(!end(&one, "a", &first, value(b"older")).await);
+    assert!(end(&one, "a", &newest, value(b"newest")).await);
+    soon(waiter.woken()).await;
+}
+
+#[tokio::test]
+async fn what_is_told_is_for_those_who_joined() {
+    let Some((server, one, other)) = two("what_is_told_is_for_those_who_joined") else { return };
+    let joined = |fence| Asked { joined: Some(fence), ..asked("other") };
+    let first = lead(acquire(&one, "a", asked("one")).await);
+    let fence = wait(acquire(&other, "a", asked("other")).await);
+    assert!(end(&one, "a", &first, told(b"an error")).await);
+    assert_eq!(acquire(&other, "a", joined(fence)).await, Acquired::Told(b"an error".to_vec()));
+    // Who asks anew, or waited for something later, makes it.
+    let second = lead(acquire(&other, "a", asked("two")).await);
+    assert!(second.fence > first.fence);
+    wait(acquire(&one, "a", joined(second.fence)).await);
+    assert_eq!(acquire(&one, "a", joined(fence)).await, Acquired::Told(b"an error".to_vec()));
+    assert!(end(&other, "a", &second, End::Nothing).await);
+    lead(acquire(&one, "a", joined(second.fence)).await);
+    // An earlier wait is served by a later end.
+    soon(one.remove(&key("a"))).await.unwrap();
+    let third = lead(acquire(&one, "a", asked("three")).await);
+    assert!(end(&one, "a", &third, told(b"another")).await);
+    assert_eq!(acquire(&other, "a", joined(fence)).await, Acquired::Told(b"another".to_vec()));
+    let left: u64 = server.ask(&["PTTL", &format!("{}:outcome", key("a"))]).parse().unwrap();
+    assert!(left > 3_000_000 && left <= 3_600_000, "{left}");
+}
+
+#[tokio::test]
+async fn what_is_told_may_forget_the_value() {
+    let Some((_server, one, _)) = two("what_is_told_may_forget_the_value") else { return };
+    soon(one.set(&key("a"), b"old", HOUR)).await.unwrap();
+    let refresh = || Asked { value: Wanted::Other(b"old"), ..asked("one") };
+    let token = lead(acquire(&one, "a", refresh()).await);
+    assert!(end(&one, "a", &token, told(b"not now")).await);
+    assert_eq!(stored(&one, "a").await.as_deref(), Some(&b"old"[..]));
+    let token = lead(acquire(&one, "a", refresh()).await);
+    assert!(end(&one, "a", &token, End::Told { outcome: b"gone", ttl: HOUR, forget: true }).await);
+    assert_eq!(stored(&one, "a").await, None);
+}
+
+#[tokio::test]
+async fn an_end_of_no_time_keeps_nothing() {
+    let Some((server, one, _)) = two("an_end_of_no_time_keeps_nothing") else { return };
+    soon(one.set(&key("a"), b"old", HOUR)).await.unwrap();
+    for end in [
+        End::Value { entry: b"new", ttl: Duration::ZERO },
+        End::Told { outcome: b"outcome", ttl: Duration::ZERO, forget: true },
+    ] {
+        let token = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("one") }).await);
+        assert!(self::end(&one, "a", &token, end).await);
+        assert_eq!(server.ask(&["DBSIZE"]), "0");
+    }
+}
+
+#[tokio::test]
+async fn an_invalidation_voids_what_is_being_made() {
+    let Some((_server, one, other)) = two("an_invalidation_voids_what_is_being_made") else { return };
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    assert!(!soon(other.remove(&key("a"))).await.unwrap());
+    assert!(!end(&one, "a", &token, value(b"older than the invalidation")).await);
+    assert!(!soon(one.renew(&key("a"), &token, HOUR)).await.unwrap());
+    assert_eq!(stored(&one, "a").await, None);
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    assert!(end(&one, "a", &token, value(b"newer")).await);
+    assert!(soon(other.remove(&key("a"))).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_overwrite_takes_the_right_away() {
+    let Some((_server, one, other)) = two("an_overwrite_takes_the_right_away") else { return };
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    soon(other.overwrite(&key("a"), b"put", HOUR)).await.unwrap();
+    assert!(!end(&one, "a", &token, value(b"made")).await);
+    assert_eq!(stored(&one, "a").await.as_deref(), Some(&b"put"[..]));
+    soon(other.overwrite(&key("a"), b"put", Duration::ZERO)).await.unwrap();
+    assert_eq!(stored(&one, "a").await, None);
+}
+
+#[tokio::test]
+async fn waiters_are_woken_by_whatever_ends_a_lease() {
+    let Some((_server, one, other)) = two("waiters_are_woken_by_whatever_ends_a_lease") else { return };
+    soon(other.ping()).await.unwrap();
+    let waiters: Vec<_> = (0..3).map(|_| other.waiter()).collect();
+    let bystander = other.waiter();
+    assert!(bystander.is_heard());
+    for way in ["value", "told", "nothing", "remove", "overwrite"] {
+        let token = lead(acquire(&one, way, asked("one")).await);
+        for waiter in &waiters {
+            wait(acquire(&other, way, Asked { waiter: Some(&**waiter), ..asked("other") }).await);
+        }
+        assert!(!is_woken(&*waiters[0]).await, "{way}");
+        match way {
+            "value" => assert!(end(&one, way, &token, value(b"entry")).await),
+            "told" => assert!(end(&one, way, &token, told(b"outcome")).await),
+            "nothing" => assert!(end(&one, way, &token, End::Nothing).await),
+            "remove" => assert!(!soon(one.remove(&key(way))).await.unwrap()),
+            _ => soon(one.overwrite(&key(way), b"entry", HOUR)).await.unwrap(),
+        }
+        for waiter in &waiters {
+            soon(waiter.woken()).await;
+        }
+    }
+    assert!(!is_woken(&*bystander).await);
+}
+
+#[tokio::test]
+async fn a_message_that_comes_before_it_is_listened_to_is_not_lost() {
+    let Some((_server, one, other)) = two("a_message_that_comes_before_it_is_listened_to") else { return };
+    soon(other.ping()).await.unwrap();
+    let waiter = other.waiter();
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
+    assert!(end(&one, "a", &token, value(b"entry")).await);
+    // By when the connection has answered this, the message has come.
+    for _ in 0..3 {
+        soon(other.ping()).await.unwrap();
+    }
+    assert!(is_woken(&*waiter).await);
+    assert!(!is_woken(&*waiter).await, "once");
+}
+
+#[tokio::test]
+async fn with_the_older_protocol_nobody_is_heard_and_all_else_works() {
+    let Some((server, one, _)) = two("with_the_older_protocol_nobody_is_heard") else { return };
+    let older = RedisBackend::new(format!("{}?protocol=resp2", server.url())).unwrap();
+    soon(older.ping()).await.unwrap();
+    let waiter = older.waiter();
+    assert!(!waiter.is_heard());
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    let fence = wait(acquire(&older, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
+    assert_eq!(server.ask(&["HLEN", &format!("{}:lease", key("a"))]), "2");
+    assert!(end(&one, "a", &token, told(b"outcome")).await);
+    let read = acquire(&older, "a", Asked { joined: Some(fence), ..asked("other") }).await;
+    assert_eq!(read, Acquired::Told(b"outcome".to_vec()));
+    assert!(!is_woken(&*waiter).await);
+}
+
+#[tokio::test]
+async fn fences_grow_though_the_server_forgets_everything() {
+    let Some((server, one, _)) = two("fences_grow_though_the_server_forgets_everything") else { return };
+    let mut last = 0;
+    for _ in 0..20 {
+        let token = lead(acquire(&one, "a", asked("one")).await);
+        assert!(token.fence > last && token.fence < 1 << 53);
+        last = token.fence;
+        server.ask(&["FLUSHALL"]);
+        assert!(!end(&one, "a", &token, value(b"entry")).await);
+    }
+}
+
+#[tokio::test]
+async fn fences_grow_though_the_clock_was_ahead() {
+    let Some((server, one, _)) = two("fences_grow_though_the_clock_was_ahead") else { return };
+    let ahead: u64 = 1 << 52;
+    server.ask(&["HSET", &format!("{}:outcome", key("a")), "f", &ahead.to_string(), "b", "old"]);
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    assert_eq!(token.fence, ahead + 1);
+    let token = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("one") }).await);
+    assert_eq!(token.fence, ahead + 2);
+    wait(acquire(&one, "a", Asked { joined: Some(token.fence), ..asked("other") }).await);
+}

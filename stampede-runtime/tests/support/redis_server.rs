@@ -1,0 +1,209 @@
+//! A real server of a test's own: on a free port, in a folder of its own, killed by its own process number.
+//!
+//! `STAMPEDE_REDIS_SERVER` names the program; else `redis-server` or `valkey-server` is taken from the `PATH`. Where there
+//! is none, a test says so in one line and is over, unless `STAMPEDE_TEST_SERVERS=required`.
+
+// Each test uses a part of it.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to start, and anything else that happens quickly or not at all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct RedisServer {
+    program: PathBuf,
+    arguments: Vec<String>,
+    port: u16,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// A server, or a line that says what is skipped for want of one.
+    pub(crate) fn start(test: &str) -> Option<RedisServer> {
+        RedisServer::start_with(test, |_| Vec::new())
+    }
+
+    /// The same with more arguments, which may name files in the server's folder.
+    pub(crate) fn start_with(test: &str, arguments: impl FnOnce(&Path) -> Vec<String>) -> Option<RedisServer> {
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let Some(program) = program() else {
+            skipped(test, "there is no redis-server and no valkey-server");
+            return None;
+        };
+        let folder = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("stampede-redis-{}-{folder}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for a server");
+        let arguments = arguments(&folder);
+        let mut server = RedisServer { program, arguments, port: 0, folder, child: None };
+        // Somebody else may take the port in between.
+        for _ in 0..5 {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            server.port = listener.local_addr().expect("an address").port();
+            drop(listener);
+            if server.run() {
+                return Some(server);
+            }
+        }
+        panic!("{} does not start: {}", server.program.display(), server.log());
+    }
+
+    fn run(&mut self) -> bool {
+        let port = self.port.to_string();
+        let folder = self.folder.display().to_string();
+        let log = self.folder.join("log").display().to_string();
+        let mut command = Command::new(&self.program);
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--dir", &folder, "--logfile", &log]);
+        command.args(["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"]).args(&self.arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.child = Some(child.expect("the server's program runs"));
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|end| end.is_some())) {
+                self.child = None;
+                return false;
+            }
+            // Any answer will do, be it that a password is missing.
+            if self.answer(&["PING"]).is_ok() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} does not answer: {}", self.program.display(), self.log());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The url of a user.
+    pub(crate) fn url_of(&self, user: &str, password: &str) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// `kill -9`, and what it held is lost.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again, empty, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        assert!(self.run(), "the port is taken: {}", self.log());
+    }
+
+    /// Stops it as it stands: connections stay and nothing answers.
+    pub(crate) fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("the server runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
+    }
+
+    /// Asks the server, past what is tested. Arrays come as lines.
+    ///
+    /// # Panics
+    /// When it answers with an error.
+    pub(crate) fn ask(&self, command: &[&str]) -> String {
+        let answer = self.try_asking(command);
+        assert!(!answer.starts_with('-'), "{command:?}: {answer}");
+        answer
+    }
+
+    /// The same; an error is an answer that begins with `-`.
+    pub(crate) fn try_asking(&self, command: &[&str]) -> String {
+        self.answer(command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    fn answer(&self, command: &[&str]) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
+        for part in command {
+            bytes.extend_from_slice(format!("${}\r\n{part}\r\n", part.len()).as_bytes());
+        }
+        stream.write_all(&bytes)?;
+        read(&mut BufReader::new(stream))
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn read(from: &mut impl BufRead) -> std::io::Result<String> {
+    let mut line = String::new();
+    if from.read_line(&mut line)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let line = line.trim_end();
+    let count = line[1..].parse::<usize>();
+    match (line.as_bytes()[0], count) {
+        (b'$', Ok(length)) => {
+            let mut bytes = vec![0; length + 2];
+            from.read_exact(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
+        }
+        (b'*', Ok(count)) => {
+            let parts: std::io::Result<Vec<_>> = (0..count).map(|_| read(from)).collect();
+            Ok(parts?.join("\n"))
+        }
+        // Nothing.
+        (b'$' | b'*', Err(_)) => Ok(String::new()),
+        (b'-', _) => Ok(line.to_owned()),
+        _ => Ok(line[1..].to_owned()),
+    }
+}
+
+fn program() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("STAMPEDE_REDIS_SERVER") {
+        return Some(named.into());
+    }
+    ["redis-server", "valkey-server"].into_iter().find_map(in_path)
+}
+
+/// Where a program is.
+pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Says that a test is skipped, and why.
+///
+/// # Panics
+/// When none may be.
+pub(crate) fn skipped(test: &str, why: &str) {
+    assert_ne!(std::env::var("STAMPEDE_TEST_SERVERS").as_deref(), Ok("required"), "`{test}` cannot run: {why}");
+    eprintln!("skipped `{test}`: {why}");
+}
