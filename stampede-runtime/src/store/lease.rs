@@ -80,7 +80,8 @@ pub enum Acquired {
 pub struct Token {
     /// Who has it.
     pub owner: Box<str>,
-    /// Larger than that of every earlier token of the key.
+    /// Larger than that of every earlier token of the key. To end a lease that was asked for, and of which nobody was told
+    /// whether it was given, 0 stands for whatever it is.
     pub fence: u64,
 }
 
