@@ -30,7 +30,8 @@ fn two_processes_share_one_execution() {
         .map(|_| {
             let url = url.clone();
             thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
                 runtime.block_on(async {
                     let config = Config::builder().backend("redis", RedisBackend::new(url).unwrap()).build().unwrap();
                     let _isolated = isolate_with(config);

@@ -25,7 +25,7 @@ use tokio::task::AbortHandle;
 use super::guard::Asked as For;
 use super::lease::{Acquired, Asked, End, Token, Waiter, Wanted as Entry};
 use super::tier::Shared;
-use super::{BackendError, Envelope, Storable, StoreKey, Times, UnixMillis};
+use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, Times, UnixMillis};
 use crate::blocking;
 use crate::error::Error;
 use crate::hooks::Keeping;
@@ -325,7 +325,14 @@ async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -
         Ending::Told(outcome, forget) => End::Told { outcome, ttl: OUTCOME, forget: *forget },
         Ending::Nothing => End::Nothing,
     };
-    match (shared.ask(For::Write, shared.leases().end(&key, &token, end)).await, ending) {
+    let ended = shared.ask(For::Write, shared.leases().end(&key, &token, end)).await;
+    if let (Err(error), Ending::Value(..) | Ending::Told(..)) = (&ended, &ending) {
+        // Those who wait need not wait for the lease to run out, if that much can still be said.
+        let unshareable = End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: false };
+        let end = if error.kind() == BackendErrorKind::TooLarge { unshareable } else { End::Nothing };
+        let _ = shared.ask(For::Write, shared.leases().end(&key, &token, end)).await;
+    }
+    match (ended, ending) {
         (Ok(true), Ending::Value(..)) => {
             count(&shared.counters.writes);
             Committed::Kept

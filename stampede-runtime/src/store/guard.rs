@@ -1,20 +1,20 @@
 //! A backend behind a circuit breaker: one that has failed several times in a row is left alone for a while, so that calls
 //! lose no time on it.
 //!
-//! *Closed*, everything is asked of it. *Open*, nothing is. When its rest is over, the next who would ask it has it
-//! pinged in the background (*half-open*), and nobody's call waits for that: an answer closes the breaker, and otherwise
-//! the next rest is twice as long. Rests are of random length, so that the processes of a fleet do not come back all at
-//! once. (Nygard, "Release It!", 2007, has the pattern.)
+//! *Closed*, everything is asked of it. *Open*, nothing is. When its rest is over, it is pinged in the background
+//! (*half-open*), and nobody's call waits for that: an answer closes the breaker, and otherwise the next rest is twice as
+//! long. Rests are of random length, so that the processes of a fleet do not come back all at once. (Nygard, "Release
+//! It!", 2007, has the pattern.)
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool,
+    AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ const FAILURES: u32 = 3;
 /// The first rest, and the longest; each is at random between half of it and all.
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(2);
+/// When nobody has asked for it for so long, it is not tried any more until somebody does.
+const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// How long a ping may take.
 const PING: Duration = Duration::from_millis(500);
 
@@ -36,9 +38,13 @@ pub(crate) struct Guarded {
     /// As the configuration calls it.
     name: String,
     backend: Arc<dyn Backend>,
-    /// Looked at first, since it almost always is.
-    is_closed: AtomicBool,
-    breaker: Mutex<Breaker>,
+    /// In a row.
+    failures: AtomicU32,
+    state: AtomicU8,
+    /// Somebody tries it again and again.
+    is_probed: AtomicBool,
+    /// Somebody would have asked it since it was last tried.
+    is_wanted: AtomicBool,
     /// The last answer to each was none. When the first comes and the last goes, it is logged.
     is_broken: [AtomicBool; 3],
     /// That it does not want to has been said: it may be for one key or one command, among others that are well.
@@ -53,18 +59,9 @@ pub(super) enum Asked {
     Remove,
 }
 
-struct Breaker {
-    /// In a row.
-    failures: u32,
-    rest: Duration,
-    state: State,
-}
-
-enum State {
-    Closed,
-    Open { until: Instant },
-    HalfOpen,
-}
+const CLOSED: u8 = 0;
+const OPEN: u8 = 1;
+const HALF_OPEN: u8 = 2;
 
 impl fmt::Debug for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,9 +71,16 @@ impl fmt::Debug for Guarded {
 
 impl Guarded {
     pub(crate) fn new(name: String, backend: Arc<dyn Backend>) -> Arc<Guarded> {
-        let breaker = Mutex::new(Breaker { failures: 0, rest: FIRST_REST, state: State::Closed });
-        let (is_closed, is_broken, has_refused) = (AtomicBool::new(true), Default::default(), AtomicBool::new(false));
-        Arc::new(Guarded { name, backend, is_closed, breaker, is_broken, has_refused })
+        Arc::new(Guarded {
+            name,
+            backend,
+            failures: AtomicU32::new(0),
+            state: AtomicU8::new(CLOSED),
+            is_probed: AtomicBool::new(false),
+            is_wanted: AtomicBool::new(false),
+            is_broken: Default::default(),
+            has_refused: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {
@@ -85,10 +89,10 @@ impl Guarded {
 
     /// What the breaker is now.
     pub(crate) fn state(&self) -> BackendState {
-        match self.breaker().state {
-            State::Closed => BackendState::Closed,
-            State::Open { .. } => BackendState::Open,
-            State::HalfOpen => BackendState::HalfOpen,
+        match self.state.load(SeqCst) {
+            CLOSED => BackendState::Closed,
+            HALF_OPEN => BackendState::HalfOpen,
+            _ => BackendState::Open,
         }
     }
 
@@ -100,8 +104,9 @@ impl Guarded {
         function: &str,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        if !self.is_closed.load(SeqCst) {
-            self.half_open();
+        if self.state.load(SeqCst) != CLOSED {
+            self.is_wanted.store(true, Relaxed);
+            self.probe();
             return Err(BackendErrorKind::Resting.into());
         }
         let answer = in_time(budget, answer).await;
@@ -144,77 +149,57 @@ impl Guarded {
         for_anything() != before
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn answered(&self) {
-        // A race with a failure costs at most one count.
-        if self.is_closed.load(SeqCst) {
-            let mut breaker = self.breaker();
-            breaker.failures = 0;
-            if matches!(breaker.state, State::Closed) {
-                return;
-            }
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
         }
-        self.close();
-    }
-
-    fn failed(&self) {
-        let mut breaker = self.breaker();
-        breaker.failures += 1;
-        if breaker.failures >= FAILURES && matches!(breaker.state, State::Closed) {
-            breaker.open(FIRST_REST);
-            self.is_closed.store(false, SeqCst);
+        // One that was asked before it opened.
+        if self.state.load(Relaxed) != CLOSED {
+            self.state.store(CLOSED, SeqCst);
         }
     }
 
-    fn close(&self) {
-        let mut breaker = self.breaker();
-        if matches!(breaker.state, State::Closed) {
+    fn failed(self: &Arc<Self>) {
+        let failures = self.failures.fetch_add(1, Relaxed) + 1;
+        if failures >= FAILURES && self.state.compare_exchange(CLOSED, OPEN, SeqCst, SeqCst).is_ok() {
+            self.is_wanted.store(true, Relaxed);
+            self.probe();
+        }
+    }
+
+    /// Has it tried in the background until it answers, or nobody wants it any more.
+    fn probe(self: &Arc<Self>) {
+        if self.is_probed.swap(true, SeqCst) {
             return;
         }
-        (breaker.failures, breaker.state) = (0, State::Closed);
-        self.is_closed.store(true, SeqCst);
-    }
-
-    /// Has it pinged, if its rest is over and nobody does.
-    fn half_open(self: &Arc<Self>) {
-        let mut breaker = self.breaker();
-        if !matches!(breaker.state, State::Open { until } if until <= Instant::now()) {
-            return;
-        }
-        breaker.state = State::HalfOpen;
-        drop(breaker);
-        let probe = Probe { guarded: Arc::clone(self) };
+        let probing = Probing(Arc::clone(self));
         Home::around().unwrap_or(Home::Threads).run_outside(async move {
-            if in_time(PING, probe.guarded.backend.ping()).await.is_ok() {
-                probe.guarded.close();
+            let guarded = &probing.0;
+            let (mut rest, mut wanted) = (FIRST_REST, Instant::now());
+            while guarded.state.load(SeqCst) != CLOSED && wanted.elapsed() < QUIET_AFTER {
+                tokio::time::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                if guarded.is_wanted.swap(false, Relaxed) {
+                    wanted = Instant::now();
+                }
+                // Unless something that was asked before has been answered after all.
+                let _ = guarded.state.compare_exchange(OPEN, HALF_OPEN, SeqCst, SeqCst);
+                if in_time(PING, guarded.backend.ping()).await.is_ok() {
+                    guarded.answered();
+                }
+                let _ = guarded.state.compare_exchange(HALF_OPEN, OPEN, SeqCst, SeqCst);
+                rest = LONGEST_REST.min(rest * 2);
             }
         });
     }
 }
 
-impl Breaker {
-    /// Open, for about so long.
-    fn open(&mut self, rest: Duration) {
-        self.rest = rest.min(LONGEST_REST);
-        self.state = State::Open { until: Instant::now() + self.rest.mul_f64(0.5 + 0.5 * fastrand::f64()) };
-    }
-}
+/// Somebody tries the backend. That ends, too, when the runtime does in which it happens; the next who asks begins anew.
+struct Probing(Arc<Guarded>);
 
-/// A ping under way. Dropped without an answer, also because its runtime ends, it has failed.
-struct Probe {
-    guarded: Arc<Guarded>,
-}
-
-impl Drop for Probe {
+impl Drop for Probing {
     fn drop(&mut self) {
-        let mut breaker = self.guarded.breaker();
-        if let State::HalfOpen = breaker.state {
-            let rest = breaker.rest * 2;
-            breaker.open(rest);
-        }
+        let _ = self.0.state.compare_exchange(HALF_OPEN, OPEN, SeqCst, SeqCst);
+        self.0.is_probed.store(false, SeqCst);
     }
 }
 
