@@ -289,5 +289,17 @@ async fn the_last_one_dropped_ends_the_connection() {
         }
     })
     .await;
-    drop(waiter);
+    soon(waiter.woken()).await;
+    assert!(!waiter.is_heard());
+}
+
+#[tokio::test]
+async fn a_client_of_the_crate_will_do() {
+    let Some(server) = RedisServer::start("a_client_of_the_crate_will_do") else { return };
+    for (protocol, is_heard) in [("resp2", false), ("resp3", true)] {
+        let client = redis::Client::open(format!("{}?protocol={protocol}", server.url())).unwrap();
+        let backend = RedisBackend::from_client(client);
+        soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
+        assert_eq!(backend.waiter().is_heard(), is_heard);
+    }
 }
