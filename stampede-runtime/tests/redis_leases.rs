@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
-use stampede_runtime::store::{Backend, Id, Place, RedisBackend, StoreKey};
+use stampede_runtime::store::{Backend, BackendErrorKind, Id, Place, RedisBackend, StoreKey};
 
 #[path = "support/redis_server.rs"]
 mod redis_server;
@@ -237,6 +237,22 @@ async fn an_end_of_no_time_keeps_nothing() {
         let token = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("one") }).await);
         assert!(self::end(&one, "a", &token, end).await);
         assert_eq!(server.ask(&["DBSIZE"]), "0");
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_takes_the_right_back_though_not_the_value() {
+    let Some((server, one, other)) = two("a_full_server_takes_the_right_back_though_not_the_value") else { return };
+    for end in [value(b"entry"), told(b"outcome")] {
+        let token = lead(acquire(&one, "a", asked("one")).await);
+        let waiter = other.waiter();
+        wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
+        server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        let error = soon(one.end(&key("a"), &token, end)).await.unwrap_err();
+        assert_eq!(error.kind(), BackendErrorKind::OutOfMemory);
+        soon(waiter.woken()).await;
+        assert_eq!(server.ask(&["DBSIZE"]), "0");
+        server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     }
 }
 
