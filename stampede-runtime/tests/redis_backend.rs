@@ -51,7 +51,9 @@ async fn keeps_it_with_the_older_protocol_and_another_database_too() {
 #[tokio::test]
 async fn a_server_that_knows_only_the_older_protocol_is_spoken_to_in_that() {
     let arguments = |_: &std::path::Path| ["--rename-command", "HELLO", ""].map(str::to_owned).to_vec();
-    let Some(server) = RedisServer::start_with("a_server_that_knows_only_the_older_protocol", arguments) else {
+    let Some(server) =
+        RedisServer::start_with("a_server_that_knows_only_the_older_protocol_is_spoken_to_in_that", arguments)
+    else {
         return;
     };
     let backend = backend(&server.url());

@@ -179,7 +179,9 @@ async fn the_newest_takes_over() {
 
 #[tokio::test]
 async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
-    let Some((_server, one, other)) = two("who_waits_for_a_lease_that_is_taken_over") else { return };
+    let Some((_server, one, other)) = two("who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest") else {
+        return;
+    };
     let first = lead(acquire(&one, "a", asked("one")).await);
     let waiter = other.waiter();
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
@@ -309,7 +311,7 @@ async fn waiters_are_woken_by_whatever_ends_a_lease() {
 
 #[tokio::test]
 async fn a_message_that_comes_before_it_is_listened_to_is_not_lost() {
-    let Some((_server, one, other)) = two("a_message_that_comes_before_it_is_listened_to") else { return };
+    let Some((_server, one, other)) = two("a_message_that_comes_before_it_is_listened_to_is_not_lost") else { return };
     soon(other.ping()).await.unwrap();
     let waiter = other.waiter();
     let token = lead(acquire(&one, "a", asked("one")).await);
@@ -325,7 +327,7 @@ async fn a_message_that_comes_before_it_is_listened_to_is_not_lost() {
 
 #[tokio::test]
 async fn with_the_older_protocol_nobody_is_heard_and_all_else_works() {
-    let Some((server, one, _)) = two("with_the_older_protocol_nobody_is_heard") else { return };
+    let Some((server, one, _)) = two("with_the_older_protocol_nobody_is_heard_and_all_else_works") else { return };
     let older = RedisBackend::new(format!("{}?protocol=resp2", server.url())).unwrap();
     soon(older.ping()).await.unwrap();
     let waiter = older.waiter();

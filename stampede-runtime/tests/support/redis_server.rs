@@ -217,6 +217,8 @@ pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
 /// # Panics
 /// When none may be.
 pub(crate) fn skipped(test: &str, why: &str) {
-    assert_ne!(std::env::var("STAMPEDE_TEST_SERVERS").as_deref(), Ok("required"), "`{test}` cannot run: {why}");
-    eprintln!("skipped `{test}`: {why}");
+    let is_required = std::env::var("STAMPEDE_TEST_SERVERS").is_ok_and(|value| value == "required");
+    assert!(!is_required, "`{test}` cannot run: {why}");
+    // Past the harness, which shows nothing of a test that passes.
+    let _ = writeln!(std::io::stderr(), "skipped `{test}`: {why}");
 }
