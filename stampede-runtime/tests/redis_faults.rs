@@ -41,7 +41,10 @@ async fn recovered(backend: &RedisBackend) {
 
 #[tokio::test]
 async fn a_server_that_never_was_there_costs_nothing_but_the_first_attempt() {
-    let Some(mut server) = RedisServer::start("a_server_that_never_was_there") else { return };
+    let Some(mut server) = RedisServer::start("a_server_that_never_was_there_costs_nothing_but_the_first_attempt")
+    else {
+        return;
+    };
     let backend = backend(&server);
     server.kill();
     assert_eq!(soon(backend.ping()).await.unwrap_err().kind(), BackendErrorKind::Unreachable);
@@ -56,7 +59,10 @@ async fn a_server_that_never_was_there_costs_nothing_but_the_first_attempt() {
 
 #[tokio::test]
 async fn calls_fail_at_once_while_the_server_is_down_and_work_when_it_is_back() {
-    let Some(mut server) = RedisServer::start("calls_fail_at_once_while_the_server_is_down") else { return };
+    let Some(mut server) = RedisServer::start("calls_fail_at_once_while_the_server_is_down_and_work_when_it_is_back")
+    else {
+        return;
+    };
     let backend = backend(&server);
     for _ in 0..3 {
         soon(backend.set(&key(0), b"entry", HOUR)).await.unwrap();

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
-use stampede_runtime::store::{Backend, Id, Place, RedisBackend, StoreKey};
+use stampede_runtime::store::{Backend, BackendErrorKind, Id, Place, RedisBackend, StoreKey};
 
 #[path = "support/redis_server.rs"]
 mod redis_server;
@@ -179,7 +179,9 @@ async fn the_newest_takes_over() {
 
 #[tokio::test]
 async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
-    let Some((_server, one, other)) = two("who_waits_for_a_lease_that_is_taken_over") else { return };
+    let Some((_server, one, other)) = two("who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest") else {
+        return;
+    };
     let first = lead(acquire(&one, "a", asked("one")).await);
     let waiter = other.waiter();
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
@@ -241,6 +243,22 @@ async fn an_end_of_no_time_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn a_full_server_takes_the_right_back_though_not_the_value() {
+    let Some((server, one, other)) = two("a_full_server_takes_the_right_back_though_not_the_value") else { return };
+    for end in [value(b"entry"), told(b"outcome")] {
+        let token = lead(acquire(&one, "a", asked("one")).await);
+        let waiter = other.waiter();
+        wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
+        server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        let error = soon(one.end(&key("a"), &token, end)).await.unwrap_err();
+        assert_eq!(error.kind(), BackendErrorKind::OutOfMemory);
+        soon(waiter.woken()).await;
+        assert_eq!(server.ask(&["DBSIZE"]), "0");
+        server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    }
+}
+
+#[tokio::test]
 async fn an_invalidation_voids_what_is_being_made() {
     let Some((_server, one, other)) = two("an_invalidation_voids_what_is_being_made") else { return };
     let token = lead(acquire(&one, "a", asked("one")).await);
@@ -293,7 +311,7 @@ async fn waiters_are_woken_by_whatever_ends_a_lease() {
 
 #[tokio::test]
 async fn a_message_that_comes_before_it_is_listened_to_is_not_lost() {
-    let Some((_server, one, other)) = two("a_message_that_comes_before_it_is_listened_to") else { return };
+    let Some((_server, one, other)) = two("a_message_that_comes_before_it_is_listened_to_is_not_lost") else { return };
     soon(other.ping()).await.unwrap();
     let waiter = other.waiter();
     let token = lead(acquire(&one, "a", asked("one")).await);
@@ -309,7 +327,7 @@ async fn a_message_that_comes_before_it_is_listened_to_is_not_lost() {
 
 #[tokio::test]
 async fn with_the_older_protocol_nobody_is_heard_and_all_else_works() {
-    let Some((server, one, _)) = two("with_the_older_protocol_nobody_is_heard") else { return };
+    let Some((server, one, _)) = two("with_the_older_protocol_nobody_is_heard_and_all_else_works") else { return };
     let older = RedisBackend::new(format!("{}?protocol=resp2", server.url())).unwrap();
     soon(older.ping()).await.unwrap();
     let waiter = older.waiter();

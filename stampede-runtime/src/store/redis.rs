@@ -183,6 +183,14 @@ impl fmt::Debug for RedisBackend {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn what_is_too_large_is_not_sent() {
+        let backend = RedisBackend::new("redis://127.0.0.1:1").unwrap();
+        let key = StoreKey::new(&crate::store::Place::new("redis", "f", 1), crate::store::Id::Text("a"));
+        let error = backend.set(&key, &vec![0; ENTRY_BYTES_MAX + 1], Duration::MAX).await.unwrap_err();
+        assert_eq!(error.kind(), BackendErrorKind::TooLarge);
+    }
+
     #[test]
     fn part_of_a_millisecond_counts_as_one() {
         assert_eq!([Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(1001)].map(millis), [0, 1, 2]);

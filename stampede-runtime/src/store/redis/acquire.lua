@@ -11,9 +11,11 @@ if not is_newest then
   end
 end
 
-local told = redis.call('HMGET', outcome, 'f', 'b')
-if joined ~= '0' and told[1] and tonumber(told[1]) >= tonumber(joined) then
-  return {3, told[2]}
+if joined ~= '0' then
+  local told = redis.call('HMGET', outcome, 'f', 'b')
+  if told[1] and tonumber(told[1]) >= tonumber(joined) then
+    return {3, told[2]}
+  end
 end
 
 local held = redis.call('HMGET', lease, 'o', 'f')
@@ -33,10 +35,8 @@ end
 local time = redis.call('TIME')
 local fence = time[1] * 1000000 + time[2]
 -- Unless the clock is set back, of which what is still there must not notice.
-for _, earlier in pairs({held[2] or '0', told[1] or '0'}) do
-  fence = math.max(fence, tonumber(earlier) + 1)
-end
-fence = string.format('%.0f', fence)
+local earlier = math.max(tonumber(held[2] or 0), tonumber(redis.call('HGET', outcome, 'f') or 0))
+fence = string.format('%.0f', math.max(fence, earlier + 1))
 -- Those who wait for a lease that is taken over wait on.
 redis.call('HSET', lease, 'o', owner, 'f', fence)
 redis.call('PEXPIRE', lease, millis)

@@ -1,4 +1,5 @@
--- Ends a lease, whoever has it, and wakes those who wait for it. That they are woken is a courtesy, which no failure undoes.
+-- Ends a lease, whoever has it, and wakes those who wait for it. A message that cannot be sent undoes nothing: they look
+-- by themselves, too.
 local function void(lease)
   local fields = redis.pcall('HKEYS', lease)
   redis.call('DEL', lease)
