@@ -23,7 +23,7 @@ use crate::lanes;
 use crate::outside::{Outside, Saying};
 use crate::policy::Policy;
 use crate::share::Share;
-use crate::stats::{Counters, Stats};
+use crate::stats::{BackendState, Counters, Stats};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
 
@@ -289,8 +289,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         Some(self.outside.as_ref()?.begin(id?))
     }
 
-    pub(crate) fn around_or_helper(&self) -> Home {
-        self.around().unwrap_or(Home::Threads)
+    /// Where something is said outside.
+    pub(crate) fn home_outside(&self) -> Home {
+        match (&self.outside, self.policy.blocking) {
+            (Some(outside), false) => outside.home(),
+            _ => Home::Threads,
+        }
     }
 
     /// Takes a key out: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
@@ -330,6 +334,8 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         let mut stats = self.counters.snapshot(kept);
         if let Some(outside) = &self.outside {
             outside.add_stats(&mut stats);
+        } else if self.hooks.has_tier() {
+            stats.backend_state = BackendState::Missing;
         }
         stats
     }
@@ -361,7 +367,7 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     fn clear_all(&self) -> Invalidation {
         let clearing = self.outside.as_ref().map(Outside::begin_clear);
         let removed = self.clear();
-        Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.around_or_helper())))
+        Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.home_outside())))
     }
 
     fn in_flight(&self) -> usize {

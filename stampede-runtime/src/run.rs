@@ -23,7 +23,7 @@ use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
-use crate::tier::{Answer, Found, Lease, Life, Told, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Life, OrElse, Told, Wanted, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
 pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
@@ -146,9 +146,13 @@ where
 
     /// Goes on with what the tier answers. There may be nothing more to do.
     fn answered(&mut self, answer: Answer<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+        if self.node.ending().is_some() {
+            // Nobody waits any more, and there was no task to be ended.
+            return Some((Ending::abandoned(), Keeping::NOT));
+        }
         match answer {
             Answer::Found(found) => return self.found(found),
-            Answer::Told(told) => return self.told(told),
+            Answer::Told(told, or_else) => return self.told(told, or_else),
             Answer::Lead(lease) => self.lease = Some(lease),
             Answer::Nothing => (),
         }
@@ -157,9 +161,9 @@ where
     }
 
     /// Looks on for something of more use than what was found, or begins.
-    fn look_on(&mut self, or_else: Option<Work<Answer<S::Value>>>) {
+    fn look_on(&mut self, or_else: Option<OrElse<S::Value>>) {
         match or_else {
-            Some(work) => self.look(work),
+            Some(or_else) => self.look(or_else()),
             None => self.begin_or_queue(),
         }
     }
@@ -197,15 +201,15 @@ where
     }
 
     /// How another process's execution has ended, which is as good as this one's.
-    fn told(&mut self, told: Told<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+    fn told(&mut self, told: Told<S::Value>, or_else: OrElse<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
         let hooks = &self.coalescing.hooks;
         let (ending, keeping) = match told {
             Told::Value(value) => (Ending::Value(value), Keeping::NOT),
             Told::TimedOut(limit) => (Ending::rare(Rare::TimedOut(limit, None)), Keeping::NOT),
             Told::Fault(bytes) => {
                 let Some(fault) = hooks.unpack(&bytes) else {
-                    // Of another version of the program. It cannot be shared, so neither is this execution.
-                    self.begin_or_queue();
+                    // Of another version of the program.
+                    self.look_on(Some(or_else));
                     return None;
                 };
                 let keeping = hooks.keeping_fault(&fault, &self.coalescing.policy);
@@ -343,8 +347,10 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let coalescing = &self.coalescing;
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
-        let saying = if is_made && !has_leases { coalescing.say(self.reason.id.as_ref()) } else { None };
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
+        // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
+        let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
+        let saying = if is_made && is_newest { coalescing.say(self.reason.id.as_ref()) } else { None };
         // Nor is what somebody else has made meanwhile older than this.
         let keeping = if leased.as_ref().is_some_and(Leased::is_lost) { &Keeping::NOT } else { keeping };
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
@@ -353,11 +359,11 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             leased.end(coalescing, &self.node, landed, keeping);
         }
         if let Some(saying) = saying {
-            let home = coalescing.around_or_helper();
+            let home = coalescing.home_outside();
             match (landed, self.node.value()) {
-                (Landed::Kept, Some(value)) => saying.store(&home, value, keeping),
+                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping),
                 // What is there is older than what was just made.
-                (Landed::Unkept, _) => drop(saying.forget(&home)),
+                (Landed::Kept | Landed::Unkept, _) => drop(saying.forget(&home)),
                 _ => saying.nothing(),
             }
         }

@@ -145,7 +145,8 @@ pub enum BackendState {
     HalfOpen,
     /// It has failed several times in a row, and is left alone for a while.
     Open,
-    /// The function is to have one, and it is not configured: what it makes is shared in this process only.
+    /// The function is to have one, and it is not configured, or is another function's of the same name: what it makes is
+    /// shared in this process only.
     Missing,
 }
 

@@ -59,7 +59,7 @@ async fn a_server_that_knows_only_the_older_protocol_is_spoken_to_in_that() {
     let backend = backend(&server.url());
     soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
     assert_eq!(soon(backend.get(&key("a"))).await.unwrap().as_deref(), Some(&b"entry"[..]));
-    assert!(!backend.leases().unwrap().waiter().is_heard());
+    assert!(!backend.leases().unwrap().waiter(&key("a")).is_heard());
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn clear_takes_what_stands_beside_entries_and_does_not_count_it() {
     soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
     soon(backend.acquire(&key("b"), asked("me"))).await.unwrap();
     server.ask(&["HSET", &format!("{}:outcome", key("c")), "f", "1"]);
-    let waiter = backend.waiter();
+    let waiter = backend.waiter(&key("b"));
     soon(backend.acquire(&key("b"), Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
     assert_eq!(soon(backend.clear(&place.prefix())).await.unwrap(), 1);
     soon(waiter.woken()).await;
@@ -163,7 +163,7 @@ async fn ask_everything(backend: &RedisBackend) {
             token = lead;
         }
     }
-    let waiter = backend.waiter();
+    let waiter = backend.waiter(&key);
     let waits = Asked { waiter: Some(&*waiter), joined: Some(1), ..asked("you") };
     let _ = soon(backend.acquire(&key, waits)).await;
     let _ = soon(backend.renew(&key, &token, HOUR)).await;
@@ -189,7 +189,7 @@ async fn a_user_needs_these_rights_and_no_others() {
     };
     let all = set(&[]);
     ask_everything(&all).await;
-    assert!(all.waiter().is_heard());
+    assert!(all.waiter(&key("a")).is_heard());
     assert_eq!(server.ask(&["ACL", "LOG"]), "", "nothing was denied");
     conformance::check(async || all.clone()).await;
     for right in &rights {
@@ -207,9 +207,9 @@ async fn a_user_needs_these_rights_and_no_others() {
         let deaf = set(&[right]);
         let key = key("a");
         soon(deaf.ping()).await.unwrap();
-        assert_eq!(deaf.waiter().is_heard(), right == "-publish");
+        assert_eq!(deaf.waiter(&key).is_heard(), right == "-publish");
         let Acquired::Lead(token) = soon(deaf.acquire(&key, asked("me"))).await.unwrap() else { panic!("first") };
-        let waiter = deaf.waiter();
+        let waiter = deaf.waiter(&key);
         soon(deaf.acquire(&key, Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
         let end = End::Value { entry: b"entry", ttl: HOUR };
         assert!(soon(deaf.end(&key, &token, end)).await.unwrap());
@@ -280,7 +280,7 @@ async fn the_last_one_dropped_ends_the_connection() {
     let backend = backend(&server.url());
     soon(backend.ping()).await.unwrap();
     let clone = backend.clone();
-    let waiter = backend.waiter();
+    let waiter = backend.waiter(&key("a"));
     drop(backend);
     soon(clone.ping()).await.unwrap();
     assert_eq!(subscribed(), 1);
@@ -302,6 +302,6 @@ async fn a_client_of_the_crate_will_do() {
         let client = redis::Client::open(format!("{}?protocol={protocol}", server.url())).unwrap();
         let backend = RedisBackend::from_client(client);
         soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
-        assert_eq!(backend.waiter().is_heard(), is_heard);
+        assert_eq!(backend.waiter(&key("a")).is_heard(), is_heard);
     }
 }

@@ -50,6 +50,14 @@ fn lead(acquired: Acquired) -> Token {
 }
 
 #[track_caller]
+fn entry(acquired: Acquired) -> Vec<u8> {
+    match acquired {
+        Acquired::Value { entry, .. } => entry,
+        other => panic!("{other:?} instead of an entry"),
+    }
+}
+
+#[track_caller]
 fn wait(acquired: Acquired) -> u64 {
     match acquired {
         Acquired::Wait { fence, .. } => fence,
@@ -87,7 +95,9 @@ async fn one_leads_the_others_wait_and_then_read() {
     assert!(left <= HOUR && left > HOUR / 2, "{left:?}");
     assert!(end(&one, "a", &token, value(b"\0entry\xFF")).await);
     let read = acquire(&other, "a", Asked { joined: Some(fence), ..asked("other") }).await;
-    assert_eq!(read, Acquired::Value(b"\0entry\xFF".to_vec()));
+    let Acquired::Value { entry, left } = read else { panic!("{read:?}") };
+    assert_eq!(entry, b"\0entry\xFF");
+    assert!(left.is_some_and(|left| left <= HOUR && left > HOUR / 2), "{left:?}");
     // The right to make it went with its end.
     assert!(!end(&one, "a", &token, value(b"late")).await);
     assert!(!soon(one.renew(&key("a"), &token, HOUR)).await.unwrap());
@@ -103,7 +113,7 @@ async fn of_many_that_ask_at_once_one_leads() {
     }
     let all = soon(tasks.join_all()).await;
     assert_eq!(all.iter().filter(|acquired| matches!(acquired, Acquired::Lead(_))).count(), 1);
-    assert!(all.iter().all(|acquired| !matches!(acquired, Acquired::Value(_) | Acquired::Told(_))));
+    assert!(all.iter().all(|acquired| !matches!(acquired, Acquired::Value { .. } | Acquired::Told(_))));
 }
 
 #[tokio::test]
@@ -150,14 +160,14 @@ async fn a_value_that_will_not_do_is_passed_over() {
     let Some((_server, one, other)) = two("a_value_that_will_not_do_is_passed_over") else { return };
     soon(one.set(&key("a"), b"old entry", HOUR)).await.unwrap();
     let another = |seen| Asked { value: Wanted::Other(seen), ..asked("one") };
-    assert_eq!(acquire(&one, "a", another(b"new")).await, Acquired::Value(b"old entry".to_vec()));
+    assert_eq!(entry(acquire(&one, "a", another(b"new")).await), b"old entry");
     let token = lead(acquire(&one, "a", another(b"old")).await);
     // Those whom any value serves do not wait for it.
-    assert_eq!(acquire(&other, "a", asked("other")).await, Acquired::Value(b"old entry".to_vec()));
+    assert_eq!(entry(acquire(&other, "a", asked("other")).await), b"old entry");
     wait(acquire(&other, "a", Asked { value: Wanted::Other(b"old"), ..asked("other") }).await);
     assert!(end(&one, "a", &token, value(b"new entry")).await);
     let read = acquire(&other, "a", Asked { value: Wanted::Other(b"old"), ..asked("other") }).await;
-    assert_eq!(read, Acquired::Value(b"new entry".to_vec()));
+    assert_eq!(entry(read), b"new entry");
 }
 
 #[tokio::test]
@@ -183,7 +193,7 @@ async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
         return;
     };
     let first = lead(acquire(&one, "a", asked("one")).await);
-    let waiter = other.waiter();
+    let waiter = other.waiter(&key("a"));
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
     let newest = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("three") }).await);
     assert!(!end(&one, "a", &first, value(b"older")).await);
@@ -247,7 +257,7 @@ async fn a_full_server_takes_the_right_back_though_not_the_value() {
     let Some((server, one, other)) = two("a_full_server_takes_the_right_back_though_not_the_value") else { return };
     for end in [value(b"entry"), told(b"outcome")] {
         let token = lead(acquire(&one, "a", asked("one")).await);
-        let waiter = other.waiter();
+        let waiter = other.waiter(&key("a"));
         wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
         server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
         let error = soon(one.end(&key("a"), &token, end)).await.unwrap_err();
@@ -286,11 +296,11 @@ async fn an_overwrite_takes_the_right_away() {
 async fn waiters_are_woken_by_whatever_ends_a_lease() {
     let Some((_server, one, other)) = two("waiters_are_woken_by_whatever_ends_a_lease") else { return };
     soon(other.ping()).await.unwrap();
-    let waiters: Vec<_> = (0..3).map(|_| other.waiter()).collect();
-    let bystander = other.waiter();
+    let bystander = other.waiter(&key("a"));
     assert!(bystander.is_heard());
     for way in ["value", "told", "nothing", "remove", "overwrite"] {
         let token = lead(acquire(&one, way, asked("one")).await);
+        let waiters: Vec<_> = (0..3).map(|_| other.waiter(&key(way))).collect();
         for waiter in &waiters {
             wait(acquire(&other, way, Asked { waiter: Some(&**waiter), ..asked("other") }).await);
         }
@@ -313,7 +323,7 @@ async fn waiters_are_woken_by_whatever_ends_a_lease() {
 async fn a_message_that_comes_before_it_is_listened_to_is_not_lost() {
     let Some((_server, one, other)) = two("a_message_that_comes_before_it_is_listened_to_is_not_lost") else { return };
     soon(other.ping()).await.unwrap();
-    let waiter = other.waiter();
+    let waiter = other.waiter(&key("a"));
     let token = lead(acquire(&one, "a", asked("one")).await);
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
     assert!(end(&one, "a", &token, value(b"entry")).await);
@@ -330,7 +340,7 @@ async fn with_the_older_protocol_nobody_is_heard_and_all_else_works() {
     let Some((server, one, _)) = two("with_the_older_protocol_nobody_is_heard_and_all_else_works") else { return };
     let older = RedisBackend::new(format!("{}?protocol=resp2", server.url())).unwrap();
     soon(older.ping()).await.unwrap();
-    let waiter = older.waiter();
+    let waiter = older.waiter(&key("a"));
     assert!(!waiter.is_heard());
     let token = lead(acquire(&one, "a", asked("one")).await);
     let fence = wait(acquire(&older, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);

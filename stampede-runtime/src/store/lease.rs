@@ -27,8 +27,8 @@ pub trait Leases: Send + Sync {
     /// whoever has it.
     fn overwrite<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()>;
 
-    /// Somebody who may have to wait.
-    fn waiter(&self) -> Box<dyn Waiter>;
+    /// Somebody who may have to wait for a lease of a key.
+    fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter>;
 }
 
 /// What is asked for.
@@ -58,10 +58,15 @@ pub enum Wanted<'a> {
 }
 
 /// What an [`acquire`](Leases::acquire) found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Acquired {
     /// An entry.
-    Value(Vec<u8>),
+    Value {
+        /// As it was set.
+        entry: Vec<u8>,
+        /// For how long it is still there. `None`: for ever.
+        left: Option<Duration>,
+    },
     /// A lease that was waited for has ended so: the bytes of [`End::Told`].
     Told(Vec<u8>),
     /// The right to make the value.
@@ -73,6 +78,18 @@ pub enum Acquired {
         /// What is left of the lease.
         left: Duration,
     },
+}
+
+/// Without what is in it.
+impl fmt::Debug for Acquired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Acquired::Value { entry, left } => write!(f, "Value({} bytes, left: {left:?})", entry.len()),
+            Acquired::Told(bytes) => write!(f, "Told({} bytes)", bytes.len()),
+            Acquired::Lead(token) => f.debug_tuple("Lead").field(token).finish(),
+            Acquired::Wait { fence, left } => f.debug_struct("Wait").field("fence", fence).field("left", left).finish(),
+        }
+    }
 }
 
 /// The right to make the value of a key.
@@ -110,11 +127,11 @@ pub enum End<'a> {
 
 /// Somebody who waits for leases to end. Dropped, it does not any more.
 pub trait Waiter: Send + Sync + fmt::Debug {
-    /// What the store knows it by.
+    /// What the store knows its process by.
     fn name(&self) -> &str;
 
-    /// Returns once a lease has ended that this one has waited for since it was last woken, or may have: when messages
-    /// can be lost, it is woken too. Never returns where the store sends no messages.
+    /// Returns once a lease of the key has ended, or may have, since it was last woken: when messages can have been lost, it
+    /// is woken too. Never returns where the store sends no messages.
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Whether the store can wake it now. If not, it has to look by itself.

@@ -1,24 +1,35 @@
 -- KEYS: value, lease, outcome. ARGV: owner, milliseconds, any | other | newest, what an entry that will not do begins
--- with, fence of the lease that was waited for or 0, field of a waiter or nothing.
+-- with, fence of the lease that was waited for or 0, field of a process that waits or nothing.
 local value, lease, outcome = KEYS[1], KEYS[2], KEYS[3]
 local owner, millis, wanted, seen, joined, waiter = unpack(ARGV)
 local is_newest = wanted == 'newest'
 
 if not is_newest then
-  local entry = redis.call('GET', value)
-  if entry and (wanted == 'any' or string.sub(entry, 1, #seen) ~= seen) then
-    return {2, entry}
+  -- What is no string is nobody's, and will be overwritten.
+  local entry = redis.pcall('GET', value)
+  if type(entry) == 'string' and (wanted == 'any' or string.sub(entry, 1, #seen) ~= seen) then
+    return {2, entry, redis.call('PTTL', value)}
   end
 end
 
+-- The fields of a hash. What else stands under such a name is nobody's, and in the way.
+local function fields(key, one, other)
+  local found = redis.pcall('HMGET', key, one, other)
+  if found.err then
+    redis.call('DEL', key)
+    return {}
+  end
+  return found
+end
+
 if joined ~= '0' then
-  local told = redis.call('HMGET', outcome, 'f', 'b')
+  local told = fields(outcome, 'f', 'b')
   if told[1] and tonumber(told[1]) >= tonumber(joined) then
     return {3, told[2]}
   end
 end
 
-local held = redis.call('HMGET', lease, 'o', 'f')
+local held = fields(lease, 'o', 'f')
 if held[1] and not is_newest then
   if held[1] == owner then
     -- The answer that said so was lost.
@@ -35,7 +46,7 @@ end
 local time = redis.call('TIME')
 local fence = time[1] * 1000000 + time[2]
 -- Unless the clock is set back, of which what is still there must not notice.
-local earlier = math.max(tonumber(held[2] or 0), tonumber(redis.call('HGET', outcome, 'f') or 0))
+local earlier = math.max(tonumber(held[2] or 0), tonumber(fields(outcome, 'f', 'b')[1] or 0))
 fence = string.format('%.0f', math.max(fence, earlier + 1))
 -- Those who wait for a lease that is taken over wait on.
 redis.call('HSET', lease, 'o', owner, 'f', fence)

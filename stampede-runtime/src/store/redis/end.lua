@@ -11,7 +11,9 @@ if how == 'value' then
   done = put(value, bytes, millis)
 elseif how ~= 'nothing' then
   done = redis.pcall('HSET', outcome, 'f', fence, 'b', bytes)
-  redis.call('PEXPIRE', outcome, millis)
+  if type(done) == 'number' then
+    redis.call('PEXPIRE', outcome, millis)
+  end
   if how == 'forget' then
     redis.call('DEL', value)
   end

@@ -61,8 +61,8 @@ impl Leases for RedisBackend {
         })
     }
 
-    fn waiter(&self) -> Box<dyn Waiter> {
-        Box::new(self.link.waiters().waiter())
+    fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter> {
+        Box::new(self.link.waiters().waiter(key))
     }
 }
 
@@ -84,7 +84,10 @@ fn acquired(answer: Vec<Value>, owner: &str) -> Option<Acquired> {
             Acquired::Wait { fence, left: Duration::from_millis(left.try_into().unwrap_or(0)) }
         }
         1 => Acquired::Lead(Token { owner: owner.into(), fence: read(answer.next())? }),
-        2 => Acquired::Value(read(answer.next())?),
+        2 => {
+            let (entry, left) = (read(answer.next())?, read::<i64>(answer.next())?);
+            Acquired::Value { entry, left: left.try_into().ok().map(Duration::from_millis) }
+        }
         3 => Acquired::Told(read(answer.next())?),
         _ => return None,
     })

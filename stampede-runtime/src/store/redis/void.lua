@@ -3,10 +3,11 @@
 local function void(lease)
   local fields = redis.pcall('HKEYS', lease)
   redis.call('DEL', lease)
+  local entry = string.sub(lease, 1, -#':lease' - 1)
   for _, field in ipairs(fields) do
-    local channel, number = string.match(field, '^w:(%x+):(%d+)$')
+    local channel = string.match(field, '^w:(%x+)$')
     if channel then
-      redis.pcall('PUBLISH', 'stampede:wake:' .. channel, number)
+      redis.pcall('PUBLISH', 'stampede:wake:' .. channel, entry)
     end
   end
 end
