@@ -26,6 +26,7 @@ use crate::share::Share;
 use crate::stats::{BackendState, Counters, Stats};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+use crate::tier::Work;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
 pub(crate) use self::land::{By, Landed};
@@ -325,6 +326,8 @@ pub(crate) trait Function: Any + Send + Sync {
     /// The same outside of this process, too, where there is something.
     fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
+    /// Gives back what this process holds outside.
+    fn give_back(&self) -> Vec<Work<()>>;
 }
 
 impl<K: Key, S: Share> Function for Coalescing<K, S> {
@@ -368,6 +371,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         let clearing = self.outside.as_ref().map(Outside::begin_clear);
         let removed = self.clear();
         Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.home_outside())))
+    }
+
+    fn give_back(&self) -> Vec<Work<()>> {
+        self.outside.as_ref().map(|outside| outside.give_back()).unwrap_or_default()
     }
 
     fn in_flight(&self) -> usize {

@@ -176,6 +176,11 @@ impl<V: 'static> Outside<V> {
         self.said().under_way
     }
 
+    /// Gives back what this process holds there.
+    pub(crate) fn give_back(&self) -> Vec<Work<()>> {
+        self.tier.give_back()
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
         self.tier.add_stats(stats);
     }

@@ -32,6 +32,11 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// newer.
     fn has_leases(&self) -> bool;
 
+    /// Gives back what this process holds there.
+    fn give_back(&self) -> Vec<Work<()>> {
+        Vec::new()
+    }
+
     /// Adds what it did.
     fn add_stats(&self, stats: &mut Stats);
 

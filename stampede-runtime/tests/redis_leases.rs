@@ -70,7 +70,7 @@ async fn end(at: &RedisBackend, id: &str, token: &Token, end: End<'_>) -> bool {
 }
 
 fn value(entry: &[u8]) -> End<'_> {
-    End::Value { entry, ttl: HOUR }
+    End::Value { entry, ttl: HOUR, told: None }
 }
 
 fn told(outcome: &[u8]) -> End<'_> {
@@ -196,9 +196,68 @@ async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
     let waiter = other.waiter(&key("a"));
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
     let newest = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("three") }).await);
-    assert!(!end(&one, "a", &first, value(b"older")).await);
+    assert!(!end(&one, "a", &first, told(b"an error")).await);
     assert!(end(&one, "a", &newest, value(b"newest")).await);
     soon(waiter.woken()).await;
+}
+
+#[tokio::test]
+async fn what_was_begun_before_a_newer_one_is_kept_until_that_ends() {
+    let Some((_server, one, other)) = two("what_was_begun_before_a_newer_one_is_kept_until_that_ends") else { return };
+    let newest = |owner| Asked { value: Wanted::Newest, ..asked(owner) };
+    let mut tokens = Vec::new();
+    for owner in ["a", "b", "c", "d"] {
+        tokens.push(lead(acquire(&one, "a", newest(owner)).await));
+    }
+    // Of those that were overtaken a newer one stands in for an older one, and never the other way.
+    for (at, is_kept) in [(1, true), (0, false), (1, false), (2, true)] {
+        assert_eq!(soon(other.renew(&key("a"), &tokens[at], HOUR)).await.unwrap(), is_kept, "{at}");
+        let entry = [at as u8];
+        assert_eq!(end(&other, "a", &tokens[at], value(&entry)).await, is_kept, "{at}");
+        assert!(!is_kept || stored(&one, "a").await == Some(entry.to_vec()), "{at}");
+    }
+    assert!(end(&one, "a", &tokens[3], value(b"newest")).await);
+    let overtaken = lead(acquire(&one, "a", newest("e")).await);
+    let newest = lead(acquire(&one, "a", newest("f")).await);
+    assert!(end(&one, "a", &newest, value(b"newest of all")).await);
+    assert!(!end(&one, "a", &overtaken, value(b"too late")).await);
+    assert_eq!(stored(&one, "a").await.unwrap(), b"newest of all");
+}
+
+#[tokio::test]
+async fn an_invalidation_voids_what_was_overtaken_too() {
+    let Some((_server, one, other)) = two("an_invalidation_voids_what_was_overtaken_too") else { return };
+    let overtaken = lead(acquire(&one, "a", asked("one")).await);
+    let newest = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("two") }).await);
+    soon(other.remove(&key("a"))).await.unwrap();
+    for token in [&overtaken, &newest] {
+        assert!(!end(&one, "a", token, value(b"older than the invalidation")).await);
+    }
+    assert_eq!(stored(&one, "a").await, None);
+}
+
+#[tokio::test]
+async fn who_waited_is_told_a_value_that_is_gone_already() {
+    let Some((_server, one, other)) = two("who_waited_is_told_a_value_that_is_gone_already") else { return };
+    let token = lead(acquire(&one, "a", asked("one")).await);
+    let fence = wait(acquire(&other, "a", asked("other")).await);
+    let gone = End::Value { entry: b"entry", ttl: Duration::ZERO, told: Some((b"told", HOUR)) };
+    assert!(end(&one, "a", &token, gone).await);
+    let read = acquire(&other, "a", Asked { joined: Some(fence), ..asked("other") }).await;
+    assert_eq!(read, Acquired::Told(b"told".to_vec()));
+    lead(acquire(&other, "a", asked("later")).await);
+}
+
+#[tokio::test]
+async fn what_is_no_entry_and_no_lease_is_not_in_the_way() {
+    let Some((server, one, _)) = two("what_is_no_entry_and_no_lease_is_not_in_the_way") else { return };
+    for (number, suffix) in ["", ":lease", ":outcome"].into_iter().enumerate() {
+        let id = number.to_string();
+        server.ask(&["SADD", &format!("{}{suffix}", key(&id)), "nobody's"]);
+        let token = lead(acquire(&one, &id, Asked { joined: Some(1), ..asked("one") }).await);
+        assert!(end(&one, &id, &token, value(b"entry")).await);
+        assert_eq!(stored(&one, &id).await.unwrap(), b"entry");
+    }
 }
 
 #[tokio::test]
@@ -214,7 +273,7 @@ async fn what_is_told_is_for_those_who_joined() {
     assert!(second.fence > first.fence);
     wait(acquire(&one, "a", joined(second.fence)).await);
     assert_eq!(acquire(&one, "a", joined(fence)).await, Acquired::Told(b"an error".to_vec()));
-    assert!(end(&other, "a", &second, End::Nothing).await);
+    assert!(end(&other, "a", &second, End::Nothing { forget: false }).await);
     lead(acquire(&one, "a", joined(second.fence)).await);
     // An earlier wait is served by a later end.
     soon(one.remove(&key("a"))).await.unwrap();
@@ -243,7 +302,7 @@ async fn an_end_of_no_time_keeps_nothing() {
     let Some((server, one, _)) = two("an_end_of_no_time_keeps_nothing") else { return };
     soon(one.set(&key("a"), b"old", HOUR)).await.unwrap();
     for end in [
-        End::Value { entry: b"new", ttl: Duration::ZERO },
+        End::Value { entry: b"new", ttl: Duration::ZERO, told: None },
         End::Told { outcome: b"outcome", ttl: Duration::ZERO, forget: true },
     ] {
         let token = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("one") }).await);
@@ -308,7 +367,7 @@ async fn waiters_are_woken_by_whatever_ends_a_lease() {
         match way {
             "value" => assert!(end(&one, way, &token, value(b"entry")).await),
             "told" => assert!(end(&one, way, &token, told(b"outcome")).await),
-            "nothing" => assert!(end(&one, way, &token, End::Nothing).await),
+            "nothing" => assert!(end(&one, way, &token, End::Nothing { forget: false }).await),
             "remove" => assert!(!soon(one.remove(&key(way))).await.unwrap()),
             _ => soon(one.overwrite(&key(way), b"entry", HOUR)).await.unwrap(),
         }

@@ -11,14 +11,14 @@
 //! All this saves executions; it is not mutual exclusion. Where the backend fails, a body runs for its own process alone,
 //! and what comes of it is not stored: nobody could tell whether it is the newest.
 
+use std::collections::HashMap;
 use std::future::ready;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, LazyLock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -89,6 +89,19 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
 
     fn has_leases(&self) -> bool {
         true
+    }
+
+    fn give_back(&self) -> Vec<Work<()>> {
+        let held: Vec<_> = self.shared.held().drain().collect();
+        let end = |(_, (key, token))| -> Work<()> {
+            let shared = Arc::clone(&self.shared);
+            Box::pin(async move {
+                let end = shared.leases().end(&key, &token, End::Nothing { forget: false });
+                // Whoever waits for it waits the lease out, then.
+                let _ = shared.ask_to_write(|is_mine| *is_mine, end).await;
+            })
+        };
+        held.into_iter().map(end).collect()
     }
 
     fn add_stats(&self, stats: &mut Stats) {
@@ -271,12 +284,13 @@ impl Drop for Seeker {
             // A question without an answer may have been answered with the lease. Nobody waits for this one's.
             let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
             let token = Token { owner: self.owner.clone(), fence: 0 };
-            blocking::helper().spawn(async move {
-                let _ = tokio::time::timeout(shared.budget, shared.leases().end(&key, &token, End::Nothing)).await;
-            });
+            blocking::helper().spawn(give_back(shared, key, token, GiveBack::Nothing { forget: false }));
         }
     }
 }
+
+/// Leases by owner.
+pub(super) type Leased = HashMap<Box<str>, (StoreKey, Token)>;
 
 /// A lease that this process has.
 struct Held {
@@ -291,6 +305,7 @@ struct Held {
 impl Held {
     fn new(shared: Arc<Shared>, key: StoreKey, token: Token) -> Arc<Held> {
         let is_lost = Arc::new(AtomicBool::new(false));
+        shared.held().insert(token.owner.clone(), (key.clone(), token.clone()));
         // Not in the runtime of the body, which may be blocked by it, or end.
         let renewal = renew(Arc::clone(&shared), key.clone(), token.clone(), Arc::clone(&is_lost));
         let renewal = blocking::helper().spawn(renewal).abort_handle();
@@ -309,6 +324,7 @@ impl Held {
         }
         if self.is_lost.load(SeqCst) {
             // It would be refused.
+            self.shared.held().remove(&self.token.owner);
             let is_refused = !matches!(ending, Ending::Nothing);
             if is_refused {
                 count(&self.shared.counters.fenced);
@@ -389,30 +405,72 @@ enum Ending {
 
 /// Ends a lease. Returns whether what came of it was refused.
 async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -> bool {
+    let outcome;
     let end = match &ending {
-        Ending::Value(entry, times) => End::Value { entry, ttl: times.left(UnixMillis::now()) },
+        Ending::Value(entry, times) => {
+            let ttl = times.left(UnixMillis::now());
+            // Whoever waits for it has it, even if it is gone by the time that a message was lost.
+            outcome = if ttl < OUTCOME { [&[VALUE], &**entry].concat() } else { Vec::new() };
+            End::Value { entry, ttl, told: (!outcome.is_empty()).then_some((&outcome, OUTCOME)) }
+        }
         Ending::Told(outcome, forget) => End::Told { outcome, ttl: OUTCOME, forget: *forget },
-        Ending::Nothing => End::Nothing,
+        Ending::Nothing => End::Nothing { forget: false },
     };
-    let say = async |end| shared.ask_to_write(|is_mine| *is_mine, shared.leases().end(&key, &token, end)).await;
-    match (say(end).await, &ending) {
-        (_, Ending::Nothing) => false,
+    let ended = shared.ask_to_write(|is_mine| *is_mine, shared.leases().end(&key, &token, end)).await;
+    if ended.is_ok() {
+        shared.held().remove(&token.owner);
+    }
+    match (ended, &ending) {
+        (Ok(_), Ending::Nothing) | (Ok(true), Ending::Told(..)) => false,
         (Ok(true), Ending::Value(..)) => {
             count(&shared.counters.writes);
             false
         }
-        (Ok(true), Ending::Told(..)) => false,
         (Ok(false), _) => {
             count(&shared.counters.fenced);
             true
         }
         (Err(error), _) => {
             // Those who wait need not wait for the lease to run out, if that much can still be said.
-            let unshareable = End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: false };
-            let _ = say(if error.kind() == BackendErrorKind::TooLarge { unshareable } else { End::Nothing }).await;
+            let forget = !matches!(ending, Ending::Nothing);
+            let is_too_large = error.kind() == BackendErrorKind::TooLarge;
+            give_back(
+                shared,
+                key,
+                token,
+                if is_too_large { GiveBack::Unshareable } else { GiveBack::Nothing { forget } },
+            )
+            .await;
             false
         }
     }
+}
+
+/// What a lease ends with that could not be ended with what it should.
+#[derive(Clone, Copy)]
+enum GiveBack {
+    Unshareable,
+    Nothing { forget: bool },
+}
+
+/// Says that a lease has ended until that is answered, or it must have run out: also to a backend that is left alone otherwise,
+/// since others wait for it. All failures have been counted before.
+async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, with: GiveBack) {
+    let end = match with {
+        GiveBack::Unshareable => End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: true },
+        GiveBack::Nothing { forget } => End::Nothing { forget },
+    };
+    let said = async {
+        loop {
+            let end = shared.leases().end(&key, &token, end);
+            if let Ok(Ok(_)) = tokio::time::timeout(shared.budget, end).await {
+                return;
+            }
+            tokio::time::sleep((shared.lease / 10).max(SHORTEST_POLL)).await;
+        }
+    };
+    let _ = tokio::time::timeout(shared.lease, said).await;
+    shared.held().remove(&token.owner);
 }
 
 /// The first byte of an outcome says what follows: the entry of a value, an error as its function carries it, the
@@ -429,6 +487,11 @@ enum Outcome<V> {
 }
 
 impl Shared {
+    /// The leases that this process has.
+    fn held(&self) -> MutexGuard<'_, Leased> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn leases(&self) -> &dyn super::lease::Leases {
         self.backend.backend().leases().expect("a fleet is made where there are leases")
     }

@@ -17,10 +17,12 @@ pub trait Leases: Send + Sync {
     /// The value; or else the right to make it; or else who has that right.
     fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired>;
 
-    /// Lengthens a lease: it lasts for `lease` from now on. `false`: it is not the newest any more.
+    /// Lengthens a lease: it lasts for `lease` from now on. `false`: it is not the newest any more. One that was taken by
+    /// [`Wanted::Newest`] counts as that until the newer one ends, and is not lengthened.
     fn renew<'a>(&'a self, key: &'a StoreKey, token: &'a Token, lease: Duration) -> Pending<'a, bool>;
 
-    /// Ends a lease. `false`: it was not the newest any more, and nothing has happened.
+    /// Ends a lease. `false`: it was not the newest any more, and nothing has happened. The value of one that was taken by
+    /// [`Wanted::Newest`] is newer than what is there, and is kept until the newer one ends.
     fn end<'a>(&'a self, key: &'a StoreKey, token: &'a Token, end: End<'a>) -> Pending<'a, bool>;
 
     /// Puts an entry under a key as [`Backend::set`](super::Backend::set) does, and takes the right to make it from
@@ -111,6 +113,8 @@ pub enum End<'a> {
         entry: &'a [u8],
         /// For how long.
         ttl: Duration,
+        /// What those who waited are told besides, and for how long they can be: the entry may be gone before they ask.
+        told: Option<(&'a [u8], Duration)>,
     },
     /// With something that is not kept: it is there for `ttl`, for those who waited.
     Told {
@@ -122,7 +126,10 @@ pub enum End<'a> {
         forget: bool,
     },
     /// With nothing: whoever asks next gets the right.
-    Nothing,
+    Nothing {
+        /// Whether the value that is kept is not to be any more.
+        forget: bool,
+    },
 }
 
 /// Somebody who waits for leases to end. Dropped, it does not any more.

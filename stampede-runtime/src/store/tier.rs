@@ -2,14 +2,14 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Leased};
 use super::guard::Asked;
 use super::{
     BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Storable, StoreKey, Times, UnixMillis, key,
@@ -41,6 +41,8 @@ pub(super) struct Shared {
     /// How long a lease lasts, where there are any.
     pub(super) lease: Duration,
     pub(super) counters: Counters,
+    /// The leases that this process has.
+    pub(super) leased: Mutex<Leased>,
 }
 
 #[derive(Default)]
@@ -94,6 +96,7 @@ impl<V: Storable + Send + 'static> Stored<V> {
             retention: policy.retention(),
             lease: policy.lease,
             counters: Counters::default(),
+            leased: Mutex::default(),
         });
         if policy.distributed {
             if shared.backend.backend().leases().is_some() {

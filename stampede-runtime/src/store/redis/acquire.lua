@@ -48,7 +48,10 @@ local fence = time[1] * 1000000 + time[2]
 -- Unless the clock is set back, of which what is still there must not notice.
 local earlier = math.max(tonumber(held[2] or 0), tonumber(fields(outcome, 'f', 'b')[1] or 0))
 fence = string.format('%.0f', math.max(fence, earlier + 1))
--- Those who wait for a lease that is taken over wait on.
+-- Those who wait for a lease that is taken over wait on, and who had it may end it with a value until this one ends.
+if held[1] and held[1] ~= owner then
+  redis.call('HSET', lease, 'v:' .. held[1], held[2])
+end
 redis.call('HSET', lease, 'o', owner, 'f', fence)
 redis.call('PEXPIRE', lease, millis)
 return {1, fence}

@@ -39,15 +39,17 @@ impl Leases for RedisBackend {
 
     fn end<'a>(&'a self, key: &'a StoreKey, token: &'a Token, end: End<'a>) -> Pending<'a, bool> {
         Box::pin(async move {
-            let (how, ttl, bytes): (_, _, &[u8]) = match end {
-                End::Value { entry, ttl } => ("value", ttl, entry),
-                End::Told { outcome, ttl, forget: false } => ("told", ttl, outcome),
-                End::Told { outcome, ttl, forget: true } => ("forget", ttl, outcome),
-                End::Nothing => ("nothing", Duration::ZERO, &[]),
+            const NOTHING: (&[u8], Duration) = (&[], Duration::ZERO);
+            let (how, (entry, ttl), (told, told_for), forget) = match end {
+                End::Value { entry, ttl, told } => ("value", (entry, ttl), told.unwrap_or(NOTHING), false),
+                End::Told { outcome, ttl, forget } => ("told", NOTHING, (outcome, ttl), forget),
+                End::Nothing { forget } => ("nothing", NOTHING, NOTHING, forget),
             };
-            super::fits(bytes)?;
+            super::fits(entry)?;
+            super::fits(told)?;
             let mut call = about(&END, key);
-            call.arg(&*token.owner).arg(token.fence).arg(how).arg(millis(ttl)).arg(bytes);
+            call.arg(&*token.owner).arg(token.fence).arg(how);
+            call.arg(millis(ttl)).arg(entry).arg(millis(told_for)).arg(told).arg(u8::from(forget));
             self.link.call(&call).await
         })
     }

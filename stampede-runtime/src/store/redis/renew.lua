@@ -1,5 +1,5 @@
 -- KEYS: lease. ARGV: owner, fence, milliseconds.
-if not holds(KEYS[1], ARGV[1], ARGV[2]) then
-  return 0
+if holds(KEYS[1], ARGV[1], ARGV[2]) then
+  return redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return is_overtaken(KEYS[1], ARGV[1], ARGV[2]) and 1 or 0
