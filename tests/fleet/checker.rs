@@ -1,8 +1,9 @@
 //! What must hold of every history, whatever the faults.
 //!
 //! - Every value and error was made by an execution of its key (or put in), which had ended by then.
-//! - Nobody gets an older value after a newer one: not a process in calls one after the other, where its memory is in front
-//!   of the server; and not the whole fleet in calls that had nothing in memory, which see the server as it is.
+//! - The server never goes back: calls that have nothing in memory see it as it is, and of two such calls the later one
+//!   never gets an older value.
+//! - No process goes back, in calls one after the other, to an execution that had ended before the newer one began.
 //! - After an invalidation, the process that asked for it gets nothing that began before; and once the server has been told,
 //!   nor does any call that has nothing in memory.
 //! - An error is of an execution that had not ended when its caller came, give or take the moments for which it is told.
@@ -29,9 +30,17 @@ struct Call<'a> {
 }
 
 struct Execution<'a> {
+    process: usize,
+    is_inserted: bool,
     key: &'a str,
     begun: u64,
     ended: Option<(u64, Does)>,
+}
+
+impl Execution<'_> {
+    fn is_made_by(&self, call: &Call<'_>) -> bool {
+        self.process == call.process && self.begun >= call.begun
+    }
 }
 
 /// Calls of a process that have not ended.
@@ -60,13 +69,14 @@ pub(super) fn check(events: &[Event]) -> Result<(), String> {
 fn executions(events: &[Event]) -> BTreeMap<u64, Execution<'_>> {
     let mut executions = BTreeMap::new();
     for event in events {
+        let process = event.process;
         match &event.what {
             What::Start { key, number } => {
-                executions.insert(*number, Execution { key, begun: event.at, ended: None });
+                executions.insert(*number, Execution { process, is_inserted: false, key, begun: event.at, ended: None });
             }
             What::Inserts { key, number, .. } => {
                 let ended = Some((event.at, Does::Value));
-                executions.insert(*number, Execution { key, begun: event.at, ended });
+                executions.insert(*number, Execution { process, is_inserted: true, key, begun: event.at, ended });
             }
             What::End { number, does, .. } => {
                 if let Some(execution) = executions.get_mut(number) {
@@ -123,32 +133,44 @@ fn value(call: &Call<'_>) -> Option<u64> {
     if let Got::Value(made) = call.got { Some(made.number) } else { None }
 }
 
+/// Calls that see one state, one after the other: those of a process (its number), and those without memory.
+type Seers<'a> = (Option<usize>, &'a str);
+
 fn nothing_older(calls: &[Call<'_>], executions: &BTreeMap<u64, Execution<'_>>) -> Result<(), String> {
-    let is_inserted = |number: u64| {
-        executions.get(&number).is_some_and(|execution| execution.ended.is_some_and(|(at, _)| at == execution.begun))
-    };
-    // Calls that see one state, one after the other: those of a process, and those without memory.
-    let mut seen: BTreeMap<(Option<usize>, &str), Vec<(&Call<'_>, u64)>> = BTreeMap::new();
+    let mut seen: BTreeMap<Seers<'_>, Vec<(&Call<'_>, u64)>> = BTreeMap::new();
     for call in calls {
-        // What is put in is as new as its arrival, not as its number.
-        if let Some(number) = value(call).filter(|number| !is_inserted(*number)) {
+        let Some(number) = value(call) else { continue };
+        let execution = &executions[&number];
+        // What is put in is as new as its arrival, which its number does not tell.
+        if !execution.is_inserted {
             seen.entry(((!call.is_fresh).then_some(call.process), call.key)).or_default().push((call, number));
         }
     }
     for ((_, key), mut of_one) in seen {
-        let mut ended: Vec<_> = of_one.iter().map(|(call, number)| (call.ended, *number)).collect();
-        ended.sort_unstable();
+        let mut ended = of_one.clone();
+        // What a call without memory has made by itself may not have been kept.
+        ended.retain(|(call, number)| !call.is_fresh || !executions[number].is_made_by(call));
+        ended.sort_unstable_by_key(|(call, _)| call.ended);
         of_one.sort_unstable_by_key(|(call, _)| call.begun);
         let (mut newest, mut next) = (0, 0);
         for (call, number) in of_one {
-            while let Some((_, earlier)) = ended.get(next).filter(|(at, _)| *at < call.begun) {
+            while let Some((_, earlier)) = ended.get(next).filter(|(earlier, _)| earlier.ended < call.begun) {
                 newest = newest.max(*earlier);
                 next += 1;
             }
-            if number < newest {
-                let who = if call.is_fresh { "a call without memory".to_owned() } else { format!("worker {}", call.process) };
-                return Err(format!("{who} got value {number} of {key} after {newest} had been seen there"));
+            if number >= newest {
+                continue;
             }
+            let were_at_once = executions[&number].ended.is_none_or(|(at, _)| at >= executions[&newest].begun);
+            // Without the server, a process may have made a value beside one that another has made and kept.
+            if !call.is_fresh && were_at_once {
+                continue;
+            }
+            let who = if call.is_fresh { "without memory".to_owned() } else { format!("of worker {}", call.process) };
+            return Err(format!(
+                "call {} {who} got value {number} of {key} after {newest} had been seen there",
+                call.number
+            ));
         }
     }
     Ok(())
@@ -172,7 +194,7 @@ fn nothing_invalidated(
                 continue;
             }
             let Some(number) = value(call) else { continue };
-            if executions.get(&number).is_some_and(|execution| execution.begun < event.at) {
+            if !executions[&number].is_inserted && executions[&number].begun < event.at {
                 return Err(format!(
                     "value {number} of {} was got by call {} of worker {} after invalidation {done} had taken it out",
                     call.key, call.number, call.process

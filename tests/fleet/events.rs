@@ -148,7 +148,7 @@ pub(super) enum What {
     Invalidated { done: u64 },
     /// A value is put in from outside.
     Inserts { done: u64, key: String, number: u64 },
-    /// An invalidation or an insertion has come back from the server. `has_arrived`: there.
+    /// An invalidation has come back from the server. `has_arrived`: there.
     Done { done: u64, has_arrived: bool },
     Stats { done: u64, stats: serde_json::Value },
     /// A warning or an error in the log.

@@ -200,9 +200,15 @@ impl Fleet {
         call
     }
 
-    pub(super) fn clear(&self, process: usize) -> bool {
+    /// Begins to take everything out.
+    pub(super) fn begin_clearing(&self, process: usize) -> u64 {
         let done = self.number();
         self.tell(process, &Command::Clear { done });
+        done
+    }
+
+    pub(super) fn clear(&self, process: usize) -> bool {
+        let done = self.begin_clearing(process);
         self.done(done)
     }
 
@@ -212,18 +218,24 @@ impl Fleet {
         call
     }
 
-    /// Puts a value in. Returns its number when it is there.
-    pub(super) fn insert(&self, process: usize, key: &str) -> u64 {
+    /// Begins to put a value in.
+    pub(super) fn begin_inserting(&self, process: usize, key: &str) -> u64 {
         let done = self.number();
         self.tell(process, &Command::Insert { done, key: key.to_owned() });
-        self.done(done);
+        done
+    }
+
+    /// Puts a value in. Returns its number when it is there.
+    pub(super) fn insert(&self, process: usize, key: &str) -> u64 {
+        let inserting = self.begin_inserting(process, key);
         self.find("the insertion is reported", |event| match event.what {
-            What::Inserts { done: of, number, .. } if of == done => Some(number),
+            What::Inserts { done, number, .. } if done == inserting => Some(number),
             _ => None,
         })
     }
 
-    fn done(&self, done: u64) -> bool {
+    /// Waits until an invalidation is over; whether the server was told.
+    pub(super) fn done(&self, done: u64) -> bool {
         self.find(&format!("{done} is done"), |event| match event.what {
             What::Done { done: of, has_arrived } if of == done => Some(has_arrived),
             _ => None,
