@@ -66,13 +66,15 @@ pub(super) struct Task {
     pub(super) millis: u64,
     /// And until the host opens the gate of its process.
     pub(super) is_gated: bool,
+    /// And until a call of this key has ended, in the same function.
+    pub(super) inner: Option<String>,
     /// The size of the value.
     pub(super) bytes: usize,
 }
 
 impl Task {
     pub(super) fn value(millis: u64) -> Task {
-        Task { does: Does::Value, millis, is_gated: false, bytes: 0 }
+        Task { does: Does::Value, millis, is_gated: false, inner: None, bytes: 0 }
     }
 
     pub(super) fn error(millis: u64) -> Task {
@@ -90,6 +92,11 @@ impl Task {
     /// The same, when the gate of its process is open.
     pub(super) fn gated(self) -> Task {
         Task { is_gated: true, ..self }
+    }
+
+    /// The same, when a call of this key has ended within the body.
+    pub(super) fn calling(self, key: &str) -> Task {
+        Task { inner: Some(key.to_owned()), ..self }
     }
 
     pub(super) fn hang() -> Task {
@@ -117,6 +124,8 @@ pub(super) enum Command {
     Stats { done: u64, function: String, is_idle: bool },
     /// Opens the gate, for all bodies to come too, or closes it.
     Gate { is_open: bool },
+    /// Shuts down within so long, and ends the process.
+    Leave { within: u64 },
 }
 
 /// Something that happened in a worker.
@@ -134,8 +143,8 @@ pub(super) enum What {
     Ready,
     /// A worker is gone: killed, or so it should be.
     Gone,
-    /// A call begins. `is_fresh`: where nothing is in memory.
-    Begins { call: u64, key: String, is_fresh: bool },
+    /// A call or a refresh begins. `is_fresh`: where nothing is in memory.
+    Begins { call: u64, key: String, is_fresh: bool, is_refresh: bool },
     /// A call has ended.
     Got { call: u64, key: String, got: Got },
     /// A body begins.

@@ -366,11 +366,21 @@ impl Fleet {
 
     /// `kill -9`.
     pub(super) fn kill(&mut self, process: usize) {
+        self.workers[process].child.kill().expect("a worker can be killed");
+        self.is_gone(process);
+    }
+
+    /// Has a worker shut down within so long and end.
+    pub(super) fn leave(&mut self, process: usize, within: u64) {
+        self.tell(process, &Command::Leave { within });
+        self.is_gone(process);
+    }
+
+    fn is_gone(&mut self, process: usize) {
         let worker = &mut self.workers[process];
         worker.is_killed = true;
-        worker.stdin = None;
-        worker.child.kill().expect("a worker can be killed");
         worker.child.wait().expect("a worker is ours");
+        worker.stdin = None;
         // All that it said has been heard.
         self.until("its end is heard of", |events| {
             events.iter().any(|event| event.process == process && matches!(event.what, What::Gone))

@@ -177,3 +177,107 @@ fn a_runtime_that_ends_while_it_waits_disturbs_nobody() {
     assert!(got.windows(2).all(|pair| pair[0] == pair[1]), "{got:?}");
     fleet.dismiss();
 }
+
+#[test]
+fn a_call_right_after_all_others_have_left_need_not_wait() {
+    let setup = Setup { lease: 600_000, ..Setup::default() };
+    let Some(fleet) = Fleet::start("left and back", 2, &setup) else { return };
+    for round in 0..20 {
+        let key = format!("k{round}");
+        let left = fleet.call(0, "whole", &key, 2, &Task::hang());
+        if round % 2 == 0 {
+            fleet.started(&key, 1);
+        }
+        fleet.cancel(0);
+        let mut back = fleet.call(0, "whole", &key, 1, &Task::value(10));
+        back.extend(fleet.call(1, "whole", &key, 1, &Task::value(10)));
+        assert!(fleet.got_all(left).iter().all(|got| *got == Got::Cancelled));
+        let got = fleet.got_all(back);
+        assert_eq!(got[0], got[1], "{}", fleet.story());
+        assert!(fleet.executions(&key) <= 2, "{}", fleet.story());
+    }
+    assert!(fleet.leases().is_empty(), "{:?}", fleet.leases());
+    fleet.dismiss();
+}
+
+#[test]
+fn a_process_that_shuts_down_gives_its_leases_back() {
+    let setup = Setup { lease: 600_000, ..Setup::default() };
+    let Some(mut fleet) = Fleet::start("shut down", 3, &setup) else { return };
+    let calls = one_leads(&fleet, "k", &Task::hang(), &Task::value(0));
+    fleet.leave(0, 200);
+    let left = Instant::now();
+    let got = fleet.got_all(calls[3..].iter().copied());
+    fleet.note(format_args!("the others had a value {:.0?} after it had left", left.elapsed()));
+    assert!(got.iter().all(|got| got.number() == Some(fleet.numbers("k")[1])), "{got:?}");
+    fleet.dismiss();
+}
+
+#[test]
+fn what_a_process_made_before_it_shut_down_is_kept() {
+    let Some(mut fleet) = Fleet::start("made before", 2, &Setup::default()) else { return };
+    let calls = fleet.call(0, "whole", "k", 1, &Task::value(0));
+    let got = fleet.got(calls[0]);
+    fleet.leave(0, 10_000);
+    assert_eq!(fleet.fresh(1, "whole", "k", &Task::value(0)), got);
+    assert_eq!(fleet.executions("k"), 1);
+    fleet.dismiss();
+}
+
+#[test]
+fn a_leader_that_is_cut_off_keeps_nothing_outside() {
+    let Some(mut fleet) = Fleet::start("cut off", 0, &short()) else { return };
+    fleet.server().ask(&["ACL", "SETUSER", "cut", "on", ">pass", "~*", "&*", "+@all"]);
+    let url = fleet.server().url_of("cut", "pass");
+    fleet.spawn(&Setup { url: Some(url), patience: None, ..short() });
+    fleet.spawn(&short());
+    fleet.spawn(&short());
+    fleet.ready();
+    let calls = one_leads(&fleet, "k", &Task::value(0).gated(), &Task::value(0));
+    fleet.server().ask(&["ACL", "SETUSER", "cut", "off"]);
+    fleet.server().ask(&["CLIENT", "KILL", "USER", "cut"]);
+    let others = fleet.got_all(calls[3..].iter().copied());
+    assert!(others.iter().all(|got| got.number() == Some(2)), "{others:?}");
+    // It goes on alone.
+    let alone = fleet.call(0, "whole", "alone", 3, &Task::value(0));
+    assert!(fleet.got_all(alone).iter().all(|got| matches!(got, Got::Value(_))));
+    fleet.server().ask(&["ACL", "SETUSER", "cut", "on"]);
+    fleet.again_until("it is back", || {
+        let calls = fleet.call(0, "whole", &format!("back {}", fleet.events().len()), 1, &Task::value(0));
+        fleet.got(calls[0]);
+        fleet.stats_now(0, "whole")["backend_state"] == "closed" && fleet.stats_now(0, "whole").of("backend_writes") > 0
+    });
+    fleet.open(0);
+    let own = fleet.got_all(calls[..3].iter().copied());
+    assert!(own.iter().all(|got| got.number() == Some(1)), "{own:?}");
+    let _ = fleet.stats(0, "whole");
+    assert_eq!(fleet.fresh(1, "whole", "k", &Task::value(0)).number(), Some(2), "{}", fleet.story());
+    let later = fleet.call(0, "whole", "k", 1, &Task::value(0));
+    assert_eq!(fleet.got(later[0]).number(), Some(2), "{}", fleet.story());
+    fleet.dismiss();
+}
+
+#[test]
+fn a_body_that_calls_itself_runs_through() {
+    let setup = Setup { lease: 600_000, ..Setup::default() };
+    let Some(fleet) = Fleet::start("itself", 2, &setup) else { return };
+    let calls = fleet.call_all("whole", "k", 3, &Task::value(0).calling("k"));
+    let got = fleet.got_all(calls);
+    assert!(got.iter().all(|got| matches!(got, Got::Value(_))), "{got:?}");
+    fleet.dismiss();
+}
+
+#[test]
+fn bodies_that_wait_for_each_other_in_two_processes_are_ended_by_their_timeout() {
+    let setup = Setup { timeout: Some(2_000), ..Setup::default() };
+    let Some(fleet) = Fleet::start("each other", 2, &setup) else { return };
+    let one = fleet.call(0, "whole", "a", 1, &Task::value(0).gated().calling("b"));
+    let other = fleet.call(1, "whole", "b", 1, &Task::value(0).gated().calling("a"));
+    fleet.started("a", 1);
+    fleet.started("b", 1);
+    fleet.open(0);
+    fleet.open(1);
+    let got = fleet.got_all([one[0], other[0]]);
+    fleet.note(format_args!("{got:?}"));
+    fleet.dismiss();
+}

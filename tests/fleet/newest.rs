@@ -1,6 +1,8 @@
 //! What is newer stays: invalidations, refreshes and insertions win over an execution in another process.
 
-use super::events::{Setup, Task};
+use std::time::Duration;
+
+use super::events::{Setup, Task, What};
 use super::host::Fleet;
 
 /// One process leads behind its gate; another waits with this task.
@@ -81,8 +83,9 @@ fn so_does_one_of_everything_while_executions_end() {
     }
     let done = fleet.begin_clearing(1);
     fleet.until("it begins", |events| {
-        events.iter().any(|event| matches!(event.what, super::events::What::Invalidated { .. }))
+        events.iter().any(|event| matches!(event.what, What::Invalidated { .. }))
     });
+    std::thread::sleep(Duration::from_millis(20));
     fleet.open(0);
     assert!(fleet.done(done));
     let _ = fleet.stats(0, "whole");

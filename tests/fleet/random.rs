@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::events::{Got, Setup, Task};
+use super::events::{Got, Setup, Task, What};
 use super::host::Fleet;
 
 const WORKERS: usize = 3;
@@ -44,8 +44,23 @@ struct Schedule {
     server_stopped: Option<usize>,
 }
 
-fn schedule(seed: u64) {
+/// Policies differ from seed to seed, too.
+fn setup(seed: u64) -> Setup {
     let setup = Setup { lease: 300, ttl: 1_000, patience: None, ..Setup::default() };
+    match seed % 8 {
+        1 => Setup { is_current_thread: true, ..setup },
+        2 => Setup { wait: Some(120), ..setup },
+        3 => Setup { timeout: Some(100), ..setup },
+        4 => Setup { stale: Some(2_000), ttl: 200, ..setup },
+        5 => Setup { share_errors: Some(false), ..setup },
+        6 => Setup { early: Some(2.0), ..setup },
+        7 => Setup { lease: 1_000, ttl: 10_000, ..setup },
+        _ => setup,
+    }
+}
+
+fn schedule(seed: u64) {
+    let setup = setup(seed);
     // One more, to which nothing happens: it sees what the server has.
     let Some(fleet) = Fleet::start(&format!("seed {seed}"), WORKERS + 1, &setup) else { return };
     let (random, workers) = (Rng::with_seed(seed), [0, 1, 2]);
@@ -82,7 +97,11 @@ impl Schedule {
         // A server that stands still cannot be asked from here.
         let can_ask = self.server_stopped.is_none();
         match self.random.u8(0..100) {
-            0..45 => _ = self.fleet.call(worker, "whole", key, self.random.usize(1..4), &task),
+            0..35 => _ = self.fleet.call(worker, "whole", key, self.random.usize(1..4), &task),
+            35..45 => {
+                let function = ["passing", "texts", "sync"][self.random.usize(0..3)];
+                self.fleet.call(worker, function, &format!("{function} {key}"), self.random.usize(1..4), &task);
+            }
             45..60 => _ = self.fleet.begin_fresh(WORKERS, "whole", key, &task),
             60..68 => _ = self.fleet.begin_invalidating(worker, key),
             68..72 => _ = self.fleet.refresh(worker, key, &task),
@@ -129,6 +148,16 @@ impl Schedule {
                 matches!(first, Got::Value(_)) && first == second
             });
         }
+        for worker in self.workers {
+            let stats = fleet.stats(worker, "whole");
+            stats.add_up();
+            let calls = fleet.events().iter().filter(|event| event.process == worker && is_call(&event.what)).count();
+            assert_eq!((stats.of("requests"), stats.of("in_flight")), (calls as u64, 0), "{}", *stats);
+        }
         fleet.dismiss();
     }
+}
+
+fn is_call(what: &What) -> bool {
+    matches!(what, What::Begins { key, is_fresh: false, is_refresh: false, .. } if KEYS.contains(&&**key))
 }

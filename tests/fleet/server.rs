@@ -213,3 +213,24 @@ fn a_server_that_forgets_everything_costs_one_execution() {
     shares_again(&fleet);
     fleet.dismiss();
 }
+
+#[test]
+fn leases_that_a_server_gives_too_late_end() {
+    let setup = Setup { lease: 3_000, ..hasty() };
+    let Some(fleet) = Fleet::start("too late", 2, &setup) else { return };
+    let warm = fleet.call_all("whole", "warm", 1, &Task::value(0));
+    let _ = fleet.got_all(warm);
+    fleet.server().stop();
+    let keys: Vec<_> = (0..10).map(|key| format!("k{key}")).collect();
+    let calls: Vec<_> = keys.iter().flat_map(|key| fleet.call(0, "whole", key, 1, &Task::value(0))).collect();
+    let _ = fleet.got_all(calls);
+    fleet.server().go_on();
+    shares_again(&fleet);
+    let begun = Instant::now();
+    fleet.again_until("no lease is left", || fleet.leases().is_empty());
+    fleet.note(format_args!("leases of nobody, which last 3 s, were gone after {:.0?}", begun.elapsed()));
+    let calls: Vec<_> = keys.iter().flat_map(|key| fleet.call(1, "whole", key, 1, &Task::value(0))).collect();
+    let _ = fleet.got_all(calls);
+    fleet.note(format_args!("and the other process had its values after {:.0?}", begun.elapsed()));
+    fleet.dismiss();
+}
