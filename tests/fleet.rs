@@ -21,6 +21,7 @@ mod fleet {
     mod endings;
     mod leader;
     mod newest;
+    mod newest_here;
     mod one;
     mod random;
     mod refreshes;

@@ -22,6 +22,7 @@ const TOLD_FOR: u64 = 4_000_000;
 struct Call<'a> {
     number: u64,
     process: usize,
+    function: &'a str,
     key: &'a str,
     begun: u64,
     ended: u64,
@@ -94,10 +95,12 @@ fn calls(events: &[Event]) -> Vec<Call<'_>> {
     let mut calls = Vec::new();
     for event in events {
         match &event.what {
-            What::Begins { call, is_fresh, .. } => _ = begun.insert(call, (event.at, *is_fresh)),
+            What::Begins { call, function, is_fresh, .. } => {
+                begun.insert(call, (event.at, function, *is_fresh));
+            }
             What::Got { call, key, got } => {
-                if let Some((begun, is_fresh)) = begun.remove(call) {
-                    calls.push(Call { number: *call, process: event.process, key, begun, ended: event.at, is_fresh, got });
+                if let Some((begun, function, is_fresh)) = begun.remove(call) {
+                    calls.push(Call { number: *call, process: event.process, function, key, begun, ended: event.at, is_fresh, got });
                 }
             }
             _ => (),
@@ -188,7 +191,8 @@ fn nothing_invalidated(
         };
         let here = when(|what, done| matches!(what, What::Invalidated { done: of } if *of == done));
         let there = when(|what, done| matches!(what, What::Done { done: of, has_arrived: true } if *of == done));
-        for call in calls.iter().filter(|call| key.as_deref().is_none_or(|key| key == call.key)) {
+        let is_of_it = |call: &&Call<'_>| call.function == "whole" && key.as_deref().is_none_or(|key| key == call.key);
+        for call in calls.iter().filter(is_of_it) {
             let after = if call.is_fresh { there } else { here };
             if call.begun <= after || !(call.is_fresh || call.process == event.process) {
                 continue;

@@ -16,6 +16,7 @@ pub(super) struct Setup {
     pub(super) ttl: u64,
     pub(super) wait: Option<u64>,
     pub(super) timeout: Option<u64>,
+    pub(super) max_concurrent: Option<usize>,
     pub(super) stale: Option<u64>,
     pub(super) early: Option<f64>,
     pub(super) share_errors: Option<bool>,
@@ -36,6 +37,7 @@ impl Default for Setup {
             ttl: 60_000,
             wait: None,
             timeout: None,
+            max_concurrent: None,
             stale: None,
             early: None,
             share_errors: None,
@@ -144,14 +146,14 @@ pub(super) enum What {
     /// A worker is gone: killed, or so it should be.
     Gone,
     /// A call or a refresh begins. `is_fresh`: where nothing is in memory.
-    Begins { call: u64, key: String, is_fresh: bool, is_refresh: bool },
+    Begins { call: u64, function: String, key: String, is_fresh: bool, is_refresh: bool },
     /// A call has ended.
     Got { call: u64, key: String, got: Got },
     /// A body begins.
     Start { key: String, number: u64 },
     /// A body is about to return.
     End { key: String, number: u64, does: Does },
-    /// An invalidation begins, of all keys where none is named.
+    /// An invalidation of `whole` begins, of all keys where none is named.
     Invalidates { done: u64, key: Option<String> },
     /// It has been done in this process.
     Invalidated { done: u64 },

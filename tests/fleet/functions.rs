@@ -61,6 +61,16 @@ pub(super) async fn passing_unit(key: String, task: Task) {
     _ = body(&key, &task).await;
 }
 
+#[distributed_coalesce(namespace = "finishing", on_abandon = "finish", skip(task))]
+pub(super) async fn finishing(key: String, task: Task) -> Result<Made, Fault> {
+    body(&key, &task).await.map(expected).map_err(Fault::Own)
+}
+
+#[distributed_coalesce(namespace = "attached", attached, skip(task))]
+pub(super) async fn attached(key: String, task: Task) -> Result<Made, Fault> {
+    body(&key, &task).await.map(expected).map_err(Fault::Own)
+}
+
 #[distributed_coalesce(namespace = "sync", skip(task))]
 pub(super) fn sync(key: String, task: Task) -> Result<Made, Fault> {
     let number = start(&key);
@@ -85,6 +95,8 @@ pub(super) async fn call(function: String, key: String, task: Task) -> Got {
             Got::Unit
         }
         "passing" => of_result(passing(key, task).await),
+        "finishing" => of_result(finishing(key, task).await),
+        "attached" => of_result(attached(key, task).await),
         "passing_unit" => {
             passing_unit(key, task).await;
             Got::Unit
@@ -101,6 +113,8 @@ pub(super) fn stats(function: &str) -> serde_json::Value {
         "maybe" => maybe::stats(),
         "unit" => unit::stats(),
         "passing" => passing::stats(),
+        "finishing" => finishing::stats(),
+        "attached" => attached::stats(),
         "passing_unit" => passing_unit::stats(),
         "sync" => sync::stats(),
         _ => panic!("there is no function `{function}`"),

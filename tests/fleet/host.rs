@@ -101,11 +101,11 @@ impl Fleet {
         process
     }
 
-    /// Waits until every worker that was started is ready.
+    /// Waits until every worker that lives is ready.
     pub(super) fn ready(&self) {
-        let count = self.workers.len();
         self.until("all are ready", |events| {
-            events.iter().filter(|event| matches!(event.what, What::Ready)).count() == count
+            let is_ready = |process| events.iter().any(|event| event.process == process && matches!(event.what, What::Ready));
+            self.workers.iter().enumerate().all(|(process, worker)| worker.is_killed || is_ready(process))
         });
     }
 
@@ -411,12 +411,16 @@ impl Fleet {
         keys.lines().filter(|key| key.ends_with(":lease")).map(ToOwned::to_owned).collect()
     }
 
+    /// How many flights wait for other processes.
+    pub(super) fn waiters(&self) -> usize {
+        let of = |lease: &String| self.server().ask(&["HKEYS", lease]).matches("w:").count();
+        self.leases().iter().map(of).sum()
+    }
+
     /// Waits until so many flights wait for other processes.
     pub(super) fn waiting(&self, count: usize) {
         // The first look says that somebody leads, the second leaves the waiter's name.
-        let waiters =
-            || -> usize { self.leases().iter().map(|lease| self.server().ask(&["HKEYS", lease]).matches("w:").count()).sum() };
-        self.again_until(&format!("{count} flights wait"), || waiters() >= count);
+        self.again_until(&format!("{count} flights wait"), || self.waiters() >= count);
     }
 
     /// Ends the fleet, waiting for all calls, and judges what has happened.
