@@ -18,6 +18,7 @@ mod fleet {
     mod worker;
 
     mod absent;
+    mod connections;
     mod endings;
     mod leader;
     mod newest;

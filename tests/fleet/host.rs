@@ -15,7 +15,7 @@ use super::worker;
 use crate::redis_server::RedisServer;
 
 /// Far more than anything takes here. Whatever takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What has happened so far, in the order in which the host heard of it.
 #[derive(Default)]
@@ -169,11 +169,6 @@ impl Fleet {
     /// Lets the bodies of a worker go on that wait for it.
     pub(super) fn open(&self, process: usize) {
         self.tell(process, &Command::Gate { is_open: true });
-    }
-
-    /// Has those to come wait again.
-    pub(super) fn close(&self, process: usize) {
-        self.tell(process, &Command::Gate { is_open: false });
     }
 
     pub(super) fn cancel(&self, process: usize) {

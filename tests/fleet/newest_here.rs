@@ -18,7 +18,8 @@ fn who_has_refreshed_never_gets_what_was_there_before() {
     fleet.started("k", 3);
     fleet.open(0);
     assert_eq!(fleet.got(one).number(), Some(2));
-    // Whatever becomes of the second one: it has not ended.
+    // By now it is known here that the value was refused. The other execution has not ended.
+    let _ = fleet.stats(0, "whole");
     let later = fleet.call(0, "whole", "k", 1, &Task::value(0));
     fleet.again_until("the call ends or waits", || fleet.has_ended(later[0]) || fleet.waiters() > 0);
     fleet.open(1);
