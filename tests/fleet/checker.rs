@@ -73,7 +73,8 @@ fn executions(events: &[Event]) -> BTreeMap<u64, Execution<'_>> {
         let process = event.process;
         match &event.what {
             What::Start { key, number } => {
-                executions.insert(*number, Execution { process, is_inserted: false, key, begun: event.at, ended: None });
+                executions
+                    .insert(*number, Execution { process, is_inserted: false, key, begun: event.at, ended: None });
             }
             What::Inserts { key, number, .. } => {
                 let ended = Some((event.at, Does::Value));
@@ -100,7 +101,16 @@ fn calls(events: &[Event]) -> Vec<Call<'_>> {
             }
             What::Got { call, key, got } => {
                 if let Some((begun, function, is_fresh)) = begun.remove(call) {
-                    calls.push(Call { number: *call, process: event.process, function, key, begun, ended: event.at, is_fresh, got });
+                    calls.push(Call {
+                        number: *call,
+                        process: event.process,
+                        function,
+                        key,
+                        begun,
+                        ended: event.at,
+                        is_fresh,
+                        got,
+                    });
                 }
             }
             _ => (),

@@ -29,17 +29,29 @@ fn everyone_gets(name: &str, function: &str, task: &Task, is_over: bool, is_it: 
     for process in 0..3 {
         let stats = fleet.stats(process, function);
         stats.add_up();
-        assert_eq!(["backend_failures", "redis_failures", "decode_errors"].map(|field| stats.of(field)), [0; 3], "{}", *stats);
+        assert_eq!(
+            ["backend_failures", "redis_failures", "decode_errors"].map(|field| stats.of(field)),
+            [0; 3],
+            "{}",
+            *stats
+        );
     }
-    assert_eq!(fleet.total(function, "coalesce_hits"), if is_over { 8 } else { fleet.total(function, "coalesce_hits") });
+    assert_eq!(
+        fleet.total(function, "coalesce_hits"),
+        if is_over { 8 } else { fleet.total(function, "coalesce_hits") }
+    );
     fleet.dismiss();
 }
 
 #[test]
 fn an_error_reaches_all_who_wait_as_it_is() {
-    everyone_gets("error", "whole", &Task::error(0), true, |got| {
-        matches!(got, Got::Error(broken) if broken.causes.len() == 2)
-    });
+    everyone_gets(
+        "error",
+        "whole",
+        &Task::error(0),
+        true,
+        |got| matches!(got, Got::Error(broken) if broken.causes.len() == 2),
+    );
 }
 
 #[test]
@@ -106,7 +118,8 @@ fn a_timeout_of_the_leader_reaches_all_who_wait() {
     let Some(fleet) = Fleet::start("timeout", 3, &setup) else { return };
     let [own, others] = shared(&fleet, "whole", &Task::hang());
     assert_eq!(fleet.executions("k"), 1, "{}", fleet.story());
-    let is_timeout = |got: &Got| matches!(got, Got::Refused(text) if text.starts_with("Timeout") && text.contains("1.2s"));
+    let is_timeout =
+        |got: &Got| matches!(got, Got::Refused(text) if text.starts_with("Timeout") && text.contains("1.2s"));
     assert!(own.iter().chain(&others).all(is_timeout), "{own:?} {others:?}");
     fleet.dismiss();
 }
@@ -120,7 +133,10 @@ fn who_waits_no_longer_leaves_the_leader_alone() {
     fleet.started("k", 1);
     let calls = fleet.call(1, "whole", "k", 3, &Task::value(0));
     let others = fleet.got_all(calls);
-    assert!(others.iter().all(|got| matches!(got, Got::Refused(text) if text.starts_with("WaitTimeout"))), "{others:?}");
+    assert!(
+        others.iter().all(|got| matches!(got, Got::Refused(text) if text.starts_with("WaitTimeout"))),
+        "{others:?}"
+    );
     assert!(!fleet.has_ended(own[0]), "{}", fleet.story());
     fleet.open(0);
     let own = fleet.got_all(own);

@@ -110,24 +110,61 @@ impl Task {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     /// Calls, with these numbers, each in a task of its own.
-    Call { calls: Vec<u64>, function: String, key: String, task: Task },
+    Call {
+        calls: Vec<u64>,
+        function: String,
+        key: String,
+        task: Task,
+    },
     /// One call where nothing is kept in memory: what comes of it is what the server has, or a new execution.
-    Fresh { call: u64, function: String, key: String, task: Task },
+    Fresh {
+        call: u64,
+        function: String,
+        key: String,
+        task: Task,
+    },
     /// One call in a runtime of its own, which ends when the body has run for so long.
-    Doomed { call: u64, function: String, key: String, task: Task, after: u64 },
+    Doomed {
+        call: u64,
+        function: String,
+        key: String,
+        task: Task,
+        after: u64,
+    },
     /// Drops all calls that are waited for.
     Cancel,
     /// Takes a key out, and calls before it is known that the server was told, where there is something to call.
-    Invalidate { done: u64, key: String, then: Option<(u64, Task)> },
-    Clear { done: u64 },
-    Refresh { call: u64, key: String, task: Task },
-    Insert { done: u64, key: String },
+    Invalidate {
+        done: u64,
+        key: String,
+        then: Option<(u64, Task)>,
+    },
+    Clear {
+        done: u64,
+    },
+    Refresh {
+        call: u64,
+        key: String,
+        task: Task,
+    },
+    Insert {
+        done: u64,
+        key: String,
+    },
     /// `is_idle`: once nothing is under way.
-    Stats { done: u64, function: String, is_idle: bool },
+    Stats {
+        done: u64,
+        function: String,
+        is_idle: bool,
+    },
     /// Opens the gate, for all bodies to come too, or closes it.
-    Gate { is_open: bool },
+    Gate {
+        is_open: bool,
+    },
     /// Shuts down within so long, and ends the process.
-    Leave { within: u64 },
+    Leave {
+        within: u64,
+    },
 }
 
 /// Something that happened in a worker.
@@ -146,24 +183,58 @@ pub(super) enum What {
     /// A worker is gone: killed, or so it should be.
     Gone,
     /// A call or a refresh begins. `is_fresh`: where nothing is in memory.
-    Begins { call: u64, function: String, key: String, is_fresh: bool, is_refresh: bool },
+    Begins {
+        call: u64,
+        function: String,
+        key: String,
+        is_fresh: bool,
+        is_refresh: bool,
+    },
     /// A call has ended.
-    Got { call: u64, key: String, got: Got },
+    Got {
+        call: u64,
+        key: String,
+        got: Got,
+    },
     /// A body begins.
-    Start { key: String, number: u64 },
+    Start {
+        key: String,
+        number: u64,
+    },
     /// A body is about to return.
-    End { key: String, number: u64, does: Does },
+    End {
+        key: String,
+        number: u64,
+        does: Does,
+    },
     /// An invalidation of `whole` begins, of all keys where none is named.
-    Invalidates { done: u64, key: Option<String> },
+    Invalidates {
+        done: u64,
+        key: Option<String>,
+    },
     /// It has been done in this process.
-    Invalidated { done: u64 },
+    Invalidated {
+        done: u64,
+    },
     /// A value is put in from outside.
-    Inserts { done: u64, key: String, number: u64 },
+    Inserts {
+        done: u64,
+        key: String,
+        number: u64,
+    },
     /// An invalidation has come back from the server. `has_arrived`: there.
-    Done { done: u64, has_arrived: bool },
-    Stats { done: u64, stats: serde_json::Value },
+    Done {
+        done: u64,
+        has_arrived: bool,
+    },
+    Stats {
+        done: u64,
+        stats: serde_json::Value,
+    },
     /// A warning or an error in the log.
-    Log { text: String },
+    Log {
+        text: String,
+    },
 }
 
 /// What a caller got.

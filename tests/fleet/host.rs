@@ -62,8 +62,15 @@ impl Fleet {
     pub(super) fn of(name: &str, server: Option<RedisServer>, workers: usize, setup: &Setup) -> Fleet {
         let counter = NamedTempFile::new().expect("the temporary folder can be written to");
         let (history, numbers) = (Arc::default(), AtomicU64::new(1));
-        let mut fleet =
-            Fleet { name: name.to_owned(), server, workers: Vec::new(), history, counter, numbers, begun: Instant::now() };
+        let mut fleet = Fleet {
+            name: name.to_owned(),
+            server,
+            workers: Vec::new(),
+            history,
+            counter,
+            numbers,
+            begun: Instant::now(),
+        };
         for _ in 0..workers {
             fleet.spawn(setup);
         }
@@ -104,7 +111,8 @@ impl Fleet {
     /// Waits until every worker that lives is ready.
     pub(super) fn ready(&self) {
         self.until("all are ready", |events| {
-            let is_ready = |process| events.iter().any(|event| event.process == process && matches!(event.what, What::Ready));
+            let is_ready =
+                |process| events.iter().any(|event| event.process == process && matches!(event.what, What::Ready));
             self.workers.iter().enumerate().all(|(process, worker)| worker.is_killed || is_ready(process))
         });
     }
@@ -332,9 +340,8 @@ impl Fleet {
         let begun = Instant::now();
         let mut events = self.history.events();
         while !has_happened(&events) {
-            let gone = events.iter().find(|event| {
-                matches!(event.what, What::Gone) && !self.workers[event.process].is_killed
-            });
+            let gone =
+                events.iter().find(|event| matches!(event.what, What::Gone) && !self.workers[event.process].is_killed);
             let why = gone.map(|event| format!("worker {} has died by itself", event.process));
             if let Some(why) = why.or_else(|| (begun.elapsed() > PATIENCE).then(|| "it hangs".to_owned())) {
                 let story = checker::story(&events);

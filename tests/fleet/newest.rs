@@ -82,18 +82,19 @@ fn so_does_one_of_everything_while_executions_end() {
         fleet.started(key, 1);
     }
     let done = fleet.begin_clearing(1);
-    fleet.until("it begins", |events| {
-        events.iter().any(|event| matches!(event.what, What::Invalidated { .. }))
-    });
+    fleet.until("it begins", |events| events.iter().any(|event| matches!(event.what, What::Invalidated { .. })));
     std::thread::sleep(Duration::from_millis(20));
     fleet.open(0);
     assert!(fleet.done(done));
     let _ = fleet.stats(0, "whole");
-    let kept = keys.iter().filter(|key| {
-        fleet.fresh(1, "whole", key, &Task::value(0)).number() == Some(fleet.numbers(key)[0])
-    });
+    let kept =
+        keys.iter().filter(|key| fleet.fresh(1, "whole", key, &Task::value(0)).number() == Some(fleet.numbers(key)[0]));
     let kept: Vec<_> = kept.collect();
-    assert!(kept.is_empty(), "{} of 40 values were made before they were taken out, and are there: {kept:?}", kept.len());
+    assert!(
+        kept.is_empty(),
+        "{} of 40 values were made before they were taken out, and are there: {kept:?}",
+        kept.len()
+    );
     fleet.dismiss();
 }
 

@@ -20,7 +20,10 @@ fn a_thousand_callers_in_four_processes_are_one_execution() {
         assert_eq!(stats.of("execution_time.count"), stats.of("executions"));
         assert_eq!(["bypassed", "refused", "errors", "backend_failures"].map(|field| stats.of(field)), [0; 4]);
         // Each has asked once, and nobody asked for what was there.
-        assert_eq!(stats.of("lock_acquired") + stats.of("lock_waited") + stats.of("backend_hits"), 1 + stats.of("lock_waited"));
+        assert_eq!(
+            stats.of("lock_acquired") + stats.of("lock_waited") + stats.of("backend_hits"),
+            1 + stats.of("lock_waited")
+        );
         saved += ["cache_hits", "stale_hits", "coalesce_hits"].map(|field| stats.of(field)).iter().sum::<u64>();
         pushed += stats.of("push_wakeups");
     }

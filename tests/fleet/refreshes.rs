@@ -23,7 +23,11 @@ fn once(name: &str, setup: &Setup, pause: Duration, is_in_memory: bool) {
     std::thread::sleep(pause);
     let calls = fleet.call_all("whole", "k", 10, &Task::value(0).gated());
     let got = fleet.got_all(calls);
-    assert!(got.iter().all(|got| got.number() == Some(1)), "all have the old value at once: {got:?}\n{}", fleet.story());
+    assert!(
+        got.iter().all(|got| got.number() == Some(1)),
+        "all have the old value at once: {got:?}\n{}",
+        fleet.story()
+    );
     let leader = fleet.started("k", 2);
     a_moment();
     assert_eq!(fleet.executions("k"), 2, "one refresh in the whole fleet\n{}", fleet.story());

@@ -126,7 +126,13 @@ fn obey(command: Command) {
                 let runtime = runtime();
                 runtime.block_on(async {
                     let _isolated = isolate_with(config());
-                    report(What::Begins { call: number, function: function.clone(), key: key.clone(), is_fresh: true, is_refresh: false });
+                    report(What::Begins {
+                        call: number,
+                        function: function.clone(),
+                        key: key.clone(),
+                        is_fresh: true,
+                        is_refresh: false,
+                    });
                     let got = tokio::spawn(call(function, key.clone(), task)).await.unwrap_or_else(of_join);
                     // What is on its way to the server arrives first.
                     stampede_runtime::shutdown(Duration::from_secs(10)).await;
@@ -137,7 +143,13 @@ fn obey(command: Command) {
         Command::Doomed { call: number, function, key, task, after } => {
             std::thread::spawn(move || {
                 let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-                report(What::Begins { call: number, function: function.clone(), key: key.clone(), is_fresh: false, is_refresh: false });
+                report(What::Begins {
+                    call: number,
+                    function: function.clone(),
+                    key: key.clone(),
+                    is_fresh: false,
+                    is_refresh: false,
+                });
                 runtime.spawn(call(function, key.clone(), task));
                 std::thread::sleep(Duration::from_millis(after));
                 runtime.shutdown_timeout(Duration::from_secs(1));
@@ -169,7 +181,13 @@ fn obey(command: Command) {
             });
         }
         Command::Refresh { call, key, task } => {
-            report(What::Begins { call, function: "whole".to_owned(), key: key.clone(), is_fresh: false, is_refresh: true });
+            report(What::Begins {
+                call,
+                function: "whole".to_owned(),
+                key: key.clone(),
+                is_fresh: false,
+                is_refresh: true,
+            });
             tokio::spawn(async move {
                 let got = of_result(whole::refresh(key.clone(), task).await);
                 report(What::Got { call, key, got });
@@ -206,7 +224,13 @@ fn begin(number: u64, function: &str, key: String, task: Task) {
     let of_key = key.clone();
     let task = tokio::spawn(async move {
         may.notified().await;
-        report(What::Begins { call: number, function: function.clone(), key: of_key.clone(), is_fresh: false, is_refresh: false });
+        report(What::Begins {
+            call: number,
+            function: function.clone(),
+            key: of_key.clone(),
+            is_fresh: false,
+            is_refresh: false,
+        });
         call(function, of_key, task).await
     });
     CALLS.lock().expect("nobody panics here").get_or_insert_default().insert(number, task.abort_handle());
