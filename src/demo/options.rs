@@ -10,7 +10,10 @@ use clap::{Args, ValueEnum, value_parser};
 /// first through a plain function, then through the same function under an attribute of stampede. Each half has two
 /// rounds with the same traffic, a cold one and a repeat; the rate limit starts afresh in every round.
 ///
-/// Nothing leaves this machine.
+/// With --processes it starts several processes of itself instead. They have one function in common, meet in a Redis,
+/// and send their calls at the same moment, twice: whoever comes first calls the API, and all others get its answer.
+///
+/// Nothing leaves this machine, except to the Redis that you name.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXITS_AND_JSON)]
 pub(crate) struct Options {
@@ -48,10 +51,37 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
+    /// Call from N processes at once instead, 1 to 16, which share their calls through a Redis
+    #[arg(long, value_name = "N", help_heading = FLEET, value_parser = value_parser!(u16).range(1..=16),
+          conflicts_with_all = ["threads", "cities", "prompts", "interactive", "flush"])]
+    pub(crate) processes: Option<u16>,
+
+    /// The Redis or Valkey where processes meet [default: what STAMPEDE_REDIS_URL says]
+    ///
+    /// What is stored there is gone after a minute. The URL is never shown: it may hold a password.
+    #[arg(long, value_name = "URL", help_heading = FLEET, requires = "processes")]
+    pub(crate) redis: Option<String>,
+
+    /// Kill the first process that calls the API (kill -9) while it does
+    #[arg(long, help_heading = FLEET, requires = "processes")]
+    pub(crate) kill: bool,
+
+    /// Callers at once in each process, 1 to 2500
+    #[arg(long, value_name = "N", help_heading = FLEET, requires = "processes", default_value_t = 250,
+          value_parser = value_parser!(u16).range(1..=2500))]
+    pub(crate) callers: u16,
+
+    /// How many places the callers of each process ask for, 1 to 1000, and not more than it has callers
+    #[arg(long, value_name = "N", help_heading = FLEET, requires = "processes", default_value_t = 1,
+          value_parser = value_parser!(u16).range(1..=1000))]
+    pub(crate) keys: u16,
+
     /// What to print at the end
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
 }
+
+const FLEET: &str = "Several processes";
 
 /// What to print at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,7 +94,8 @@ pub(crate) enum Format {
 
 const EXITS_AND_JSON: &str = "\
 Exit codes:
-    0  every caller was answered, with one call per key and cold round
+    0  every caller was answered, with one call per key and cold round; with
+       --kill, one more for each key that the killed process was calling for
     1  the verdict is bad, or something failed
     2  the options are wrong
   130  interrupted
@@ -82,4 +113,23 @@ JSON fields:
   verdict        one_call_per_key, all_answered
   keys           a list: key; without, with (requests, calls, refused, hits,
                  waits, mean_wait_ms)
+
+JSON fields with --processes:
+  workload       processes, callers (of each), keys, rounds
+  upstream       latency_ms
+  lease_ms       how long a process leads that is not heard of
+  processes      a list: process, killed; requests, answered, failed; calls (that
+                 reached the API); executions, joined (calls that joined one),
+                 hits; waited (for another process), taken_over, lost (leases),
+                 fenced (writes refused), push_wakeups, poll_wakeups,
+                 redis_failures: what a process counts itself, so a killed one
+                 has none of these
+  total          the sums
+  rounds         a list: calls, latency_ms with p50, p99, max; duration_ms
+  kill           null, or process, after_ms (the round began), keys (it was
+                 calling for), takeover_ms with p50, p99, max: from the kill to
+                 the next call for each of these keys
+  verdict        one_call_per_key, all_answered (but those of the killed),
+                 taken_over (null without --kill)
+  keys           a list: key, calls, processes (that called), takeover_ms
 A time is null where there was nothing to measure.";
