@@ -6,6 +6,7 @@
 //! ```
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -54,11 +55,10 @@ async fn work(url: String, question: &str) -> Result<(), Box<dyn Error>> {
     let role = if made_by == me { "executed".to_owned() } else { format!("waited for process {made_by}") };
     let mut page = format!("process {me} {role}: {CALLERS} callers have their answer\n");
     for (function, stats) in stampede_runtime::all_stats() {
-        page += &format!("  {function}: {stats}\n");
-        page += &format!(
-            "  leases: {} won, {} waited for; woken by {} messages and {} looks\n",
-            stats.lock_acquired, stats.lock_waited, stats.push_wakeups, stats.poll_wakeups
-        );
+        writeln!(page, "  {function}: {stats}")?;
+        let [won, waited] = [stats.lock_acquired, stats.lock_waited];
+        let [pushed, polled] = [stats.push_wakeups, stats.poll_wakeups];
+        writeln!(page, "  leases: {won} won, {waited} waited for; woken by {pushed} messages and {polled} looks")?;
     }
     // In one piece: others print, too.
     print!("{page}");
