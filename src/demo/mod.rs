@@ -37,7 +37,7 @@ use crate::terminal;
 const ROUNDS: u64 = 2;
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if let Some(processes) = options.processes {
+    if let Some(processes) = options.fleet.processes {
         return fleet::run(processes, options);
     }
     if options.interactive && !terminal::can_answer() {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 
+use super::fleet;
+
 /// Send the same stampede of calls without and with the attribute, and compare
 ///
 /// Starts a slow, paid, rate-limited HTTP API on a loopback port and sends it concurrent calls through a real client:
@@ -51,37 +53,13 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Call from N processes at once instead, 1 to 16, which share their calls through a Redis
-    #[arg(long, value_name = "N", help_heading = FLEET, value_parser = value_parser!(u16).range(1..=16),
-          conflicts_with_all = ["threads", "cities", "prompts", "interactive", "flush"])]
-    pub(crate) processes: Option<u16>,
-
-    /// The Redis or Valkey where processes meet [default: what STAMPEDE_REDIS_URL says]
-    ///
-    /// What is stored there is gone after a minute. The URL is never shown: it may hold a password.
-    #[arg(long, value_name = "URL", help_heading = FLEET, requires = "processes")]
-    pub(crate) redis: Option<String>,
-
-    /// Kill the first process that calls the API (kill -9) while it does
-    #[arg(long, help_heading = FLEET, requires = "processes")]
-    pub(crate) kill: bool,
-
-    /// Callers at once in each process, 1 to 2500
-    #[arg(long, value_name = "N", help_heading = FLEET, requires = "processes", default_value_t = 250,
-          value_parser = value_parser!(u16).range(1..=2500))]
-    pub(crate) callers: u16,
-
-    /// How many places the callers of each process ask for, 1 to 1000, and not more than it has callers
-    #[arg(long, value_name = "N", help_heading = FLEET, requires = "processes", default_value_t = 1,
-          value_parser = value_parser!(u16).range(1..=1000))]
-    pub(crate) keys: u16,
-
     /// What to print at the end
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
-}
 
-const FLEET: &str = "Several processes";
+    #[command(flatten)]
+    pub(crate) fleet: fleet::Options,
+}
 
 /// What to print at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

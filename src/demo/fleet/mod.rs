@@ -3,6 +3,7 @@
 //! The API lives in this process, so it is the witness of who called when, on one clock: also of how long it takes from the
 //! death of a process to the call that is made in its place.
 
+mod options;
 mod processes;
 mod report;
 mod table;
@@ -19,12 +20,14 @@ use stampede_runtime::store::{Backend as _, BackendError, RedisBackend};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub(crate) use self::options::Options;
 use self::processes::Processes;
 use self::report::Report;
 use self::wire::{Ended, Job, Said};
-use super::options::{Format, Options};
+use super::options::Format;
 use super::report::json;
 use super::upstream::{Arrival, LATENCY, Upstream};
+use crate::demo;
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -44,23 +47,24 @@ pub(crate) fn work() -> Result<(), Failure> {
     super::runtime()?.block_on(worker::work())
 }
 
-pub(super) fn run(processes: u16, options: &Options) -> Result<(), Failure> {
-    let redis = options.redis.clone().or_else(|| std::env::var("STAMPEDE_REDIS_URL").ok());
+pub(super) fn run(processes: u16, options: &demo::Options) -> Result<(), Failure> {
+    let Options { redis, kill, callers, keys, .. } = &options.fleet;
+    let redis = redis.clone().or_else(|| std::env::var("STAMPEDE_REDIS_URL").ok());
     let redis = redis.filter(|url| !url.is_empty()).ok_or_else(|| {
         usage(
             "processes meet in a Redis: name one with --redis URL or in STAMPEDE_REDIS_URL; \
              `redis-server --port 16379 --save ''` starts one to throw away, at redis://127.0.0.1:16379",
         )
     })?;
-    if options.keys > options.callers {
+    let plan = Plan { processes, callers: *callers, keys: *keys, kill: *kill };
+    if plan.keys > plan.callers {
         return Err(usage("--keys is more than --callers, so nobody would ask for some of them"));
     }
-    if options.kill && processes < 2 {
+    if plan.kill && processes < 2 {
         return Err(usage("--kill takes two --processes: nobody is left to take over"));
     }
-    let plan = Plan { processes, callers: options.callers, keys: options.keys, kill: options.kill };
     let _ = rlimit::increase_nofile_limit(plan.requests_at_once() + 100);
-    super::until_ctrl_c(show(&plan, redis, options))
+    super::until_ctrl_c(show(plan, redis, options))
 }
 
 fn usage(sentence: &str) -> Failure {
@@ -78,12 +82,12 @@ struct Plan {
 }
 
 impl Plan {
-    fn requests_at_once(&self) -> u64 {
+    fn requests_at_once(self) -> u64 {
         u64::from(self.processes) * u64::from(self.callers)
     }
 }
 
-async fn show(plan: &Plan, redis: String, options: &Options) -> Result<(), Failure> {
+async fn show(plan: Plan, redis: String, options: &demo::Options) -> Result<(), Failure> {
     look_for(&redis).await?;
     // Nobody is refused: the subject is not the rate limit.
     let calls_max = plan.requests_at_once() * ROUNDS as u64;

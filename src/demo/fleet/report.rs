@@ -17,12 +17,12 @@ pub(super) struct Report {
     pub(super) workload: Workload,
     pub(super) upstream: Terms,
     pub(super) lease_ms: u128,
-    pub(super) processes: Vec<Process>,
+    pub(super) processes: Vec<Worker>,
     pub(super) total: Figures,
     pub(super) rounds: Vec<OneRound>,
     pub(super) kill: Option<Killing>,
     pub(super) verdict: Verdict,
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<Place>,
     /// What the first call that failed said.
     #[serde(skip)]
     first_failure: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct Terms {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Process {
+pub(super) struct Worker {
     pub(super) process: u16,
     pub(super) killed: bool,
     #[serde(flatten)]
@@ -94,7 +94,7 @@ pub(super) struct Verdict {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Key {
+pub(super) struct Place {
     pub(super) key: String,
     pub(super) calls: u64,
     /// Who called, in that order.
@@ -107,9 +107,9 @@ pub(super) struct Key {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, rounds: &[Round]) -> Self {
+    pub(super) fn new(plan: Plan, rounds: &[Round]) -> Self {
         let kill = rounds.iter().find_map(|round| round.kill);
-        let processes: Vec<_> = (1..=plan.processes).map(|number| Process::new(number, plan, rounds, kill)).collect();
+        let processes: Vec<_> = (1..=plan.processes).map(|number| Worker::new(number, plan, rounds, kill)).collect();
         let total = processes.iter().fold(Figures::default(), |sum, process| sum + process.figures);
         let (keys, takeovers) = keys(plan, rounds);
         let lost = kill.map_or(0, |_| u64::from(plan.callers));
@@ -171,8 +171,8 @@ impl Report {
     }
 }
 
-impl Process {
-    fn new(number: u16, plan: &Plan, rounds: &[Round], kill: Option<Kill>) -> Self {
+impl Worker {
+    fn new(number: u16, plan: Plan, rounds: &[Round], kill: Option<Kill>) -> Self {
         let killed = kill.is_some_and(|kill| kill.process == number);
         let ended: Vec<_> = rounds.iter().filter_map(|round| round.ended.get(&number)).collect();
         let begun = if killed { 1 } else { rounds.len() };
@@ -200,7 +200,7 @@ impl OneRound {
 }
 
 /// What happened to each key, and how long each takeover took.
-fn keys(plan: &Plan, rounds: &[Round]) -> (Vec<Key>, Vec<Duration>) {
+fn keys(plan: Plan, rounds: &[Round]) -> (Vec<Place>, Vec<Duration>) {
     let mut calls: BTreeMap<&str, Vec<(&Call, Option<Kill>)>> = BTreeMap::new();
     for round in rounds {
         for call in &round.calls {
@@ -218,7 +218,7 @@ fn keys(plan: &Plan, rounds: &[Round]) -> (Vec<Key>, Vec<Duration>) {
             next.after.checked_sub(death.after)
         });
         takeovers.extend(takeover);
-        Key {
+        Place {
             key,
             calls: calls.len() as u64,
             processes: calls.iter().map(|(call, _)| call.process).collect(),
@@ -277,7 +277,7 @@ mod tests {
         Call { key: key.to_owned(), process, after: Duration::from_millis(after) }
     }
 
-    /// Process 1 is killed after 100 ms.
+    /// Worker 1 is killed after 100 ms.
     fn round(calls: Vec<Call>) -> Round {
         let ended = Ended {
             answered: 2,
@@ -293,20 +293,20 @@ mod tests {
     #[test]
     fn a_key_of_the_killed_may_be_called_for_twice_and_no_other() {
         let [one, two] = ["DE/10115", "DE/10116"];
-        let report = Report::new(&PLAN, &[round(vec![call(one, 1, 5), call(two, 2, 6), call(one, 2, 1_120)])]);
+        let report = Report::new(PLAN, &[round(vec![call(one, 1, 5), call(two, 2, 6), call(one, 2, 1_120)])]);
         assert!(report.judge().is_ok(), "{:?}", report.judge());
         assert_eq!((report.calls_max(), &*report.keys[0].processes), (3, &[1, 2][..]));
         assert_eq!([report.keys[0].takeover_ms, report.keys[1].takeover_ms], [Some(1_020.0), None]);
         assert!(report.processes[0].killed && report.processes[0].figures.counted.is_none());
 
-        let report = Report::new(&PLAN, &[round(vec![call(one, 1, 5), call(two, 2, 6), call(two, 2, 7)])]);
+        let report = Report::new(PLAN, &[round(vec![call(one, 1, 5), call(two, 2, 6), call(two, 2, 7)])]);
         assert!(!report.verdict.one_call_per_key);
     }
 
     #[test]
     fn a_death_that_cost_nothing_shows_nothing() {
         let [one, two] = ["DE/10115", "DE/10116"];
-        let report = Report::new(&PLAN, &[round(vec![call(one, 1, 5), call(two, 2, 6)])]);
+        let report = Report::new(PLAN, &[round(vec![call(one, 1, 5), call(two, 2, 6)])]);
         assert!(report.verdict.one_call_per_key);
         assert_eq!(report.verdict.taken_over, Some(false));
         assert!(report.judge().is_err());

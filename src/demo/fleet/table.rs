@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, Table};
 
-use super::report::{Figures, Key, Report};
+use super::report::{Figures, Place, Report};
 use super::wire::Counted;
 use super::{LEASE, Plan};
 use crate::demo::table::{bad, count, nothing, some, table, time};
@@ -17,7 +17,7 @@ const KEYS_MAX: usize = 20;
 const ATTRIBUTE: &str = r#"#[distributed_coalesce(namespace = "stampede-demo", ttl = "1m", lease = "1s", skip(api))]"#;
 
 /// What is about to happen.
-pub(super) fn introduction(plan: &Plan) -> String {
+pub(super) fn introduction(plan: Plan) -> String {
     let [processes, callers, keys] = [plan.processes, plan.callers, plan.keys].map(u64::from);
     let (latency, lease) = (upstream::LATENCY.as_millis(), LEASE.as_secs());
     let kill = if plan.kill { "\nThe first process that calls is killed (kill -9) while it does." } else { "" };
@@ -79,7 +79,7 @@ fn row(name: Cell, figures: &Figures) -> Vec<Cell> {
 
 fn by_key(report: &Report) -> Table {
     let mut table = table(["place", "executions", "by\nprocess", "taken\nover after"]);
-    for Key { key, calls, processes, takeover_ms, .. } in report.keys.iter().take(KEYS_MAX) {
+    for Place { key, calls, processes, takeover_ms, .. } in report.keys.iter().take(KEYS_MAX) {
         let processes: Vec<_> = processes.iter().map(u16::to_string).collect();
         let processes = if processes.is_empty() { nothing() } else { Cell::new(processes.join(", ")) };
         table.add_row([Cell::new(key), Cell::new(calls), processes, time(*takeover_ms)]);
