@@ -19,6 +19,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Options),
+    /// One of the processes of `demo --processes`, which starts them itself
+    #[command(name = demo::WORKER, hide = true)]
+    Worker,
 }
 
 fn main() -> ExitCode {
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
     terminal::choose_colour();
     let ending = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Worker => demo::work(),
     };
     match ending {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,17 @@
 //! `stampede demo`, run as a person or a script would: what it prints, and how it ends.
 
+#[path = "../stampede-runtime/tests/support/redis_server.rs"]
+mod redis_server;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use redis_server::RedisServer;
+use serde_json::{Value, json};
 
 fn stampede(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
-    command.args(arguments).stdin(Stdio::null()).env_remove("STAMPEDE_OFF");
+    command.args(arguments).stdin(Stdio::null()).env_remove("STAMPEDE_OFF").env_remove("STAMPEDE_REDIS_URL");
     command
 }
 
@@ -193,6 +197,122 @@ fn ctrl_c_ends_it() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(text(&output.stderr).trim(), "interrupted");
+}
+
+/// The figures of some processes, by name.
+fn figures<const N: usize>(of: &Value, names: [&str; N]) -> [u64; N] {
+    names.map(|name| of[name].as_u64().unwrap_or_else(|| panic!("{name} is missing in {of}")))
+}
+
+#[test]
+fn four_processes_share_one_call() {
+    let Some(server) = RedisServer::start("four_processes_share_one_call") else { return };
+    let report = report(&["--processes", "4", "--redis", &server.url()]);
+    assert_eq!(report["verdict"], json!({ "one_call_per_key": true, "all_answered": true, "taken_over": null }));
+    assert_eq!(report["kill"], Value::Null);
+
+    let total = &report["total"];
+    assert_eq!(figures(total, ["requests", "answered", "calls", "executions"]), [2_000, 2_000, 1, 1]);
+    assert_eq!(figures(total, ["taken_over", "lost", "fenced", "redis_failures"]), [0; 4]);
+    let processes = report["processes"].as_array().unwrap();
+    assert_eq!(processes.len(), 4);
+    for process in processes {
+        let [executions, joined, hits] = figures(process, ["executions", "joined", "hits"]);
+        assert_eq!(executions + joined + hits, 500, "{process}");
+        assert!(hits >= 250, "the second round is served from memory: {process}");
+        assert_eq!(process["calls"], executions, "{process}");
+    }
+    assert_eq!(report["rounds"][1]["calls"], 0);
+}
+
+#[test]
+fn each_of_many_keys_is_called_for_once() {
+    let Some(server) = RedisServer::start("each_of_many_keys_is_called_for_once") else { return };
+    let report = report(&["--processes", "3", "--callers", "100", "--keys", "50", "--redis", &server.url()]);
+    assert_eq!(figures(&report["total"], ["requests", "calls"]), [600, 50]);
+    assert!(report["keys"].as_array().unwrap().iter().all(|key| key["calls"] == 1));
+}
+
+#[test]
+fn others_take_over_from_a_process_that_is_killed() {
+    let Some(server) = RedisServer::start("others_take_over_from_a_process_that_is_killed") else { return };
+    let report = report(&["--processes", "3", "--callers", "50", "--kill", "--redis", &server.url()]);
+    assert_eq!(report["verdict"], json!({ "one_call_per_key": true, "all_answered": true, "taken_over": true }));
+
+    let killed = &report["kill"]["process"];
+    let [key] = &report["keys"].as_array().unwrap()[..] else { panic!("one place was asked for: {report}") };
+    assert_eq!((&key["calls"], &key["processes"][0]), (&2.into(), killed));
+    assert_ne!(&key["processes"][1], killed);
+    assert!(key["takeover_ms"].as_f64().unwrap() > 0.0);
+    for process in report["processes"].as_array().unwrap() {
+        let expected = if process["process"] == *killed { [50, 0] } else { [100, 100] };
+        assert_eq!(figures(process, ["requests", "answered"]), expected, "{process}");
+        assert_eq!(process["killed"], process["process"] == *killed);
+    }
+    assert_eq!(report["total"]["taken_over"], 1);
+}
+
+#[test]
+fn the_table_has_a_row_for_each_process() {
+    let Some(server) = RedisServer::start("the_table_has_a_row_for_each_process") else { return };
+    let url = server.url();
+    let output = stampede(&["demo", "--processes", "2", "--callers", "10", "--kill", "--verbose"])
+        .env("STAMPEDE_REDIS_URL", &url)
+        .output()
+        .unwrap();
+    let page = text(&output.stdout);
+    assert!(output.status.success(), "{}{page}", text(&output.stderr));
+    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+    for words in ["2 processes of 10 callers", " killed", "DE/10115", "30 requests became 2 calls", "one more"] {
+        assert!(page.contains(words), "{words:?} is missing in\n{page}");
+    }
+    assert!(!page.contains(&url) && !page.contains(&server.port().to_string()), "{page}");
+}
+
+#[test]
+fn processes_that_share_nothing_are_a_failure() {
+    let Some(server) = RedisServer::start("processes_that_share_nothing_are_a_failure") else { return };
+    let mut command = stampede(&["demo", "--processes", "2", "--callers", "5", "--redis", &server.url()]);
+    let output = command.env("STAMPEDE_OFF", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(sentence(&output), "the API was called 20 times instead of 1");
+}
+
+#[test]
+fn processes_need_a_redis_and_never_show_where_it_is() {
+    let output = run(&["demo", "--processes", "4"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(sentence(&output).contains("`redis-server --port 16379 --save ''`"), "{}", sentence(&output));
+
+    for (url, code) in [
+        // The port of nobody.
+        ("redis://somebody:secret@127.0.0.1:1/0", 1),
+        ("http://somebody:secret@127.0.0.1/", 2),
+        ("secret", 2),
+    ] {
+        let output = run(&["demo", "--processes", "2", "--redis", url]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        let sentence = sentence(&output);
+        assert!(!sentence.contains("secret") && !sentence.contains("127.0.0.1"), "{sentence}");
+        assert!(output.stdout.is_empty());
+    }
+
+    for options in [&["--kill"][..], &["--redis", "x"], &["--processes", "0"], &["--processes", "2", "--cities", "2"]] {
+        assert_eq!(run(&[&["demo"], options].concat()).status.code(), Some(2), "{options:?}");
+    }
+    for options in [&["--processes", "1", "--kill"][..], &["--processes", "2", "--callers", "1", "--keys", "2"]] {
+        let output = run(&[&["demo", "--redis", "redis://127.0.0.1:1"], options].concat());
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+        sentence(&output);
+    }
+}
+
+#[test]
+fn nobody_starts_a_worker_by_hand() {
+    let output = run(&["demo-worker"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(sentence(&output), "only `stampede demo --processes` starts a worker");
+    assert!(!text(&run(&["--help"]).stdout).contains("demo-worker"));
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! The examples, run as a person would run them: they end well, and say what they save.
 
+#[path = "../stampede-runtime/tests/support/redis_server.rs"]
+mod redis_server;
+
 use std::env::consts::EXE_SUFFIX;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+use redis_server::RedisServer;
 
 /// `cargo test` builds the examples, beside the folder of this test. `cargo test --test examples` takes what is there.
 fn example(name: &str) -> Command {
@@ -119,6 +124,16 @@ fn config_file() {
     has(&page, "did you mean `ttl`?");
     assert_eq!(rows(&page, "executions"), [["20", "2"]]);
     has(&page, "STAMPEDE_NAMESPACES__FORECAST__TTL=0: 20 executions");
+}
+
+#[test]
+fn distributed_workers() {
+    let Some(server) = RedisServer::start("distributed_workers") else { return };
+    let page = page(example("distributed_workers").env("STAMPEDE_REDIS_URL", server.url()));
+    let count = |words: &str| page.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((count(" executed: 100 callers"), count(" waited for process ")), (1, 2), "{page}");
+    assert_eq!((count("100 requests, 1 executions"), count("100 requests, 0 executions")), (1, 2), "{page}");
+    has(&page, "300 callers in 3 processes");
 }
 
 /// The figures are the attribute's doing, and not the example's.

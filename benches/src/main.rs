@@ -1,8 +1,8 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
-//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, and parts of
-//! names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a shared one between
+//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`, and
+//! parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a shared one between
 //! minutes. What an attribute costs at compile time is a script beside this: `benches/compile-time`.
 
 mod alloc;
@@ -19,6 +19,7 @@ mod memory;
 mod miss;
 mod options;
 mod peers;
+mod redis;
 mod report;
 mod threads;
 mod warm;
@@ -31,7 +32,7 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 11] = [
+const MEASUREMENTS: [Measurement; 12] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -44,6 +45,7 @@ const MEASUREMENTS: [Measurement; 11] = [
     ("expiry", expiry::measure),
     ("hits", hits::measure),
     ("memory", memory::measure),
+    ("redis", redis::measure),
 ];
 
 fn main() -> ExitCode {
@@ -71,6 +73,11 @@ fn main() -> ExitCode {
                     return refuse("only this program itself says so");
                 };
                 memory::child(&store, entries);
+                return ExitCode::SUCCESS;
+            }
+            redis::child::CHILD => {
+                let Some(url) = arguments.next() else { return refuse("only this program itself says so") };
+                redis::child::child(&url);
                 return ExitCode::SUCCESS;
             }
             "--bench" => bench = true,

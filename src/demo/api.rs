@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::wire::Refusal;
+use super::wire::{PROCESS, Refusal};
 
 /// Many times what a call takes: only a broken API takes longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Api {
     http: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
+    /// Which of several processes this is.
+    process: Option<u16>,
     sent: Arc<AtomicU64>,
 }
 
@@ -50,7 +52,12 @@ impl Api {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Self { http, address, sent: Arc::default() }
+        Self { http, address, process: None, sent: Arc::default() }
+    }
+
+    /// The same API; its calls say which process they come from.
+    pub(crate) fn of_process(self, number: u16) -> Self {
+        Self { process: Some(number), ..self }
     }
 
     /// The same API with a count of its own, so that one caller can tell whether a call was sent on its behalf.
@@ -77,7 +84,10 @@ impl Api {
         &self,
         request: hyper::http::Result<Request<Full<Bytes>>>,
     ) -> Result<T, ApiError> {
-        let request = request.map_err(|error| unreachable(&error))?;
+        let mut request = request.map_err(|error| unreachable(&error))?;
+        if let Some(process) = self.process {
+            request.headers_mut().insert(PROCESS, process.into());
+        }
         self.sent.fetch_add(1, Ordering::Relaxed);
         let (status, body) = timeout(TIMEOUT, self.exchange(request)).await.unwrap_or_else(|_| {
             let seconds = TIMEOUT.as_secs();

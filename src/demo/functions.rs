@@ -1,6 +1,6 @@
 //! What the demo is about: the same two functions, as most code has them, and with one line more.
 
-use stampede_runtime::{coalesce, coalesce_by_content};
+use stampede_runtime::{coalesce, coalesce_by_content, distributed_coalesce};
 
 use super::api::{Api, ApiError};
 use super::wire::{Completion, Prompt, Weather};
@@ -13,6 +13,13 @@ pub(crate) async fn weather_alone(api: Api, country: &str, zip: &str) -> Result<
 /// The weather of a place. Its callers share one call, and for an hour its answer.
 #[coalesce(ttl = "1h", skip(api))]
 pub(crate) async fn weather(api: Api, country: &str, zip: &str) -> Result<Weather, ApiError> {
+    api.get(&format!("/v1/weather/{country}/{zip}")).await
+}
+
+/// The weather of a place. Callers in all processes share one call, and for a minute its answer. `run`: keeps what one
+/// demo stores from the next one.
+#[distributed_coalesce(namespace = "stampede-demo", ttl = "1m", lease = "1s", skip(api))]
+pub(crate) async fn weather_for_all(api: Api, run: &str, country: &str, zip: &str) -> Result<Weather, ApiError> {
     api.get(&format!("/v1/weather/{country}/{zip}")).await
 }
 

@@ -1,7 +1,9 @@
-//! `stampede demo`: the same traffic against the same API, without and with the attribute.
+//! `stampede demo`: the same traffic against the same API, without and with the attribute; or from several processes at
+//! once (`fleet`).
 
 mod api;
 mod bucket;
+mod fleet;
 mod functions;
 mod options;
 mod plan;
@@ -14,10 +16,12 @@ mod traffic;
 mod upstream;
 mod wire;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::api::Api;
+pub(crate) use self::fleet::{WORKER, work};
 use self::options::Format;
 pub(crate) use self::options::Options;
 use self::plan::Plan;
@@ -33,6 +37,9 @@ use crate::terminal;
 const ROUNDS: u64 = 2;
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(processes) = options.fleet.processes {
+        return fleet::run(processes, options);
+    }
     if options.interactive && !terminal::can_answer() {
         return Err(Failure::Usage("--interactive waits for Enter, but standard input is not a terminal".to_owned()));
     }
@@ -40,15 +47,22 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     // Both ends of every connection are ours, and some systems allow a process only 256 open files. Where more are
     // refused, calls fail with a timeout that says so.
     let _ = rlimit::increase_nofile_limit(2 * plan.callers as u64 + 100);
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::Failed(format!("the async runtime cannot start: {error}")))?;
-    runtime.block_on(async {
+    until_ctrl_c(show(options, &plan))
+}
+
+/// Runs a show to its end, or until somebody has seen enough.
+fn until_ctrl_c(show: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    runtime()?.block_on(async {
         tokio::select! {
             biased; // Nothing is shown before Ctrl-C is heard.
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            ending = show(options, &plan) => ending,
+            ending = show => ending,
         }
     })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Runtime::new().map_err(|error| Failure::Failed(format!("the async runtime cannot start: {error}")))
 }
 
 fn plan(options: &Options) -> Result<Plan, Failure> {
@@ -63,9 +77,7 @@ fn plan(options: &Options) -> Result<Plan, Failure> {
 
 /// Both halves, the report, and the verdict as the ending.
 async fn show(options: &Options, plan: &Arc<Plan>) -> Result<(), Failure> {
-    let upstream = Upstream::start(plan.burst())
-        .await
-        .map_err(|error| Failure::Failed(format!("the demo's API cannot listen on the loopback interface: {error}")))?;
+    let upstream = upstream(plan.burst()).await?;
     let stage = Stage { plan, api: Api::new(upstream.address()), upstream, flush: options.flush };
     if options.format == Format::Table {
         terminal::print(&table::introduction(plan, options.flush))?;
@@ -83,6 +95,12 @@ async fn show(options: &Options, plan: &Arc<Plan>) -> Result<(), Failure> {
         Format::Json => report.json()?,
     })?;
     report.judge()
+}
+
+async fn upstream(burst: u32) -> Result<Upstream, Failure> {
+    Upstream::start(burst)
+        .await
+        .map_err(|error| Failure::Failed(format!("the demo's API cannot listen on the loopback interface: {error}")))
 }
 
 /// What both halves have in common.

@@ -4,13 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 
+use super::fleet;
+
 /// Send the same stampede of calls without and with the attribute, and compare
 ///
 /// Starts a slow, paid, rate-limited HTTP API on a loopback port and sends it concurrent calls through a real client:
 /// first through a plain function, then through the same function under an attribute of stampede. Each half has two
 /// rounds with the same traffic, a cold one and a repeat; the rate limit starts afresh in every round.
 ///
-/// Nothing leaves this machine.
+/// With --processes it starts several processes of itself instead. They have one function in common, meet in a Redis,
+/// and send their calls at the same moment, twice: whoever comes first calls the API, and all others get its answer.
+///
+/// Nothing leaves this machine, except to the Redis that you name.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXITS_AND_JSON)]
 pub(crate) struct Options {
@@ -51,6 +56,9 @@ pub(crate) struct Options {
     /// What to print at the end
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) fleet: fleet::Options,
 }
 
 /// What to print at the end.
@@ -64,7 +72,8 @@ pub(crate) enum Format {
 
 const EXITS_AND_JSON: &str = "\
 Exit codes:
-    0  every caller was answered, with one call per key and cold round
+    0  every caller was answered, with one call per key and cold round; with
+       --kill, one more for each key that the killed process was calling for
     1  the verdict is bad, or something failed
     2  the options are wrong
   130  interrupted
@@ -82,4 +91,23 @@ JSON fields:
   verdict        one_call_per_key, all_answered
   keys           a list: key; without, with (requests, calls, refused, hits,
                  waits, mean_wait_ms)
+
+JSON fields with --processes:
+  workload       processes, callers (of each), keys, rounds
+  upstream       latency_ms
+  lease_ms       how long a process leads that is not heard of
+  processes      a list: process, killed; requests, answered, failed; calls (that
+                 reached the API); executions, joined (calls that joined one),
+                 hits; waited (for another process), taken_over, lost (leases),
+                 fenced (writes refused), push_wakeups, poll_wakeups,
+                 redis_failures: what a process counts itself, so a killed one
+                 has none of these
+  total          the sums
+  rounds         a list: calls, latency_ms with p50, p99, max; duration_ms
+  kill           null, or process, after_ms (the round began), keys (it was
+                 calling for), takeover_ms with p50, p99, max: from the kill to
+                 the next call for each of these keys
+  verdict        one_call_per_key, all_answered (but those of the killed),
+                 taken_over (null without --kill)
+  keys           a list: key, calls, processes (that called), takeover_ms
 A time is null where there was nothing to measure.";

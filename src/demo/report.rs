@@ -53,6 +53,12 @@ pub(crate) struct Verdict {
     pub(crate) all_answered: bool,
 }
 
+/// A report as JSON.
+pub(super) fn json(report: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(report);
+    json.map(|json| json + "\n").map_err(|error| Failure::Failed(format!("the report cannot be written: {error}")))
+}
+
 /// One key in both halves.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
@@ -96,8 +102,7 @@ impl Report {
     }
 
     pub(crate) fn json(&self) -> Result<String, Failure> {
-        let json = serde_json::to_string_pretty(self);
-        json.map(|json| json + "\n").map_err(|error| Failure::Failed(format!("the report cannot be written: {error}")))
+        json(self)
     }
 
     /// A bad verdict is a failure; so is a call that failed in either half, for no comparison can rest on it.

@@ -125,7 +125,7 @@ fn verdict(report: &Report) -> String {
 }
 
 /// An empty table in our style: the first column for words, the others for figures.
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     if !table.is_tty() {
@@ -142,11 +142,11 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     table
 }
 
-fn good(figure: impl Display) -> Cell {
+pub(super) fn good(figure: impl Display) -> Cell {
     painted(Cell::new(figure), Color::Green)
 }
 
-fn bad(figure: impl Display) -> Cell {
+pub(super) fn bad(figure: impl Display) -> Cell {
     painted(Cell::new(figure), Color::Red)
 }
 
@@ -154,15 +154,15 @@ fn painted(cell: Cell, color: Color) -> Cell {
     if terminal::has_colour() { cell.fg(color).add_attribute(Attribute::Bold) } else { cell }
 }
 
-fn some(figure: u64) -> Cell {
+pub(super) fn some(figure: u64) -> Cell {
     if figure == 0 { nothing() } else { Cell::new(figure) }
 }
 
-fn nothing() -> Cell {
+pub(super) fn nothing() -> Cell {
     Cell::new("–")
 }
 
-fn time(milliseconds: Option<f64>) -> Cell {
+pub(super) fn time(milliseconds: Option<f64>) -> Cell {
     match milliseconds {
         None => nothing(),
         Some(ms) if ms < 1.0 => Cell::new(format!("{:.0} µs", ms * 1000.0)),
@@ -174,11 +174,12 @@ fn price(amount: f64) -> String {
     format!("${amount:.2}")
 }
 
-/// `1 call`, `2 calls`, `3 cities`
-fn count(number: u64, one: &str) -> String {
+/// `1 call`, `2 calls`, `3 cities`, `4 processes`
+pub(super) fn count(number: u64, one: &str) -> String {
     match one.strip_suffix('y') {
         _ if number == 1 => format!("1 {one}"),
         Some(stem) => format!("{number} {stem}ies"),
+        None if one.ends_with('s') => format!("{number} {one}es"),
         None => format!("{number} {one}s"),
     }
 }
@@ -208,5 +209,6 @@ mod tests {
     #[test]
     fn numbers_agree_with_their_nouns() {
         assert_eq!([count(1, "city"), count(2, "city"), count(0, "call")], ["1 city", "2 cities", "0 calls"]);
+        assert_eq!([count(1, "process"), count(2, "process")], ["1 process", "2 processes"]);
     }
 }

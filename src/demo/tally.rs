@@ -103,7 +103,7 @@ impl Tally {
 }
 
 impl Latency {
-    fn of(mut took: Vec<Duration>) -> Self {
+    pub(crate) fn of(mut took: Vec<Duration>) -> Self {
         took.sort_unstable();
         // Nearest rank: the smallest one that at least this many per cent do not exceed.
         let percentile = |percent: usize| {
@@ -119,7 +119,7 @@ pub(crate) fn dollars(cents: u64) -> f64 {
     cents as f64 / 100.0
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     // Whole microseconds: more digits would be noise in the JSON output.
     duration.as_micros() as f64 / 1000.0
 }

@@ -11,17 +11,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
-use super::wire::{Completion, Prompt, Refusal, Weather};
+use super::wire::{Completion, PROCESS, Prompt, Refusal, Weather};
 
 /// How long an accepted call takes: this, give or take [`JITTER`].
 pub(crate) const LATENCY: Duration = Duration::from_millis(300);
@@ -44,6 +45,18 @@ struct Books {
     luck: fastrand::Rng,
     /// By what was asked: `DE/10115`, or the text of a prompt. Bounded by the demo's own list of keys.
     keys: HashMap<String, Count>,
+    /// Whoever wants to know of each call when it comes.
+    witness: Option<UnboundedSender<Arrival>>,
+}
+
+/// A call that has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    /// As in the counts.
+    pub(crate) key: String,
+    /// Who called, if it said so.
+    pub(crate) process: Option<u16>,
+    pub(crate) at: Instant,
 }
 
 /// The calls that reached the API for one key.
@@ -72,6 +85,7 @@ impl Upstream {
             bucket: Bucket::full(burst, PERIOD, Instant::now()),
             luck: fastrand::Rng::with_seed(SEED),
             keys: HashMap::new(),
+            witness: None,
         }));
         let router = Router::new()
             .route("/v1/weather/{country}/{zip}", get(weather))
@@ -90,6 +104,13 @@ impl Upstream {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Every call from now on, when it comes. Only the last who asked is told.
+    pub(crate) fn witness(&self) -> UnboundedReceiver<Arrival> {
+        let (told, witness) = unbounded_channel();
+        lock(&self.books).witness = Some(told);
+        witness
     }
 
     /// Fills the bucket, as if time had passed.
@@ -112,8 +133,10 @@ impl Drop for Upstream {
 async fn weather(
     State(books): State<Arc<Mutex<Books>>>,
     Path((country, zip)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Json<Weather>, Refused> {
-    serve(&books, format!("{country}/{zip}")).await?;
+    let process = headers.get(PROCESS).and_then(|number| number.to_str().ok()?.parse().ok());
+    serve(&books, format!("{country}/{zip}"), process).await?;
     let celsius = zip.bytes().fold(7, |sum, digit| (sum + digit % 10) % 30);
     Ok(Json(Weather { country, zip, celsius: celsius.cast_signed() }))
 }
@@ -122,16 +145,21 @@ async fn complete(
     State(books): State<Arc<Mutex<Books>>>,
     Json(Prompt { prompt }): Json<Prompt>,
 ) -> Result<Json<Completion>, Refused> {
-    serve(&books, prompt.clone()).await?;
+    serve(&books, prompt.clone(), None).await?;
     let text = format!("There are {} words in that question, and as many answers.", prompt.split_whitespace().count());
     Ok(Json(Completion { prompt, text }))
 }
 
 /// Counts the call, then refuses it at once or takes its time.
-async fn serve(books: &Mutex<Books>, key: String) -> Result<(), Refused> {
+async fn serve(books: &Mutex<Books>, key: String, process: Option<u16>) -> Result<(), Refused> {
     let latency = {
         let mut books = lock(books);
-        let admitted = books.bucket.take(Instant::now());
+        let at = Instant::now();
+        if let Some(witness) = &books.witness {
+            // Who does not listen any more has seen enough.
+            let _ = witness.send(Arrival { key: key.clone(), process, at });
+        }
+        let admitted = books.bucket.take(at);
         let luck = 1.0 + JITTER * (2.0 * books.luck.f64() - 1.0);
         let count = books.keys.entry(key).or_default();
         count.calls += 1;

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The header in which a caller that has a number says it.
+pub(crate) const PROCESS: &str = "x-process";
+
 /// `GET /v1/weather/{country}/{zip}`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Weather {
