@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
-use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Wanted};
+use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Wanted};
 use stampede_runtime::store::{
     Backend, BackendError, BackendErrorKind, Id, Place, RedisBackend, StoreKey, conformance,
 };
@@ -154,7 +154,7 @@ async fn ask_everything(backend: &RedisBackend) {
     let _ = soon(backend.set(&key, b"", Duration::ZERO)).await;
     let _ = soon(backend.remove(&key)).await;
     let mut tokens = Vec::new();
-    for (owner, wanted) in [("one", Wanted::Any), ("two", Wanted::Newest)] {
+    for (owner, wanted) in [("one", Wanted::Any), ("two", Wanted::Newest), ("three", Wanted::Newest)] {
         let acquired = soon(backend.acquire(&key, Asked { value: wanted, ..asked(owner) })).await;
         let Ok(Acquired::Lead(token)) = acquired else { continue };
         tokens.push(token);

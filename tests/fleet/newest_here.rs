@@ -14,22 +14,17 @@ fn who_has_refreshed_never_gets_what_was_there_before() {
     assert_eq!(fleet.fresh(0, "whole", "k", &Task::value(0)).number(), Some(1));
     let one = fleet.refresh(0, "k", &Task::value(0).gated());
     fleet.started("k", 2);
+    // It waits for that one, which is new enough.
     let other = fleet.refresh(1, "k", &Task::value(0).gated());
-    fleet.started("k", 3);
+    fleet.again_until("the other waits", || fleet.waiters() > 0);
     fleet.open(0);
-    assert_eq!(fleet.got(one).number(), Some(2));
-    // By now it is known here that the value was refused. The other execution has not ended.
-    let _ = fleet.stats(0, "whole");
-    let later = fleet.call(0, "whole", "k", 1, &Task::value(0));
-    fleet.again_until("the call ends or waits", || fleet.has_ended(later[0]) || fleet.waiters() > 0);
-    fleet.open(1);
-    assert_eq!(fleet.got(other).number(), Some(3));
-    let later = fleet.got(later[0]);
-    assert!(later.number() >= Some(2), "{later:?}\n{}", fleet.story());
-    let _ = fleet.stats(0, "whole");
-    let last = fleet.call(0, "whole", "k", 1, &Task::value(0));
-    let last = fleet.got(last[0]);
-    assert!(last.number() >= Some(2), "{last:?}\n{}", fleet.story());
+    assert_eq!((fleet.got(one).number(), fleet.got(other).number()), (Some(2), Some(2)));
+    for process in [0, 1] {
+        let later = fleet.call(process, "whole", "k", 1, &Task::value(0));
+        let later = fleet.got(later[0]);
+        assert_eq!(later.number(), Some(2), "{later:?}\n{}", fleet.story());
+    }
+    assert_eq!(fleet.executions("k"), 2, "{}", fleet.story());
     fleet.dismiss();
 }
 
@@ -98,19 +93,5 @@ fn bodies_inside_their_calls_share_too() {
     let got = fleet.got_all(calls);
     assert!(got.iter().all(|got| got.number() == Some(2)), "{got:?}\n{}", fleet.story());
     assert_eq!(fleet.executions("k"), 2);
-    fleet.dismiss();
-}
-
-#[test]
-#[ignore = "memory does not hear of other processes yet: a value in it lives up to its ttl"]
-fn what_another_process_took_out_is_not_served_from_memory() {
-    let Some(fleet) = Fleet::start("coherent", 2, &Setup { ttl: 600_000, ..long() }) else { return };
-    let first = fleet.call(0, "whole", "k", 1, &Task::value(0));
-    fleet.got(first[0]);
-    assert!(fleet.invalidate(1, "k"));
-    fleet.again_until("it is made anew", || {
-        let call = fleet.call(0, "whole", "k", 1, &Task::value(0));
-        fleet.got(call[0]).number() == Some(2)
-    });
     fleet.dismiss();
 }

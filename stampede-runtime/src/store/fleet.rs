@@ -199,7 +199,13 @@ impl Seeker {
                     Acquired::Wait { .. } if self.until.is_some_and(|until| until < Instant::now()) => {
                         return Answer::Nothing;
                     }
-                    Acquired::Wait { fence, left } => self.wait(fence, left).await,
+                    Acquired::Wait { fence, left, entry } => {
+                        if self.wanted == Wanted::Newest {
+                            // Somebody makes it. What is there now is not it.
+                            (self.wanted, self.seen) = (Wanted::Any, Some(entry).filter(|entry| !entry.is_empty()));
+                        }
+                        self.wait(fence, left).await;
+                    }
                 }
             }
         })

@@ -17,12 +17,10 @@ pub trait Leases: Send + Sync {
     /// The value; or else the right to make it; or else who has that right.
     fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired>;
 
-    /// Lengthens a lease: it lasts for `lease` from now on. `false`: it is not the newest any more. One that was taken by
-    /// [`Wanted::Newest`] counts as that until the newer one ends, and is not lengthened.
+    /// Lengthens a lease: it lasts for `lease` from now on. `false`: it is not the newest any more.
     fn renew<'a>(&'a self, key: &'a StoreKey, token: &'a Token, lease: Duration) -> Pending<'a, bool>;
 
-    /// Ends a lease. `false`: it was not the newest any more, and nothing has happened. The value of one that was taken by
-    /// [`Wanted::Newest`] is newer than what is there, and is kept until the newer one ends.
+    /// Ends a lease. `false`: it was not the newest any more, and nothing has happened.
     fn end<'a>(&'a self, key: &'a StoreKey, token: &'a Token, end: End<'a>) -> Pending<'a, bool>;
 
     /// Puts an entry under a key as [`Backend::set`](super::Backend::set) does, and takes the right to make it from
@@ -55,7 +53,8 @@ pub enum Wanted<'a> {
     Any,
     /// Any whose entry does not begin with these bytes.
     Other(&'a [u8]),
-    /// One that is not made yet, nor being made: the right to make it is taken from whoever has it.
+    /// One that is not made yet, nor being made for an ordinary call: the right to make it is taken from whoever has it,
+    /// unless that one has asked for the newest, too.
     Newest,
 }
 
@@ -79,6 +78,8 @@ pub enum Acquired {
         fence: u64,
         /// What is left of the lease.
         left: Duration,
+        /// To who wants the newest: how the entry begins that there is now. Empty: there is none.
+        entry: Vec<u8>,
     },
 }
 
@@ -89,7 +90,9 @@ impl fmt::Debug for Acquired {
             Acquired::Value { entry, left } => write!(f, "Value({} bytes, left: {left:?})", entry.len()),
             Acquired::Told(bytes) => write!(f, "Told({} bytes)", bytes.len()),
             Acquired::Lead(token) => f.debug_tuple("Lead").field(token).finish(),
-            Acquired::Wait { fence, left } => f.debug_struct("Wait").field("fence", fence).field("left", left).finish(),
+            Acquired::Wait { fence, left, .. } => {
+                f.debug_struct("Wait").field("fence", fence).field("left", left).finish()
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 -- KEYS: value, lease, outcome. ARGV: owner, milliseconds, any | other | newest, what an entry that will not do begins
--- with, fence of the lease that was waited for or 0, field of a process that waits or nothing.
+-- with (newest: how many bytes tell one from another), fence of the lease that was waited for or 0, field of a process that waits or nothing.
 local value, lease, outcome = KEYS[1], KEYS[2], KEYS[3]
 local owner, millis, wanted, seen, joined, waiter = unpack(ARGV)
 local is_newest = wanted == 'newest'
@@ -13,8 +13,8 @@ if not is_newest then
 end
 
 -- The fields of a hash. What else stands under such a name is nobody's, and in the way.
-local function fields(key, one, other)
-  local found = redis.pcall('HMGET', key, one, other)
+local function fields(key, ...)
+  local found = redis.pcall('HMGET', key, ...)
   if found.err then
     redis.call('DEL', key)
     return {}
@@ -29,8 +29,9 @@ if joined ~= '0' then
   end
 end
 
-local held = fields(lease, 'o', 'f')
-if held[1] and not is_newest then
+local held = fields(lease, 'o', 'f', 'n')
+-- One that was asked for as the newest will do for the next who asks for that.
+if held[1] and (not is_newest or held[3]) then
   if held[1] == owner then
     -- The answer that said so was lost.
     redis.call('PEXPIRE', lease, millis)
@@ -39,7 +40,8 @@ if held[1] and not is_newest then
   if waiter ~= '' then
     redis.call('HSET', lease, waiter, '')
   end
-  return {0, held[2], redis.call('PTTL', lease)}
+  local entry = is_newest and redis.pcall('GETRANGE', value, 0, seen - 1)
+  return {0, held[2], redis.call('PTTL', lease), type(entry) == 'string' and entry or ''}
 end
 
 -- Microseconds grow, across a restart that lost everything too, and stay below 2^53 for two centuries.
@@ -48,10 +50,10 @@ local fence = time[1] * 1000000 + time[2]
 -- Unless the clock is set back, of which what is still there must not notice.
 local earlier = math.max(tonumber(held[2] or 0), tonumber(fields(outcome, 'f', 'b')[1] or 0))
 fence = string.format('%.0f', math.max(fence, earlier + 1))
--- Those who wait for a lease that is taken over wait on, and who had it may end it with a value until this one ends.
-if held[1] and held[1] ~= owner then
-  redis.call('HSET', lease, 'v:' .. held[1], held[2])
-end
+-- Those who wait for a lease that is taken over wait on.
 redis.call('HSET', lease, 'o', owner, 'f', fence)
+if is_newest then
+  redis.call('HSET', lease, 'n', '')
+end
 redis.call('PEXPIRE', lease, millis)
 return {1, fence}

@@ -8,17 +8,7 @@ local function failed(done)
 end
 
 if not holds(lease, owner, fence) then
-  if how ~= 'value' or not is_overtaken(lease, owner, fence) then
-    return 0
-  end
-  -- Newer than what is there; whoever has overtaken it will put a newer one in its place. Those before it are too late.
-  local done = put(value, entry, entry_millis)
-  for field, other in pairs(overtaken(lease)) do
-    if tonumber(other) <= tonumber(fence) then
-      redis.call('HDEL', lease, field)
-    end
-  end
-  return failed(done) and done or 1
+  return 0
 end
 
 local done

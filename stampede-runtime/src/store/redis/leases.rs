@@ -8,15 +8,16 @@ use super::error::Failure;
 use super::scripts::{ACQUIRE, END, OVERWRITE, RENEW, about, lease_of};
 use super::{RedisBackend, millis};
 use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
-use crate::store::{BackendErrorKind, Pending, StoreKey};
+use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
 
 impl Leases for RedisBackend {
     fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired> {
         Box::pin(async move {
+            let header = Envelope::HEADER_BYTES.to_string();
             let (wanted, seen): (_, &[u8]) = match asked.value {
                 Wanted::Any => ("any", &[]),
                 Wanted::Other(seen) => ("other", seen),
-                Wanted::Newest => ("newest", &[]),
+                Wanted::Newest => ("newest", header.as_bytes()),
             };
             let line = self.link.line().await?;
             // One that cannot be told would only be a field more.
@@ -83,7 +84,8 @@ fn acquired(answer: Vec<Value>, owner: &str) -> Option<Acquired> {
         0 => {
             let (fence, left) = (read(answer.next())?, read::<i64>(answer.next())?);
             // A lease without an end, which nobody here makes, has -1.
-            Acquired::Wait { fence, left: Duration::from_millis(left.try_into().unwrap_or(0)) }
+            let left = Duration::from_millis(left.try_into().unwrap_or(0));
+            Acquired::Wait { fence, left, entry: read(answer.next())? }
         }
         1 => Acquired::Lead(Token { owner: owner.into(), fence: read(answer.next())? }),
         2 => {

@@ -28,7 +28,7 @@ scripts! {
 }
 
 /// What follows an entry's key in that of its lease: a hash of the owner `o`, the fence `f`, and a field `w:` with the channel
-/// of each process that waits, and a field `v:` with the owner of each lease that was taken by one who wanted a newer value.
+/// of each process that waits, and `n` where the newest value was asked for.
 pub(super) const LEASE: &str = ":lease";
 /// The same of what the last lease told: a hash of its fence `f` and the bytes `b`.
 const OUTCOME: &str = ":outcome";

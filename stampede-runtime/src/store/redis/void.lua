@@ -18,22 +18,6 @@ local function holds(lease, owner, fence)
   return held[1] == owner and (held[2] == fence or fence == '0')
 end
 
--- Whether this is a lease that was taken by one who asked for a newer value, who has not ended yet.
-local function is_overtaken(lease, owner, fence)
-  return redis.call('HGET', lease, 'v:' .. owner) == fence
-end
-
--- All such leases: field and fence.
-local function overtaken(lease)
-  local found, all = {}, redis.call('HGETALL', lease)
-  for at = 1, #all, 2 do
-    if string.sub(all[at], 1, 2) == 'v:' then
-      found[all[at]] = all[at + 1]
-    end
-  end
-  return found
-end
-
 -- Puts a value in place of an earlier one. A full store refuses only what comes first in a script, so this has to.
 local function put(key, entry, millis)
   if millis == '0' then
