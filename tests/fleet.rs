@@ -15,6 +15,7 @@ mod fleet {
     mod events;
     mod functions;
     mod host;
+    mod orders;
     mod worker;
 
     mod absent;

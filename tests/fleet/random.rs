@@ -150,10 +150,18 @@ impl Schedule {
             });
         }
         for worker in self.workers {
+            // A call is counted when it ends.
+            fleet.all_end(worker);
             let stats = fleet.stats(worker, "whole");
             stats.add_up();
             let calls = fleet.events().iter().filter(|event| event.process == worker && is_call(&event.what)).count();
-            assert_eq!((stats.of("requests"), stats.of("in_flight")), (calls as u64, 0), "{}", *stats);
+            assert_eq!(
+                (stats.of("requests"), stats.of("in_flight")),
+                (calls as u64, 0),
+                "worker {worker}: {}\n{}",
+                *stats,
+                fleet.story(),
+            );
         }
         fleet.dismiss();
     }
