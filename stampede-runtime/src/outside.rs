@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::home::Home;
 use crate::hooks::Keeping;
 use crate::key::Id;
-use crate::nest;
 use crate::policy::Policy;
 use crate::registry;
 use crate::stats::Stats;
@@ -102,9 +101,10 @@ impl<V: 'static> Outside<V> {
     }
 
     /// Looks for what is wanted, unless nothing may be taken from there.
-    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, wanted: Wanted) -> Option<Work<Answer<V>>> {
+    ///
+    /// `is_nested`: another body waits for the one that this is for.
+    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, wanted: Wanted, is_nested: bool) -> Option<Work<Answer<V>>> {
         let may_read = self.said().standing(id) == Standing::Clear;
-        let is_nested = nest::current() != nest::NOBODY;
         if may_read && (wanted == Wanted::Any || self.has_leases()) {
             return Some(self.tier.look(id, wanted, is_nested));
         }

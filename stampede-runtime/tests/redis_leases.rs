@@ -90,7 +90,9 @@ async fn is_woken(waiter: &dyn Waiter) -> bool {
 async fn one_leads_the_others_wait_and_then_read() {
     let Some((_server, one, other)) = two("one_leads_the_others_wait_and_then_read") else { return };
     let token = lead(acquire(&one, "a", asked("one")).await);
-    let Acquired::Wait { fence, left, .. } = acquire(&other, "a", asked("other")).await else { panic!("it leads, too") };
+    let Acquired::Wait { fence, left, .. } = acquire(&other, "a", asked("other")).await else {
+        panic!("it leads, too")
+    };
     assert_eq!(fence, token.fence);
     assert!(left <= HOUR && left > HOUR / 2, "{left:?}");
     assert!(end(&one, "a", &token, value(b"\0entry\xFF")).await);
