@@ -23,9 +23,10 @@ use crate::lanes;
 use crate::outside::{Outside, Saying};
 use crate::policy::Policy;
 use crate::share::Share;
-use crate::stats::{Counters, Stats};
+use crate::stats::{BackendState, Counters, Stats};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+use crate::tier::Work;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
 pub(crate) use self::land::{By, Landed};
@@ -289,8 +290,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         Some(self.outside.as_ref()?.begin(id?))
     }
 
-    pub(crate) fn around_or_helper(&self) -> Home {
-        self.around().unwrap_or(Home::Threads)
+    /// Where something is said outside.
+    pub(crate) fn home_outside(&self) -> Home {
+        match (&self.outside, self.policy.blocking) {
+            (Some(outside), false) => outside.home(),
+            _ => Home::Threads,
+        }
     }
 
     /// Takes a key out: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
@@ -321,6 +326,8 @@ pub(crate) trait Function: Any + Send + Sync {
     /// The same outside of this process, too, where there is something.
     fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
+    /// Gives back what this process holds outside.
+    fn give_back(&self) -> Vec<Work<()>>;
 }
 
 impl<K: Key, S: Share> Function for Coalescing<K, S> {
@@ -330,6 +337,8 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         let mut stats = self.counters.snapshot(kept);
         if let Some(outside) = &self.outside {
             outside.add_stats(&mut stats);
+        } else if self.hooks.has_tier() {
+            stats.backend_state = BackendState::Missing;
         }
         stats
     }
@@ -361,7 +370,11 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     fn clear_all(&self) -> Invalidation {
         let clearing = self.outside.as_ref().map(Outside::begin_clear);
         let removed = self.clear();
-        Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.around_or_helper())))
+        Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.home_outside())))
+    }
+
+    fn give_back(&self) -> Vec<Work<()>> {
+        self.outside.as_ref().map(|outside| outside.give_back()).unwrap_or_default()
     }
 
     fn in_flight(&self) -> usize {

@@ -4,14 +4,23 @@
 pub(crate) use self::modelled::{Home, HomeId, Task};
 #[cfg(not(all(test, stampede_model)))]
 pub(crate) use self::real::{Home, HomeId, Task};
+use tokio::task::JoinSet;
+
 use crate::blocking;
 use crate::tier::{Answer, Work};
 
 /// Has an answer waited for that needs a runtime, for a thread that is in none.
 pub(crate) fn elsewhere<V: Send + 'static>(work: Work<Answer<V>>) -> Work<Answer<V>> {
-    let work = blocking::helper().spawn(work);
-    // What panicked there has said so already.
-    Box::pin(async { work.await.unwrap_or(Answer::Nothing) })
+    // Who gives up waiting ends it.
+    let mut task = JoinSet::new();
+    task.spawn_on(work, blocking::helper());
+    Box::pin(async move {
+        match task.join_next().await {
+            Some(Ok(answer)) => answer,
+            // What panicked there has said so already.
+            _ => Answer::Nothing,
+        }
+    })
 }
 
 #[cfg(not(all(test, stampede_model)))]

@@ -1,6 +1,5 @@
 //! The end of an execution that ran for all processes: what they are told.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::coalescer::{Coalescing, Landed};
@@ -8,7 +7,7 @@ use crate::flight::{Ending, Node, Rare};
 use crate::hooks::Keeping;
 use crate::key::Key;
 use crate::share::Share;
-use crate::tier::{Committed, Lease, Told};
+use crate::tier::{Lease, Told};
 
 /// An execution's lease, and what has to be known of its ending before that is everyone's.
 pub(crate) struct Leased<S: Share> {
@@ -26,12 +25,7 @@ impl<S: Share> Leased<S> {
         let policy = &coalescing.policy;
         let fault = match ending {
             Ending::Rare(rare) if policy.share_errors => match &**rare {
-                // The user's `Serialize` or `Display`.
-                Rare::Fault(fault, _) => {
-                    catch_unwind(AssertUnwindSafe(|| coalescing.hooks.pack(fault, policy.payload_bytes_max)))
-                        .ok()
-                        .flatten()
-                }
+                Rare::Fault(fault, _) => coalescing.hooks.pack(fault, policy.payload_bytes_max),
                 _ => None,
             },
             _ => None,
@@ -54,19 +48,18 @@ impl<S: Share> Leased<S> {
     ) {
         let Some(outside) = &coalescing.outside else { return };
         let told = match (node.ending(), landed) {
+            // Whoever ends the flight ends the lease; but one that nobody waits for is just given back.
+            (Some(Ending::Rare(rare)), Landed::Late) if matches!(**rare, Rare::Abandoned(_)) => None,
+            (_, Landed::Late) => return,
             (Some(Ending::Value(value)), Landed::Kept) => {
-                let lease = &self.lease;
-                let Ok(work) = catch_unwind(AssertUnwindSafe(|| lease.commit(value, keeping))) else { return };
                 let (coalescing, node) = (coalescing.me(), Arc::clone(node));
-                outside.end(work, move |committed| {
-                    if committed == Committed::Refused {
-                        // Something newer is there, or the key was taken out.
+                return outside.end(self.lease.commit(value, keeping), move |is_refused| {
+                    if is_refused {
                         coalescing.drop_kept(&node);
                     }
                 });
-                return;
             }
-            (Some(Ending::Value(value)), Landed::Unkept) if !self.is_lost() => Some(Told::Value(value)),
+            (Some(Ending::Value(value)), Landed::Unkept) => Some(Told::Value(value)),
             (Some(Ending::Rare(rare)), _) => match &**rare {
                 Rare::Fault(..) => self.fault.map(Told::Fault),
                 Rare::TimedOut(limit, _) if coalescing.policy.share_errors => Some(Told::TimedOut(*limit)),
@@ -74,8 +67,6 @@ impl<S: Share> Leased<S> {
             },
             _ => None,
         };
-        let lease = &self.lease;
-        let work = catch_unwind(AssertUnwindSafe(|| lease.end(told))).ok().flatten();
-        outside.end(work, |()| ());
+        outside.end(self.lease.end(told), |()| ());
     }
 }

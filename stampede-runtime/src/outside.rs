@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::oneshot::{Receiver, channel};
@@ -68,6 +69,9 @@ enum Standing {
     AllUnknown,
 }
 
+/// How long a flight waits for what its process has said of its key to arrive. Then it goes on by itself.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// When so many keys are unknown, all are.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -78,6 +82,12 @@ impl<V: 'static> Outside<V> {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where something is said that nobody's runtime has to wait for. With leases, flights of other runtimes do wait for it,
+    /// so it is a runtime that does not end.
+    pub(crate) fn home(&self) -> Home {
+        if self.has_leases() { Home::Threads } else { Home::around().unwrap_or(Home::Threads) }
     }
 
     /// Whether executions are shared there, too.
@@ -91,45 +101,46 @@ impl<V: 'static> Outside<V> {
     }
 
     /// Looks for what is wanted, unless nothing may be taken from there.
-    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, wanted: Wanted) -> Option<Work<Answer<V>>> {
+    ///
+    /// `is_nested`: another body waits for the one that this is for.
+    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, wanted: Wanted, is_nested: bool) -> Option<Work<Answer<V>>> {
         let may_read = self.said().standing(id) == Standing::Clear;
         if may_read && (wanted == Wanted::Any || self.has_leases()) {
-            return Some(self.tier.look(id, wanted));
+            return Some(self.tier.look(id, wanted, is_nested));
         }
         let (outside, id) = (Arc::clone(self), Arc::clone(id));
         self.has_leases().then(|| -> Work<Answer<V>> {
             Box::pin(async move {
-                if outside.settle(&id).await { outside.tier.look(&id, wanted).await } else { Answer::Nothing }
+                match tokio::time::timeout(SETTLING, outside.settle(&id)).await {
+                    Ok(true) => outside.tier.look(&id, wanted, is_nested).await,
+                    _ => Answer::Nothing,
+                }
             })
         })
     }
 
     /// Waits until all that was said of a key has arrived, and says once more what has failed. Whether it may be read now.
-    ///
-    /// Every wait ends with the answer to something that has a time limit.
     async fn settle(self: &Arc<Self>, id: &Arc<Id>) -> bool {
-        // Whoever is told something new all the time runs its own body some day.
-        const ROUNDS: usize = 8;
-        for _ in 0..ROUNDS {
+        loop {
             let mut answered = pin!(self.answered.notified());
             // Listens before it looks.
             answered.as_mut().enable();
             let standing = self.said().standing(id);
-            let home = Home::around().unwrap_or(Home::Threads);
-            let told = match standing {
+            match standing {
                 Standing::Clear => return true,
-                Standing::UnderWay => {
-                    answered.await;
-                    continue;
+                Standing::UnderWay => answered.await,
+                Standing::Unknown => {
+                    if !matches!(self.begin(id).forget(&Home::Threads).await, Ok(Ok(()))) {
+                        return false;
+                    }
                 }
-                Standing::Unknown => self.begin(id).forget(&home).await,
-                Standing::AllUnknown => self.begin_clear().clear(&home).await,
-            };
-            if !matches!(told, Ok(Ok(()))) {
-                return false;
+                Standing::AllUnknown => {
+                    // It may take longer than anybody wants to wait.
+                    drop(self.begin_clear().clear(&Home::Threads));
+                    return false;
+                }
             }
         }
-        false
     }
 
     /// Ends a lease, in the background.
@@ -163,6 +174,11 @@ impl<V: 'static> Outside<V> {
     /// How much is on its way.
     pub(crate) fn under_way(&self) -> usize {
         self.said().under_way
+    }
+
+    /// Gives back what this process holds there.
+    pub(crate) fn give_back(&self) -> Vec<Work<()>> {
+        self.tier.give_back()
     }
 
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
@@ -241,7 +257,7 @@ impl<V: 'static> Drop for Saying<V> {
         if is_muddled {
             let last = Saying::new(&self.outside, &self.id, true);
             // Counted and logged there.
-            drop(last.forget(&Home::around().unwrap_or(Home::Threads)));
+            drop(last.forget(&self.outside.home()));
         }
         self.outside.answered.notify_waiters();
         registry::a_flight_ended();

@@ -284,6 +284,7 @@ pub(crate) struct Policy {
     /// Executions are shared between processes.
     pub(crate) distributed: bool,
     /// For how long a process leads that is not heard of.
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     pub(crate) lease: Duration,
     /// Whether errors are given to other processes.
     pub(crate) share_errors: bool,

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::coalescer::{Coalescing, Function};
 use crate::config::{Config, ConfigError};
@@ -338,7 +339,9 @@ impl Drop for Draining {
 }
 
 /// Waits until no execution of a function or a named [`Coalescer`](crate::Coalescer) is under way, and nothing is on its
-/// way to a backend, for at most `deadline`. Returns how many still are.
+/// way to a backend, for at most `deadline`. Returns how many still are. What this process then still holds outside, the
+/// leases of executions that go on, is given back, so that other processes need not wait for them: that takes as long as one
+/// answer of the backend, at most its `backend_timeout`.
 ///
 /// Call it when the service stops taking requests: what runs on with `on_abandon = "finish"` gets its time.
 ///
@@ -358,5 +361,12 @@ pub async fn shutdown(deadline: Duration) -> usize {
     };
     // Running out of time is an answer too: the number below.
     let _ = tokio::time::timeout(deadline, drained).await;
+    let mut given_back = JoinSet::new();
+    for (_, function) in registry.alive() {
+        for work in function.give_back() {
+            given_back.spawn(work);
+        }
+    }
+    given_back.join_all().await;
     registry.in_flight()
 }

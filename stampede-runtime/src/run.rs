@@ -23,7 +23,7 @@ use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
-use crate::tier::{Answer, Found, Lease, Life, Told, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Life, OrElse, Told, Wanted, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
 pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
@@ -51,6 +51,8 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
     reason: Reason,
+    /// Another body waits for this one.
+    is_nested: bool,
     detach: Option<Detach<K, S, P>>,
     /// The permits that this flight, or one that began it, holds: those it must not wait for.
     held: Option<Arc<Held>>,
@@ -100,6 +102,7 @@ where
             dispatch: None,
             // Nobody waits for what goes on behind a call, so it may wait for a permit like anyone.
             held: if reason.purpose == Purpose::Behind { None } else { nest::held() },
+            is_nested: reason.purpose != Purpose::Behind && nest::current() != nest::NOBODY,
             reason,
             detach,
             lease: None,
@@ -129,26 +132,22 @@ where
     fn look_or_begin(&mut self) {
         let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
             (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
-                outside.look(id, wanted)
+                outside.look(id, wanted, self.is_nested)
             }
             _ => None,
         };
-        match work {
-            Some(work) => self.look(work),
-            None => self.begin_or_queue(),
-        }
-    }
-
-    fn look(&mut self, work: Work<Answer<S::Value>>) {
-        let is_blocking = self.coalescing.policy.blocking;
-        self.stage = Stage::Looking(if is_blocking { home::elsewhere(work) } else { work });
+        self.look_on(work);
     }
 
     /// Goes on with what the tier answers. There may be nothing more to do.
     fn answered(&mut self, answer: Answer<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+        if self.node.ending().is_some() {
+            // Nobody waits any more, and there was no task to be ended.
+            return Some((Ending::abandoned(), Keeping::NOT));
+        }
         match answer {
             Answer::Found(found) => return self.found(found),
-            Answer::Told(told) => return self.told(told),
+            Answer::Told(told, or_else) => return self.told(told, or_else),
             Answer::Lead(lease) => self.lease = Some(lease),
             Answer::Nothing => (),
         }
@@ -157,9 +156,10 @@ where
     }
 
     /// Looks on for something of more use than what was found, or begins.
-    fn look_on(&mut self, or_else: Option<Work<Answer<S::Value>>>) {
-        match or_else {
-            Some(work) => self.look(work),
+    fn look_on(&mut self, work: Option<Work<Answer<S::Value>>>) {
+        let is_blocking = self.coalescing.policy.blocking;
+        match work {
+            Some(work) => self.stage = Stage::Looking(if is_blocking { home::elsewhere(work) } else { work }),
             None => self.begin_or_queue(),
         }
     }
@@ -172,7 +172,7 @@ where
         let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
         let is_old = self.reason.purpose == Purpose::Behind && !is_newer();
         if is_old || coalescing.policy.keeps_nothing() {
-            self.look_on(found.or_else);
+            self.look_on(found.or_else.map(|or_else| or_else()));
             return None;
         }
         if !coalescing.policy.serves(found.age) {
@@ -180,7 +180,7 @@ where
             if coalescing.policy.retains() {
                 coalescing.keep_old(&self.node, found.value, &keeping);
             }
-            self.look_on(found.or_else);
+            self.look_on(found.or_else.map(|or_else| or_else()));
             return None;
         }
         if self.saves_a_call() {
@@ -197,15 +197,15 @@ where
     }
 
     /// How another process's execution has ended, which is as good as this one's.
-    fn told(&mut self, told: Told<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+    fn told(&mut self, told: Told<S::Value>, or_else: OrElse<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
         let hooks = &self.coalescing.hooks;
         let (ending, keeping) = match told {
             Told::Value(value) => (Ending::Value(value), Keeping::NOT),
             Told::TimedOut(limit) => (Ending::rare(Rare::TimedOut(limit, None)), Keeping::NOT),
             Told::Fault(bytes) => {
                 let Some(fault) = hooks.unpack(&bytes) else {
-                    // Of another version of the program. It cannot be shared, so neither is this execution.
-                    self.begin_or_queue();
+                    // Of another version of the program.
+                    self.look_on(Some(or_else()));
                     return None;
                 };
                 let keeping = hooks.keeping_fault(&fault, &self.coalescing.policy);
@@ -249,6 +249,9 @@ where
 
     /// Begins, if there is a permit or none is needed.
     fn begin_or_queue(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            return self.begin(Some(permit));
+        }
         let function = self.coalescing.id();
         let permits = self.coalescing.permits.as_ref().filter(|_| !nest::holds(self.held.as_ref(), function));
         match permits.map(|permits| Arc::clone(permits).try_acquire_owned()) {
@@ -256,6 +259,10 @@ where
             Some(Ok(permit)) => self.begin(Some(permit)),
             Some(Err(_)) => {
                 let permits = permits.map(Arc::clone);
+                if let (Some(lease), Some(outside)) = (self.lease.take(), &self.coalescing.outside) {
+                    // Somebody else may have a permit to spare.
+                    outside.end(lease.end(None), |()| ());
+                }
                 self.stage = Stage::Queued(Box::pin(async { permits?.acquire_owned().await.ok() }));
             }
         }
@@ -291,19 +298,30 @@ where
     /// Polls the body and, when it is done, decides how the flight ends.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<(Ending<K, S>, Keeping)> {
         let _current = nest::enter(self.node.id());
-        let _held = nest::hold(self.held.clone());
+        let has_leases = self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
         let _span = self.span.clone().entered();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            while let Stage::Looking(looking) = &mut self.stage {
-                let answer = ready!(looking.as_mut().poll(cx));
-                if let Some(saved) = self.answered(answer) {
-                    return Poll::Ready(saved);
+            loop {
+                match &mut self.stage {
+                    Stage::Looking(looking) => {
+                        let answer = ready!(looking.as_mut().poll(cx));
+                        if let Some(saved) = self.answered(answer) {
+                            return Poll::Ready(saved);
+                        }
+                    }
+                    Stage::Queued(queued) => {
+                        self.permit = ready!(queued.as_mut().poll(cx));
+                        if has_leases {
+                            // Somebody else may have made it by now.
+                            self.look_or_begin();
+                        } else {
+                            self.begin_or_queue();
+                        }
+                    }
+                    _ => break,
                 }
             }
-            if let Stage::Queued(queued) = &mut self.stage {
-                let permit = ready!(queued.as_mut().poll(cx));
-                self.begin(permit);
-            }
+            let _held = nest::hold(self.held.clone());
             let body = self.body.as_mut().expect("a body is there until the flight has ended");
             let output = ready!(Pin::new(body).poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
@@ -343,8 +361,10 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let coalescing = &self.coalescing;
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
-        let saying = if is_made && !has_leases { coalescing.say(self.reason.id.as_ref()) } else { None };
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
+        // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
+        let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
+        let saying = if is_made && is_newest { coalescing.say(self.reason.id.as_ref()) } else { None };
         // Nor is what somebody else has made meanwhile older than this.
         let keeping = if leased.as_ref().is_some_and(Leased::is_lost) { &Keeping::NOT } else { keeping };
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
@@ -353,11 +373,11 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             leased.end(coalescing, &self.node, landed, keeping);
         }
         if let Some(saying) = saying {
-            let home = coalescing.around_or_helper();
+            let home = coalescing.home_outside();
             match (landed, self.node.value()) {
-                (Landed::Kept, Some(value)) => saying.store(&home, value, keeping),
+                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping),
                 // What is there is older than what was just made.
-                (Landed::Unkept, _) => drop(saying.forget(&home)),
+                (Landed::Kept | Landed::Unkept, _) => drop(saying.forget(&home)),
                 _ => saying.nothing(),
             }
         }

@@ -12,7 +12,6 @@ use crate::carry::Carry;
 use crate::coalescer::{Coalescing, Function, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
-use crate::home::Home;
 use crate::hooks::Hooks;
 use crate::invalidation::Invalidation;
 use crate::key::{Key, Look};
@@ -231,7 +230,7 @@ where
             }
             let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
             let saying = state.say(state.id_of(&key).as_ref());
-            let home = || state.around_or_helper();
+            let home = || state.home_outside();
             if keeping.is_kept() {
                 let node = state.insert(&key, value, &keeping);
                 if let (Some(saying), Some(value)) = (saying, node.value()) {
@@ -250,7 +249,7 @@ where
         self.with(|state: &Coalescing<L::Own, S>| {
             let saying = state.say(state.id_of(&key).as_ref());
             let removed = usize::from(state.invalidate(&key));
-            Invalidation::new(removed, saying.map(|saying| saying.forget(&state.around_or_helper())))
+            Invalidation::new(removed, saying.map(|saying| saying.forget(&state.home_outside())))
         })
     }
 
@@ -270,8 +269,8 @@ where
             let namespace = options.namespace.unwrap_or(self.site.module);
             let (function, key) = (self.site.function, self.key());
             let (_, outside) = registry::current().policy(namespace, function, &options, self.hooks, key);
-            let home = Home::around().unwrap_or(Home::Threads);
-            Some(outside?.begin_clear().clear(&home))
+            let outside = outside?;
+            Some(outside.begin_clear().clear(&outside.home()))
         });
         Invalidation::new(0, outside.flatten())
     }

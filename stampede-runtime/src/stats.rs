@@ -80,7 +80,7 @@ pub struct Stats {
     pub backend_state: BackendState,
     /// Leases won: executions begun for all processes.
     pub lock_acquired: u64,
-    /// Calls and refreshes that waited for another process's execution. Where that ended with a result, the call is counted
+    /// Flights that waited for another process's execution, each with all its callers. A call that was answered so is counted
     /// as one that joined an execution (`coalesce_hits`).
     pub lock_waited: u64,
     /// Leases won after a wait: the process that had it before died, gave up, or ended with what cannot be shared. Part of
@@ -145,7 +145,8 @@ pub enum BackendState {
     HalfOpen,
     /// It has failed several times in a row, and is left alone for a while.
     Open,
-    /// The function is to have one, and it is not configured: what it makes is shared in this process only.
+    /// The function is to have one, and it is not configured, or is another function's of the same name: what it makes is
+    /// shared in this process only.
     Missing,
 }
 

@@ -15,8 +15,8 @@ pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Where values are looked for before a body runs, and kept after it did.
 pub(crate) trait Tier<V>: Send + Sync {
-    /// What there is to know before a body runs.
-    fn look(&self, id: &Id, wanted: Wanted) -> Work<Answer<V>>;
+    /// What there is to know before a body runs. `is_nested`: another body waits for this one.
+    fn look(&self, id: &Id, wanted: Wanted, is_nested: bool) -> Work<Answer<V>>;
 
     /// Keeps a value that no execution has made for the tier; says whether it could. `None`: it is nothing that this tier
     /// can keep.
@@ -32,6 +32,11 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// newer.
     fn has_leases(&self) -> bool;
 
+    /// Gives back what this process holds there.
+    fn give_back(&self) -> Vec<Work<()>> {
+        Vec::new()
+    }
+
     /// Adds what it did.
     fn add_stats(&self, stats: &mut Stats);
 
@@ -40,7 +45,7 @@ pub(crate) trait Tier<V>: Send + Sync {
 
 /// What a flight wants of a tier.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+#[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
 pub(crate) enum Wanted {
     /// A value.
     Any,
@@ -56,9 +61,13 @@ pub(crate) enum Answer<V> {
     Found(Found<V>),
     /// The body runs for all processes.
     Lead(Arc<dyn Lease<V>>),
-    /// Another process has run its body meanwhile, and what came of it is not kept.
-    Told(Told<V>),
+    /// Another process has run its body meanwhile, and what came of it is not kept. With the way to look on, if it cannot be
+    /// understood.
+    Told(Told<V>, OrElse<V>),
 }
+
+/// Looks on.
+pub(crate) type OrElse<V> = Box<dyn FnOnce() -> Work<Answer<V>> + Send>;
 
 /// What a tier knew.
 pub(crate) struct Found<V> {
@@ -71,7 +80,7 @@ pub(crate) struct Found<V> {
     /// Another process was making it when it was looked for.
     pub(crate) is_awaited: bool,
     /// Looks on, for another value than this.
-    pub(crate) or_else: Option<Work<Answer<V>>>,
+    pub(crate) or_else: Option<OrElse<V>>,
 }
 
 /// What waiting processes are told of an execution whose end is not kept.
@@ -88,22 +97,12 @@ pub(crate) trait Lease<V>: Send + Sync {
     /// Whether somebody else has the right by now: then nobody wants to know what comes of this execution.
     fn is_lost(&self) -> bool;
 
-    /// Ends it with a value to be kept. Whether it is; `false` also where nobody knows. `None`: it has ended before.
-    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<Committed>>;
+    /// Ends it with a value to be kept. Whether that was refused: somebody else had the right by then, or the key was taken
+    /// out meanwhile. `None`: it has ended before.
+    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>>;
 
     /// Ends it with something else, or with nothing. `None`: it has ended before.
     fn end(&self, told: Option<Told<&V>>) -> Option<Work<()>>;
-}
-
-/// What became of a value that was to be kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
-pub(crate) enum Committed {
-    Kept,
-    /// Somebody else had the right by then, or the key was taken out meanwhile.
-    Refused,
-    /// It is too large, the tier failed, or nobody knows.
-    Unkept,
 }
 
 /// How a value stands to its `ttl`.

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
-use stampede_runtime::store::lease::{Asked, Leases, Wanted};
+use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Wanted};
 use stampede_runtime::store::{
     Backend, BackendError, BackendErrorKind, Id, Place, RedisBackend, StoreKey, conformance,
 };
@@ -51,13 +51,15 @@ async fn keeps_it_with_the_older_protocol_and_another_database_too() {
 #[tokio::test]
 async fn a_server_that_knows_only_the_older_protocol_is_spoken_to_in_that() {
     let arguments = |_: &std::path::Path| ["--rename-command", "HELLO", ""].map(str::to_owned).to_vec();
-    let Some(server) = RedisServer::start_with("a_server_that_knows_only_the_older_protocol", arguments) else {
+    let Some(server) =
+        RedisServer::start_with("a_server_that_knows_only_the_older_protocol_is_spoken_to_in_that", arguments)
+    else {
         return;
     };
     let backend = backend(&server.url());
     soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
     assert_eq!(soon(backend.get(&key("a"))).await.unwrap().as_deref(), Some(&b"entry"[..]));
-    assert!(!backend.leases().unwrap().waiter().is_heard());
+    assert!(!backend.leases().unwrap().waiter(&key("a")).is_heard());
 }
 
 #[tokio::test]
@@ -82,7 +84,7 @@ async fn clear_takes_what_stands_beside_entries_and_does_not_count_it() {
     soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
     soon(backend.acquire(&key("b"), asked("me"))).await.unwrap();
     server.ask(&["HSET", &format!("{}:outcome", key("c")), "f", "1"]);
-    let waiter = backend.waiter();
+    let waiter = backend.waiter(&key("b"));
     soon(backend.acquire(&key("b"), Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
     assert_eq!(soon(backend.clear(&place.prefix())).await.unwrap(), 1);
     soon(waiter.woken()).await;
@@ -124,11 +126,7 @@ async fn each_refusal_has_its_kind_and_names_no_key() {
 
     server.ask(&["LPUSH", key.as_str(), "x"]);
     assert_eq!(failed(soon(backend.get(&key)).await), BackendErrorKind::Refused);
-    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
     assert!(soon(backend.remove(&key)).await.unwrap());
-    server.ask(&["SET", &format!("{key}:lease"), "junk"]);
-    assert_eq!(failed(soon(backend.acquire(&key, asked("me"))).await), BackendErrorKind::Refused);
-    assert!(!soon(backend.remove(&key)).await.unwrap());
 
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(failed(soon(backend.set(&key, &entry, HOUR)).await), BackendErrorKind::OutOfMemory);
@@ -147,35 +145,75 @@ async fn each_refusal_has_its_kind_and_names_no_key() {
     soon(backend.set(&key, &entry, HOUR)).await.unwrap();
 }
 
+/// Everything that is ever asked of a server. What is refused shows in its log.
+async fn ask_everything(backend: &RedisBackend) {
+    let key = key("a");
+    let _ = soon(backend.ping()).await;
+    let _ = soon(backend.set(&key, b"entry", HOUR)).await;
+    let _ = soon(backend.get(&key)).await;
+    let _ = soon(backend.set(&key, b"", Duration::ZERO)).await;
+    let _ = soon(backend.remove(&key)).await;
+    let mut tokens = Vec::new();
+    for (owner, wanted) in [("one", Wanted::Any), ("two", Wanted::Newest), ("three", Wanted::Newest)] {
+        let acquired = soon(backend.acquire(&key, Asked { value: wanted, ..asked(owner) })).await;
+        let Ok(Acquired::Lead(token)) = acquired else { continue };
+        tokens.push(token);
+    }
+    let waiter = backend.waiter(&key);
+    let waits = Asked { waiter: Some(&*waiter), joined: Some(1), ..asked("you") };
+    let _ = soon(backend.acquire(&key, waits)).await;
+    let value = End::Value { entry: b"entry", ttl: HOUR, told: None };
+    let told = End::Told { outcome: b"outcome", ttl: HOUR, forget: true };
+    for (token, end) in tokens.iter().zip([value, told]) {
+        let _ = soon(backend.renew(&key, token, HOUR)).await;
+        let _ = soon(backend.end(&key, token, end)).await;
+    }
+    let _ = soon(backend.overwrite(&key, b"entry", HOUR)).await;
+    let _ = soon(backend.clear(&Place::new("redis", "f", 1).prefix())).await;
+}
+
 #[tokio::test]
 async fn a_user_needs_these_rights_and_no_others() {
     let Some(server) = RedisServer::start("a_user_needs_these_rights_and_no_others") else { return };
-    // The line of `docs/backends.md`.
     let docs = include_str!("../../docs/backends.md");
-    let rights = docs.split_once("ACL SETUSER stampede on >PASSWORD ").expect("it stands there").1;
-    let rights: Vec<_> =
-        rights.split("```").next().unwrap().replace('\\', " ").split_whitespace().map(str::to_owned).collect();
-    let user: Vec<_> =
-        ["ACL", "SETUSER", "ann", "on", ">hunter2"].into_iter().chain(rights.iter().map(String::as_str)).collect();
-    server.ask(&user);
-    let url = server.url_of("ann", "hunter2");
-    conformance::check(async || backend(&url)).await;
-    let backend = backend(&url);
-    soon(backend.ping()).await.unwrap();
-    assert!(soon(backend.acquire(&key("a"), asked("me"))).await.is_ok());
-    let waiter = backend.waiter();
-    assert!(waiter.is_heard());
-    soon(backend.acquire(&key("a"), Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
-    soon(backend.overwrite(&key("a"), b"entry", HOUR)).await.unwrap();
-    soon(waiter.woken()).await;
+    let (_, rights) = docs.split_once("ACL SETUSER stampede on >PASSWORD ").expect("the page has them");
+    let (rights, _) = rights.split_once("```").expect("they end");
+    let rights: Vec<_> = rights.split_whitespace().filter(|word| *word != "\\").collect();
+    let set = |more: &[&str]| {
+        let user = ["ACL", "SETUSER", "ann", "reset", "on", ">hunter2"];
+        server.ask(&[&user[..], &rights, more].concat());
+        server.ask(&["SCRIPT", "FLUSH"]);
+        server.ask(&["ACL", "LOG", "RESET"]);
+        backend(&format!("{}/1", server.url_of("ann", "hunter2")))
+    };
+    let all = set(&[]);
+    ask_everything(&all).await;
+    assert!(all.waiter(&key("a")).is_heard());
     assert_eq!(server.ask(&["ACL", "LOG"]), "", "nothing was denied");
-
-    // Without the channels: everything but messages.
-    server.ask(&["ACL", "SETUSER", "ann", "resetchannels"]);
-    let deaf = self::backend(&url);
-    soon(deaf.set(&key("a"), b"entry", HOUR)).await.unwrap();
-    assert!(!deaf.waiter().is_heard());
-    assert!(soon(deaf.remove(&key("a"))).await.unwrap());
+    conformance::check(async || all.clone()).await;
+    for right in &rights {
+        let without = match right.split_at(1) {
+            ("+", command) => format!("-{command}"),
+            ("~", _) => "resetkeys".to_owned(),
+            ("&", _) => "resetchannels".to_owned(),
+            _ => continue,
+        };
+        ask_everything(&set(&[&without])).await;
+        assert_ne!(server.ask(&["ACL", "LOG"]), "", "nobody needs {right}");
+    }
+    // Without messages all else works.
+    for right in ["resetchannels", "-subscribe", "-publish"] {
+        let deaf = set(&[right]);
+        let key = key("a");
+        soon(deaf.ping()).await.unwrap();
+        assert_eq!(deaf.waiter(&key).is_heard(), right == "-publish");
+        let Acquired::Lead(token) = soon(deaf.acquire(&key, asked("me"))).await.unwrap() else { panic!("first") };
+        let waiter = deaf.waiter(&key);
+        soon(deaf.acquire(&key, Asked { waiter: Some(&*waiter), ..asked("you") })).await.unwrap();
+        let end = End::Value { entry: b"entry", ttl: HOUR, told: None };
+        assert!(soon(deaf.end(&key, &token, end)).await.unwrap());
+        assert!(soon(deaf.remove(&key)).await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -241,7 +279,7 @@ async fn the_last_one_dropped_ends_the_connection() {
     let backend = backend(&server.url());
     soon(backend.ping()).await.unwrap();
     let clone = backend.clone();
-    let waiter = backend.waiter();
+    let waiter = backend.waiter(&key("a"));
     drop(backend);
     soon(clone.ping()).await.unwrap();
     assert_eq!(subscribed(), 1);
@@ -252,5 +290,17 @@ async fn the_last_one_dropped_ends_the_connection() {
         }
     })
     .await;
-    drop(waiter);
+    soon(waiter.woken()).await;
+    assert!(!waiter.is_heard());
+}
+
+#[tokio::test]
+async fn a_client_of_the_crate_will_do() {
+    let Some(server) = RedisServer::start("a_client_of_the_crate_will_do") else { return };
+    for (protocol, is_heard) in [("resp2", false), ("resp3", true)] {
+        let client = redis::Client::open(format!("{}?protocol={protocol}", server.url())).unwrap();
+        let backend = RedisBackend::from_client(client);
+        soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
+        assert_eq!(backend.waiter(&key("a")).is_heard(), is_heard);
+    }
 }

@@ -41,7 +41,10 @@ async fn recovered(backend: &RedisBackend) {
 
 #[tokio::test]
 async fn a_server_that_never_was_there_costs_nothing_but_the_first_attempt() {
-    let Some(mut server) = RedisServer::start("a_server_that_never_was_there") else { return };
+    let Some(mut server) = RedisServer::start("a_server_that_never_was_there_costs_nothing_but_the_first_attempt")
+    else {
+        return;
+    };
     let backend = backend(&server);
     server.kill();
     assert_eq!(soon(backend.ping()).await.unwrap_err().kind(), BackendErrorKind::Unreachable);
@@ -56,11 +59,14 @@ async fn a_server_that_never_was_there_costs_nothing_but_the_first_attempt() {
 
 #[tokio::test]
 async fn calls_fail_at_once_while_the_server_is_down_and_work_when_it_is_back() {
-    let Some(mut server) = RedisServer::start("calls_fail_at_once_while_the_server_is_down") else { return };
+    let Some(mut server) = RedisServer::start("calls_fail_at_once_while_the_server_is_down_and_work_when_it_is_back")
+    else {
+        return;
+    };
     let backend = backend(&server);
     for _ in 0..3 {
         soon(backend.set(&key(0), b"entry", HOUR)).await.unwrap();
-        let waiter = backend.waiter();
+        let waiter = backend.waiter(&key(0));
         assert!(waiter.is_heard());
         server.kill();
         // It is noticed without a call.
@@ -91,7 +97,7 @@ async fn a_connection_that_is_cut_is_made_again_and_waiters_look() {
     let Some(server) = RedisServer::start("a_connection_that_is_cut_is_made_again_and_waiters_look") else { return };
     let backend = backend(&server);
     soon(backend.ping()).await.unwrap();
-    let waiter = backend.waiter();
+    let waiter = backend.waiter(&key(0));
     let asked = |owner| Asked { owner, lease: HOUR, value: Wanted::Any, joined: None, waiter: Some(&*waiter) };
     let Acquired::Lead(token) = soon(backend.acquire(&key(0), asked("one"))).await.unwrap() else { panic!("first") };
     for kind in ["normal", "pubsub"] {
@@ -170,7 +176,7 @@ async fn dropped_calls_leave_no_answer_to_others() {
                 backend.get(&key).await.unwrap()
             } else {
                 match backend.acquire(&key, asked).await.unwrap() {
-                    Acquired::Value(entry) => Some(entry),
+                    Acquired::Value { entry, .. } => Some(entry),
                     _ => None,
                 }
             };

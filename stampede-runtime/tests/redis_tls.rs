@@ -10,7 +10,7 @@ use stampede_runtime::store::{Backend, BackendErrorKind, RedisBackend, RedisBuil
 #[path = "support/redis_server.rs"]
 mod redis_server;
 
-use redis_server::{PATIENCE, RedisServer, in_path, skipped};
+use redis_server::{PATIENCE, RedisServer, free_port, in_path, skipped};
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it ends")
@@ -45,9 +45,7 @@ fn start(test: &str) -> Option<(RedisServer, u16)> {
     }
     let server = RedisServer::start(test)?;
     make_certificates(server.folder());
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port();
-    drop(free);
+    let port = free_port();
     let file = |name: &str| server.folder().join(name).display().to_string();
     let settings = [
         ("tls-cert-file", file("server.pem")),

@@ -40,36 +40,62 @@ struct UniqueTold(Told);
 #[derive(Clone)]
 struct Pointing(Arc<dyn StdError + Send + Sync>);
 
-macro_rules! errors {
-    ($($type:ident: |$this:ident, $f:ident| $display:expr, $source:expr;)*) => {$(
-        impl fmt::Display for $type {
-            fn fmt(&self, $f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let $this = self;
-                $display
-            }
-        }
-
-        impl StdError for $type {
-            fn source(&self) -> Option<&(dyn StdError + 'static)> {
-                let $this = self;
-                $source
-            }
-        }
-    )*};
+impl fmt::Display for Coded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
 }
 
-errors! {
-    Coded: |this, f| write!(f, "{this:?}"), None;
-    Unique: |this, f| write!(f, "{}", this.0), None;
-    Told: |this, f| match this {
-        Told::Unreachable(_) => write!(f, "the supplier cannot be reached"),
-        Told::Stampede(error) => write!(f, "{error}"),
-    }, match this {
-        Told::Unreachable(cause) => Some(cause),
-        Told::Stampede(error) => error.source(),
-    };
-    UniqueTold: |this, f| write!(f, "{}", this.0), this.0.source();
-    Endless: |this, f| if this.panics { panic!("on purpose") } else { f.write_str(&this.text) }, Some(this);
+impl fmt::Display for Unique {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Told::Unreachable(_) => f.write_str(UNREACHABLE[0]),
+            Told::Stampede(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Display for UniqueTold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Endless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert!(!self.panics, "on purpose");
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Coded {}
+impl StdError for Unique {}
+
+impl StdError for Told {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Told::Unreachable(cause) => Some(cause),
+            Told::Stampede(error) => error.source(),
+        }
+    }
+}
+
+impl StdError for UniqueTold {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl StdError for Endless {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self)
+    }
 }
 
 impl Deref for Pointing {
@@ -222,8 +248,11 @@ fn a_panic_in_the_errors_own_code_is_an_error_that_is_not_carried() {
     assert!(carry.unpack(&bytes).is_none());
 }
 
+/// Whether bytes are an error.
+type Reads = fn(&[u8]) -> bool;
+
 /// Bytes of each format, and what reads them.
-fn formats() -> [(Vec<u8>, fn(&[u8]) -> bool); 3] {
+fn formats() -> [(Vec<u8>, Reads); 3] {
     let coded = Coded::Missing { key: "é".repeat(20) };
     [
         (carry!(Result<u32, Coded>).pack(&coded, LIMIT).unwrap(), |bytes| {

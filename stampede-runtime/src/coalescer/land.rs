@@ -22,7 +22,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             Ending::Rare(rare) => (false, Some(self.counters.of(rare))),
         };
         if !node.claim() {
-            return Landed::Gone;
+            return Landed::Late;
         }
         // Before anyone is woken, so that they find it counted.
         counter.filter(|_| by != By::Others).map(count);
@@ -106,6 +106,8 @@ pub(crate) enum Landed {
     Unkept,
     /// Something newer is there, or had taken the flight out.
     Gone,
+    /// Somebody else has ended the flight, or is about to.
+    Late,
 }
 
 /// A landing that has to come to its end, whatever panics on the way.

@@ -50,7 +50,8 @@ impl Backends {
         self.0.insert(name, Named { kind: "broken", backend: None });
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    #[cfg(feature = "config-files")]
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 

@@ -11,18 +11,19 @@
 //! All this saves executions; it is not mutual exclusion. Where the backend fails, a body runs for its own process alone,
 //! and what comes of it is not stored: nobody could tell whether it is the newest.
 
+use std::collections::HashMap;
+use std::future::ready;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, LazyLock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
-use super::guard::Asked as For;
 use super::lease::{Acquired, Asked, End, Token, Waiter, Wanted as Entry};
 use super::tier::Shared;
 use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, Times, UnixMillis};
@@ -31,7 +32,7 @@ use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
 use crate::stats::{Stats, count};
-use crate::tier::{Answer, Committed, Lease, Tier, Told, Wanted, Work};
+use crate::tier::{Answer, Lease, Tier, Told, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
@@ -39,6 +40,9 @@ const OUTCOME: Duration = Duration::from_secs(2);
 /// the first and double it.
 const SHORTEST_POLL: Duration = Duration::from_millis(25);
 const LONGEST_POLL: Duration = Duration::from_millis(500);
+/// A body that another body waits for may be what that other's lease waits for, in another process. So it waits for so many
+/// leases at most.
+const NESTED_LEASES: u32 = 10;
 /// A lease that should have run out has, after so long.
 const GRACE: Duration = Duration::from_millis(20);
 
@@ -54,12 +58,8 @@ impl<V> Fleet<V> {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
-    fn look(&self, id: &Id, wanted: Wanted) -> Work<Answer<V>> {
-        let seeker = Seeker::new(Arc::clone(&self.shared), self.shared.key(id));
-        seeker.seek(match wanted {
-            Wanted::Any => Sought::Any,
-            Wanted::Newest => Sought::Newest,
-        })
+    fn look(&self, id: &Id, wanted: Wanted, is_nested: bool) -> Work<Answer<V>> {
+        Seeker::new(Arc::clone(&self.shared), self.shared.key(id), wanted, is_nested).seek()
     }
 
     fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
@@ -69,7 +69,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
         Some(Box::pin(async move {
             let ttl = times.left(UnixMillis::now());
             let leases = shared.leases();
-            let is_kept = shared.ask(For::Write, leases.overwrite(&key, &entry, ttl)).await.is_ok();
+            let is_kept = shared.ask_to_write(|()| true, leases.overwrite(&key, &entry, ttl)).await.is_ok();
             if is_kept {
                 count(&shared.counters.writes);
             }
@@ -91,6 +91,19 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
         true
     }
 
+    fn give_back(&self) -> Vec<Work<()>> {
+        let held: Vec<_> = self.shared.held().drain().collect();
+        let end = |(_, (key, token))| -> Work<()> {
+            let shared = Arc::clone(&self.shared);
+            Box::pin(async move {
+                let end = shared.leases().end(&key, &token, End::Nothing { forget: false });
+                // Whoever waits for it waits the lease out, then.
+                let _ = shared.ask_to_write(|is_mine| *is_mine, end).await;
+            })
+        };
+        held.into_iter().map(end).collect()
+    }
+
     fn add_stats(&self, stats: &mut Stats) {
         self.shared.add_stats(stats);
     }
@@ -106,79 +119,119 @@ struct Seeker {
     key: StoreKey,
     /// Its name in the backend.
     owner: Box<str>,
+    wanted: Wanted,
+    /// What the entry begins with that will not do.
+    seen: Option<Vec<u8>>,
     /// The first lease that it has waited for.
     joined: Option<u64>,
+    /// Until then the last lease that was seen lasts at least.
+    led_until: Option<Instant>,
+    /// Until then it waits at most.
+    until: Option<Instant>,
     /// Made when it has to wait.
     waiter: Option<Box<dyn Waiter>>,
     polls: u32,
     /// Its miss is counted.
     has_missed: bool,
-    /// It has asked for the lease and not been answered, or not been told that another has it.
+    /// It has asked for the lease and not been told what became of that.
     may_hold: bool,
 }
 
-/// Which value it looks for.
-enum Sought {
-    Any,
-    /// Not the one whose entry begins so.
-    Other(Vec<u8>),
-    Newest,
-}
-
 impl Seeker {
-    fn new(shared: Arc<Shared>, key: StoreKey) -> Seeker {
+    fn new(shared: Arc<Shared>, key: StoreKey, wanted: Wanted, is_nested: bool) -> Seeker {
         // Not the same in two processes, which may have begun at the same moment.
         static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..) ^ u64::from(std::process::id()));
         static FLIGHTS: AtomicU64 = AtomicU64::new(0);
         let owner = format!("{:016x}-{:x}", *PROCESS, FLIGHTS.fetch_add(1, Relaxed)).into();
-        Seeker { shared, key, owner, joined: None, waiter: None, polls: 0, has_missed: false, may_hold: false }
+        let until = is_nested.then(|| Instant::now() + shared.lease * NESTED_LEASES);
+        Seeker {
+            shared,
+            key,
+            owner,
+            wanted,
+            seen: None,
+            joined: None,
+            led_until: None,
+            until,
+            waiter: None,
+            polls: 0,
+            has_missed: false,
+            may_hold: false,
+        }
     }
 
-    fn seek<V: Storable + Send + 'static>(mut self, mut sought: Sought) -> Work<Answer<V>> {
+    fn seek<V: Storable + Send + 'static>(mut self) -> Work<Answer<V>> {
         Box::pin(async move {
             loop {
-                let Ok(acquired) = self.acquire(&sought).await else { return Answer::Nothing };
+                let acquired = match self.acquire().await {
+                    Ok(acquired) => acquired,
+                    // One answer that does not come says nothing of who leads.
+                    Err(error) if self.waits_on(error.kind()) => {
+                        self.pause(self.shared.lease).await;
+                        continue;
+                    }
+                    Err(_) => return Answer::Nothing,
+                };
                 match acquired {
-                    Acquired::Value(mut entry) => {
-                        let found = self.shared.understand::<V>(&entry);
+                    Acquired::Value { mut entry, left } => {
+                        let found = self.shared.understand::<V>(&entry, left);
                         entry.truncate(Envelope::HEADER_BYTES);
-                        sought = Sought::Other(entry);
+                        self.seen = Some(entry);
+                        // An entry that is of no use is counted as what it is.
+                        self.has_missed = true;
                         if let Some(mut found) = found {
                             found.is_awaited = self.joined.is_some();
-                            found.or_else = Some(self.seek(sought));
+                            found.or_else = Some(Box::new(move || self.seek()));
                             return Answer::Found(found);
                         }
                     }
-                    Acquired::Told(bytes) => match self.shared.read_outcome(&bytes) {
-                        Some(Outcome::Told(told)) => return Answer::Told(told),
-                        Some(Outcome::Unshareable) => return Answer::Nothing,
+                    Acquired::Told(bytes) => {
+                        let outcome = self.shared.read_outcome(&bytes);
                         // Of another version of the program, perhaps.
-                        None => self.joined = None,
-                    },
+                        self.joined = None;
+                        match outcome {
+                            Some(Outcome::Told(told)) => return Answer::Told(told, Box::new(move || self.seek())),
+                            Some(Outcome::Unshareable) => return Answer::Nothing,
+                            None => (),
+                        }
+                    }
                     Acquired::Lead(token) => return Answer::Lead(self.lead(token)),
-                    Acquired::Wait { fence, left } => self.wait(fence, left).await,
+                    Acquired::Wait { .. } if self.until.is_some_and(|until| until < Instant::now()) => {
+                        return Answer::Nothing;
+                    }
+                    Acquired::Wait { fence, left, entry } => {
+                        if self.wanted == Wanted::Newest {
+                            // Somebody makes it. What is there now is not it.
+                            (self.wanted, self.seen) = (Wanted::Any, Some(entry).filter(|entry| !entry.is_empty()));
+                        }
+                        self.wait(fence, left).await;
+                    }
                 }
             }
         })
     }
 
-    async fn acquire(&mut self, sought: &Sought) -> Result<Acquired, BackendError> {
+    async fn acquire(&mut self) -> Result<Acquired, BackendError> {
         let shared = Arc::clone(&self.shared);
-        let value = match sought {
-            Sought::Any => Entry::Any,
-            Sought::Other(seen) => Entry::Other(seen),
-            Sought::Newest => Entry::Newest,
+        let value = match (&self.seen, self.wanted) {
+            (_, Wanted::Newest) => Entry::Newest,
+            (Some(seen), Wanted::Any) => Entry::Other(seen),
+            (None, Wanted::Any) => Entry::Any,
         };
         self.may_hold = true;
         let (owner, waiter) = (&*self.owner, self.waiter.as_deref());
         let asked = Asked { owner, lease: shared.lease, value, joined: self.joined, waiter };
-        let acquired = shared.ask(For::Write, shared.leases().acquire(&self.key, asked)).await?;
-        self.may_hold = matches!(acquired, Acquired::Lead(_));
-        if !self.has_missed && matches!(acquired, Acquired::Lead(_) | Acquired::Wait { .. }) {
+        let has_written = |acquired: &Acquired| matches!(acquired, Acquired::Lead(_));
+        let acquired = shared.ask_to_write(has_written, shared.leases().acquire(&self.key, asked)).await;
+        self.may_hold = match &acquired {
+            Ok(acquired) => has_written(acquired),
+            Err(error) => is_in_doubt(error.kind()),
+        };
+        if !self.has_missed && matches!(acquired, Ok(Acquired::Lead(_) | Acquired::Wait { .. })) {
             self.has_missed = true;
             count(&shared.counters.misses);
         }
-        Ok(acquired)
+        acquired
     }
 
     fn lead<V: Storable>(mut self, token: Token) -> Arc<dyn Lease<V>> {
@@ -192,36 +245,58 @@ impl Seeker {
 
     /// Waits for the end of another's lease, and for no longer than it lasts.
     async fn wait(&mut self, fence: u64, left: Duration) {
-        let counters = &self.shared.counters;
         if self.joined.is_none() {
             self.joined = Some(fence);
-            count(&counters.waited);
+            count(&self.shared.counters.waited);
         }
-        let Some(waiter) = &self.waiter else {
+        self.led_until = Some(Instant::now() + left);
+        if self.waiter.is_none() {
             // Asked once more, it will be known to whoever ends the lease.
-            self.waiter = Some(self.shared.leases().waiter());
+            self.waiter = Some(self.shared.leases().waiter(&self.key));
             return;
-        };
+        }
+        self.pause(left + GRACE.mul_f64(fastrand::f64())).await;
+    }
+
+    /// Waits to be woken, until it is time to look again, and for so long at most.
+    async fn pause(&mut self, most: Duration) {
+        let counters = &self.shared.counters;
+        let Some(waiter) = &self.waiter else { return };
         let poll = if waiter.is_heard() { self.shared.lease / 10 } else { SHORTEST_POLL * (1 << self.polls.min(8)) };
         let poll = poll.clamp(SHORTEST_POLL, LONGEST_POLL).mul_f64(0.75 + 0.5 * fastrand::f64());
-        let pause = poll.min(left + GRACE.mul_f64(fastrand::f64()));
         self.polls += 1;
-        match tokio::time::timeout(pause, waiter.woken()).await {
+        match tokio::time::timeout(poll.min(most), waiter.woken()).await {
             Ok(()) => count(&counters.pushed),
             Err(_) => count(&counters.polled),
         }
     }
+
+    /// Whether it goes on waiting for a lease that it knows to last, although one question was not answered.
+    fn waits_on(&self, kind: BackendErrorKind) -> bool {
+        kind == BackendErrorKind::TimedOut
+            && self.waiter.is_some()
+            && self.led_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// Whether what was asked may have been done although this was the answer.
+fn is_in_doubt(kind: BackendErrorKind) -> bool {
+    matches!(kind, BackendErrorKind::TimedOut | BackendErrorKind::Unreachable | BackendErrorKind::Other)
 }
 
 impl Drop for Seeker {
     fn drop(&mut self) {
         if self.may_hold {
-            // A question without an answer may have been answered with the lease.
+            // A question without an answer may have been answered with the lease. Nobody waits for this one's.
+            let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
             let token = Token { owner: self.owner.clone(), fence: 0 };
-            blocking::helper().spawn(end(Arc::clone(&self.shared), self.key.clone(), token, Ending::Nothing));
+            blocking::helper().spawn(give_back(shared, key, token, GiveBack::Nothing { forget: false }));
         }
     }
 }
+
+/// Leases by owner.
+pub(super) type Leased = HashMap<Box<str>, (StoreKey, Token)>;
 
 /// A lease that this process has.
 struct Held {
@@ -236,6 +311,7 @@ struct Held {
 impl Held {
     fn new(shared: Arc<Shared>, key: StoreKey, token: Token) -> Arc<Held> {
         let is_lost = Arc::new(AtomicBool::new(false));
+        shared.held().insert(token.owner.clone(), (key.clone(), token.clone()));
         // Not in the runtime of the body, which may be blocked by it, or end.
         let renewal = renew(Arc::clone(&shared), key.clone(), token.clone(), Arc::clone(&is_lost));
         let renewal = blocking::helper().spawn(renewal).abort_handle();
@@ -243,7 +319,7 @@ impl Held {
     }
 
     /// Ends it with this, unless it has ended before.
-    fn end_with(&self, ending: impl FnOnce() -> Ending) -> Option<Work<Committed>> {
+    fn end_with(&self, ending: impl FnOnce() -> Ending) -> Option<Work<bool>> {
         if self.is_over.load(SeqCst) {
             return None;
         }
@@ -251,6 +327,15 @@ impl Held {
         let ending = ending();
         if self.is_over.swap(true, SeqCst) {
             return None;
+        }
+        if self.is_lost.load(SeqCst) {
+            // It would be refused.
+            self.shared.held().remove(&self.token.owner);
+            let is_refused = !matches!(ending, Ending::Nothing);
+            if is_refused {
+                count(&self.shared.counters.fenced);
+            }
+            return Some(Box::pin(ready(is_refused)));
         }
         self.renewal.abort();
         Some(Box::pin(end(Arc::clone(&self.shared), self.key.clone(), self.token.clone(), ending)))
@@ -262,7 +347,7 @@ impl<V: Storable> Lease<V> for Held {
         self.is_lost.load(SeqCst)
     }
 
-    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<Committed>> {
+    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
         self.end_with(|| {
             let times = self.shared.times(keeping);
             match self.shared.entry(value, times) {
@@ -281,7 +366,9 @@ impl<V: Storable> Lease<V> for Held {
             None => Ending::Nothing,
         };
         let work = self.end_with(ending)?;
-        Some(Box::pin(async move { _ = work.await }))
+        Some(Box::pin(async move {
+            work.await;
+        }))
     }
 }
 
@@ -295,20 +382,23 @@ impl Drop for Held {
 
 /// Lengthens a lease again and again, until somebody else has it.
 async fn renew(shared: Arc<Shared>, key: StoreKey, token: Token, is_lost: Arc<AtomicBool>) {
+    let mut pause = shared.lease / 3;
     loop {
-        tokio::time::sleep(shared.lease / 3).await;
-        let renewed = shared.ask(For::Write, shared.leases().renew(&key, &token, shared.lease)).await;
-        // Where nobody answers, nobody knows; the backend will when the lease ends.
-        if let Ok(false) = renewed {
-            is_lost.store(true, SeqCst);
-            count(&shared.counters.lost);
-            tracing::debug!(
-                target: "stampede", function = &*shared.function,
-                "a lease was lost: what its body returns is for this process's callers only",
-            );
-            return;
-        }
+        tokio::time::sleep(pause).await;
+        let renew = shared.leases().renew(&key, &token, shared.lease);
+        pause = match shared.ask_to_write(|is_mine| *is_mine, renew).await {
+            Ok(true) => shared.lease / 3,
+            Ok(false) => break,
+            // Where nobody answers, nobody knows; the backend will when the lease ends. Perhaps there is still time.
+            Err(_) => shared.lease / 10,
+        };
     }
+    is_lost.store(true, SeqCst);
+    count(&shared.counters.lost);
+    tracing::debug!(
+        target: "stampede", function = &*shared.function,
+        "a lease was lost: what its body returns is for this process's callers only",
+    );
 }
 
 /// What a lease ends with.
@@ -319,30 +409,74 @@ enum Ending {
     Nothing,
 }
 
-async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -> Committed {
+/// Ends a lease. Returns whether what came of it was refused.
+async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -> bool {
+    let outcome;
     let end = match &ending {
-        Ending::Value(entry, times) => End::Value { entry, ttl: times.left(UnixMillis::now()) },
+        Ending::Value(entry, times) => {
+            let ttl = times.left(UnixMillis::now());
+            // Whoever waits for it has it, even if it is gone by the time that a message was lost.
+            outcome = if ttl < OUTCOME { [&[VALUE], &**entry].concat() } else { Vec::new() };
+            End::Value { entry, ttl, told: (!outcome.is_empty()).then_some((&outcome, OUTCOME)) }
+        }
         Ending::Told(outcome, forget) => End::Told { outcome, ttl: OUTCOME, forget: *forget },
-        Ending::Nothing => End::Nothing,
+        Ending::Nothing => End::Nothing { forget: false },
     };
-    let ended = shared.ask(For::Write, shared.leases().end(&key, &token, end)).await;
-    if let (Err(error), Ending::Value(..) | Ending::Told(..)) = (&ended, &ending) {
-        // Those who wait need not wait for the lease to run out, if that much can still be said.
-        let unshareable = End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: false };
-        let end = if error.kind() == BackendErrorKind::TooLarge { unshareable } else { End::Nothing };
-        let _ = shared.ask(For::Write, shared.leases().end(&key, &token, end)).await;
+    let ended = shared.ask_to_write(|is_mine| *is_mine, shared.leases().end(&key, &token, end)).await;
+    if ended.is_ok() {
+        shared.held().remove(&token.owner);
     }
-    match (ended, ending) {
+    match (ended, &ending) {
+        (Ok(_), Ending::Nothing) | (Ok(true), Ending::Told(..)) => false,
         (Ok(true), Ending::Value(..)) => {
             count(&shared.counters.writes);
-            Committed::Kept
+            false
         }
-        (Ok(false), Ending::Value(..) | Ending::Told(..)) => {
+        (Ok(false), _) => {
             count(&shared.counters.fenced);
-            Committed::Refused
+            true
         }
-        _ => Committed::Unkept,
+        (Err(error), _) => {
+            // Those who wait need not wait for the lease to run out, if that much can still be said.
+            let forget = !matches!(ending, Ending::Nothing);
+            let is_too_large = error.kind() == BackendErrorKind::TooLarge;
+            give_back(
+                shared,
+                key,
+                token,
+                if is_too_large { GiveBack::Unshareable } else { GiveBack::Nothing { forget } },
+            )
+            .await;
+            false
+        }
     }
+}
+
+/// What a lease ends with that could not be ended with what it should.
+#[derive(Clone, Copy)]
+enum GiveBack {
+    Unshareable,
+    Nothing { forget: bool },
+}
+
+/// Says that a lease has ended until that is answered, or it must have run out: also to a backend that is left alone otherwise,
+/// since others wait for it. All failures have been counted before.
+async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, with: GiveBack) {
+    let end = match with {
+        GiveBack::Unshareable => End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: true },
+        GiveBack::Nothing { forget } => End::Nothing { forget },
+    };
+    let said = async {
+        loop {
+            let end = shared.leases().end(&key, &token, end);
+            if let Ok(Ok(_)) = tokio::time::timeout(shared.budget, end).await {
+                return;
+            }
+            tokio::time::sleep((shared.lease / 10).max(SHORTEST_POLL)).await;
+        }
+    };
+    let _ = tokio::time::timeout(shared.lease, said).await;
+    shared.held().remove(&token.owner);
 }
 
 /// The first byte of an outcome says what follows: the entry of a value, an error as its function carries it, the
@@ -359,6 +493,11 @@ enum Outcome<V> {
 }
 
 impl Shared {
+    /// The leases that this process has.
+    fn held(&self) -> MutexGuard<'_, Leased> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn leases(&self) -> &dyn super::lease::Leases {
         self.backend.backend().leases().expect("a fleet is made where there are leases")
     }
@@ -366,8 +505,8 @@ impl Shared {
     fn outcome<V: Storable>(&self, told: Told<&V>) -> Vec<u8> {
         match told {
             Told::Value(value) => {
-                // What ends it is its place in the backend. Clocks may differ by that much.
-                let times = Times::new(UnixMillis::now(), Duration::ZERO, Duration::from_secs(86_400), Duration::ZERO);
+                // What ends it is its place in the backend.
+                let times = Times::new(UnixMillis::now(), Duration::ZERO, OUTCOME, Duration::ZERO);
                 self.entry(value, times).map_or(vec![UNSHAREABLE], |entry| [&[VALUE], &*entry].concat())
             }
             Told::Fault(bytes) => [&[FAULT], &*bytes].concat(),
@@ -380,7 +519,7 @@ impl Shared {
 
     fn read_outcome<V: Storable>(&self, bytes: &[u8]) -> Option<Outcome<V>> {
         let told = match bytes.split_first() {
-            Some((&VALUE, entry)) => super::decode(entry, self.payload_bytes_max, UnixMillis::now())
+            Some((&VALUE, entry)) => super::decode(entry, self.payload_bytes_max, UnixMillis::default())
                 .map(|(value, _)| Told::Value(value))
                 .ok(),
             Some((&FAULT, fault)) => Some(Told::Fault(fault.to_vec())),

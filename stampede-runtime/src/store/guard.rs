@@ -10,11 +10,11 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 /// When nobody has asked for it for so long, it is not tried any more until somebody does.
 const QUIET_AFTER: Duration = Duration::from_secs(60);
+/// That the backend does not want to is said so often at most.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long a ping may take.
 const PING: Duration = Duration::from_millis(500);
 
@@ -41,14 +43,13 @@ pub(crate) struct Guarded {
     /// In a row.
     failures: AtomicU32,
     state: AtomicU8,
-    /// Somebody tries it again and again.
-    is_probed: AtomicBool,
+    /// Who tries it again and again, and when it was last seen to. Its runtime may end, or not move any more.
+    probing: Mutex<(u64, Option<Instant>)>,
     /// Somebody would have asked it since it was last tried.
     is_wanted: AtomicBool,
     /// The last answer to each was none. When the first comes and the last goes, it is logged.
     is_broken: [AtomicBool; 3],
-    /// That it does not want to has been said: it may be for one key or one command, among others that are well.
-    has_refused: AtomicBool,
+    refusal_told: Mutex<Option<Instant>>,
 }
 
 /// What is asked of a backend. It may be broken for the one and not for the other.
@@ -76,10 +77,10 @@ impl Guarded {
             backend,
             failures: AtomicU32::new(0),
             state: AtomicU8::new(CLOSED),
-            is_probed: AtomicBool::new(false),
+            probing: Mutex::new((0, None)),
             is_wanted: AtomicBool::new(false),
             is_broken: Default::default(),
-            has_refused: AtomicBool::new(false),
+            refusal_told: Mutex::new(None),
         })
     }
 
@@ -99,9 +100,7 @@ impl Guarded {
     /// Waits for an answer of the backend, for so long at most, unless it is to be left alone.
     pub(super) async fn ask<T>(
         self: &Arc<Self>,
-        asked: Asked,
         budget: Duration,
-        function: &str,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
         if self.state.load(SeqCst) != CLOSED {
@@ -114,22 +113,25 @@ impl Guarded {
             Err(error) if breaks(error.kind()) => self.failed(),
             _ => self.answered(),
         }
-        match &answer {
-            Err(error) => self.log(asked, function, error),
-            Ok(_) if self.is_broken[asked as usize].load(Relaxed) && self.changes(asked, false) => {
-                tracing::info!(target: "stampede", backend = self.name, "the backend answers again");
-            }
-            Ok(_) => (),
-        }
         answer
     }
 
-    /// Says what is wrong, when that is news.
-    fn log(&self, asked: Asked, function: &str, error: &BackendError) {
+    /// Says that the backend is well again, when that is news.
+    pub(super) fn works(&self, asked: Option<Asked>) {
+        if let Some(asked) = asked
+            && self.is_broken[asked as usize].load(Relaxed)
+            && self.changes(asked, false)
+        {
+            tracing::info!(target: "stampede", backend = self.name, "the backend answers again");
+        }
+    }
+
+    /// Says what is wrong with it, when that is news.
+    pub(super) fn fails(&self, asked: Asked, function: &str, error: &BackendError) {
         let is_news = match error.kind() {
-            // An entry that is too large says nothing of the next one.
-            BackendErrorKind::TooLarge => false,
-            BackendErrorKind::Refused => !self.has_refused.swap(true, SeqCst),
+            // An entry that is too large says nothing of the next one, and one that was not asked nothing at all.
+            BackendErrorKind::TooLarge | BackendErrorKind::Resting => false,
+            BackendErrorKind::Refused => self.refuses_for_long(),
             _ => self.changes(asked, true),
         };
         if is_news {
@@ -139,6 +141,17 @@ impl Guarded {
                 "the backend fails; calls go on without it",
             );
         }
+    }
+
+    /// Whether it has been a while since a refusal was told. It may be for one key or one command, among others that are
+    /// well.
+    fn refuses_for_long(&self) -> bool {
+        let mut told = self.refusal_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_long = told.is_none_or(|told| told.elapsed() > REFUSALS_TOLD_EVERY);
+        if is_long {
+            *told = Some(Instant::now());
+        }
+        is_long
     }
 
     /// Notes whether the backend is broken for what was asked. Returns whether that changes whether it is for anything.
@@ -169,15 +182,15 @@ impl Guarded {
 
     /// Has it tried in the background until it answers, or nobody wants it any more.
     fn probe(self: &Arc<Self>) {
-        if self.is_probed.swap(true, SeqCst) {
-            return;
-        }
-        let probing = Probing(Arc::clone(self));
+        let Some(me) = self.begin_probing() else { return };
+        let guarded = Arc::clone(self);
         Home::around().unwrap_or(Home::Threads).run_outside(async move {
-            let guarded = &probing.0;
             let (mut rest, mut wanted) = (FIRST_REST, Instant::now());
             while guarded.state.load(SeqCst) != CLOSED && wanted.elapsed() < QUIET_AFTER {
                 tokio::time::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                if !guarded.goes_on_probing(me) {
+                    return;
+                }
                 if guarded.is_wanted.swap(false, Relaxed) {
                     wanted = Instant::now();
                 }
@@ -189,17 +202,39 @@ impl Guarded {
                 let _ = guarded.state.compare_exchange(HALF_OPEN, OPEN, SeqCst, SeqCst);
                 rest = LONGEST_REST.min(rest * 2);
             }
+            guarded.end_probing(me);
         });
     }
-}
 
-/// Somebody tries the backend. That ends, too, when the runtime does in which it happens; the next who asks begins anew.
-struct Probing(Arc<Guarded>);
+    fn probing(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
+        self.probing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Drop for Probing {
-    fn drop(&mut self) {
-        let _ = self.0.state.compare_exchange(HALF_OPEN, OPEN, SeqCst, SeqCst);
-        self.0.is_probed.store(false, SeqCst);
+    /// The number of a new prober, if there is none that is still alive.
+    fn begin_probing(&self) -> Option<u64> {
+        let mut probing = self.probing();
+        let is_alive = probing.1.is_some_and(|seen| seen.elapsed() < 2 * (LONGEST_REST + PING));
+        if is_alive {
+            return None;
+        }
+        *probing = (probing.0 + 1, Some(Instant::now()));
+        Some(probing.0)
+    }
+
+    fn goes_on_probing(&self, me: u64) -> bool {
+        let mut probing = self.probing();
+        let is_me = probing.0 == me;
+        if is_me {
+            probing.1 = Some(Instant::now());
+        }
+        is_me
+    }
+
+    fn end_probing(&self, me: u64) {
+        let mut probing = self.probing();
+        if probing.0 == me {
+            probing.1 = None;
+        }
     }
 }
 

@@ -32,6 +32,7 @@
 //! What a store keeps *beside* an entry (a lease, say) belongs under the entry's key and a suffix, which leaves it in
 //! the same slot.
 
+use std::borrow::Borrow;
 use std::fmt::{self, Write};
 
 const START: &str = "stampede:{";
@@ -144,6 +145,13 @@ impl StoreKey {
     /// The key's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Compared and hashed as its text.
+impl Borrow<str> for StoreKey {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -27,8 +27,8 @@ pub trait Leases: Send + Sync {
     /// whoever has it.
     fn overwrite<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()>;
 
-    /// Somebody who may have to wait.
-    fn waiter(&self) -> Box<dyn Waiter>;
+    /// Somebody who may have to wait for a lease of a key.
+    fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter>;
 }
 
 /// What is asked for.
@@ -53,15 +53,21 @@ pub enum Wanted<'a> {
     Any,
     /// Any whose entry does not begin with these bytes.
     Other(&'a [u8]),
-    /// One that is not made yet, nor being made: the right to make it is taken from whoever has it.
+    /// One that is not made yet, nor being made for an ordinary call: the right to make it is taken from whoever has it,
+    /// unless that one has asked for the newest, too.
     Newest,
 }
 
 /// What an [`acquire`](Leases::acquire) found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Acquired {
     /// An entry.
-    Value(Vec<u8>),
+    Value {
+        /// As it was set.
+        entry: Vec<u8>,
+        /// For how long it is still there. `None`: for ever.
+        left: Option<Duration>,
+    },
     /// A lease that was waited for has ended so: the bytes of [`End::Told`].
     Told(Vec<u8>),
     /// The right to make the value.
@@ -72,7 +78,23 @@ pub enum Acquired {
         fence: u64,
         /// What is left of the lease.
         left: Duration,
+        /// To who wants the newest: how the entry begins that there is now. Empty: there is none.
+        entry: Vec<u8>,
     },
+}
+
+/// Without what is in it.
+impl fmt::Debug for Acquired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Acquired::Value { entry, left } => write!(f, "Value({} bytes, left: {left:?})", entry.len()),
+            Acquired::Told(bytes) => write!(f, "Told({} bytes)", bytes.len()),
+            Acquired::Lead(token) => f.debug_tuple("Lead").field(token).finish(),
+            Acquired::Wait { fence, left, .. } => {
+                f.debug_struct("Wait").field("fence", fence).field("left", left).finish()
+            }
+        }
+    }
 }
 
 /// The right to make the value of a key.
@@ -94,6 +116,8 @@ pub enum End<'a> {
         entry: &'a [u8],
         /// For how long.
         ttl: Duration,
+        /// What those who waited are told besides, and for how long they can be: the entry may be gone before they ask.
+        told: Option<(&'a [u8], Duration)>,
     },
     /// With something that is not kept: it is there for `ttl`, for those who waited.
     Told {
@@ -105,16 +129,19 @@ pub enum End<'a> {
         forget: bool,
     },
     /// With nothing: whoever asks next gets the right.
-    Nothing,
+    Nothing {
+        /// Whether the value that is kept is not to be any more.
+        forget: bool,
+    },
 }
 
 /// Somebody who waits for leases to end. Dropped, it does not any more.
 pub trait Waiter: Send + Sync + fmt::Debug {
-    /// What the store knows it by.
+    /// What the store knows its process by.
     fn name(&self) -> &str;
 
-    /// Returns once a lease has ended that this one has waited for since it was last woken, or may have: when messages
-    /// can be lost, it is woken too. Never returns where the store sends no messages.
+    /// Returns once a lease of the key has ended, or may have, since it was last woken: when messages can have been lost, it
+    /// is woken too. Never returns where the store sends no messages.
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Whether the store can wake it now. If not, it has to look by itself.

@@ -9,7 +9,7 @@ use ::redis::{Client, ProtocolVersion, cmd};
 use self::error::Failure;
 use self::link::Link;
 use self::scripts::{LEASE, RELEASE, REMOVE, about, is_entry};
-use super::backend::{Backend, BackendErrorKind, Pending};
+use super::backend::{Backend, BackendError, BackendErrorKind, Pending};
 use super::key::{Prefix, StoreKey};
 use super::lease::Leases;
 use crate::config::ConfigError;
@@ -113,23 +113,21 @@ impl Backend for RedisBackend {
 
     fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64> {
         Box::pin(async move {
-            let (pattern, mut cursor, mut cleared) = (prefix.glob(), 0_u64, 0_u64);
-            loop {
-                let mut scan = cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(CLEARED_AT_ONCE);
-                let (next, keys): (u64, Vec<String>) = self.link.ask(&scan).await?;
-                let (entries, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_entry(key));
-                let (leases, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|key| key.ends_with(LEASE));
-                cleared += self.unlink(&entries).await?;
-                self.unlink(&others).await?;
-                for lease in leases {
+            // First all leases: what is being made now is refused, or is there before the second walk begins.
+            let mut walk = Walk::new(prefix);
+            while let Some(keys) = walk.next(&self.link).await? {
+                for lease in keys.into_iter().filter(|key| key.ends_with(LEASE)) {
                     let () = self.link.call(&RELEASE.key(lease)).await?;
                 }
-                cursor = next;
-                if cursor == 0 {
-                    return Ok(cleared);
-                }
             }
+            let (mut walk, mut cleared) = (Walk::new(prefix), 0);
+            while let Some(keys) = walk.next(&self.link).await? {
+                let (entries, others): (Vec<_>, Vec<_>) =
+                    keys.into_iter().filter(|key| !key.ends_with(LEASE)).partition(|key| is_entry(key));
+                cleared += self.unlink(&entries).await?;
+                self.unlink(&others).await?;
+            }
+            Ok(cleared)
         })
     }
 
@@ -142,8 +140,30 @@ impl Backend for RedisBackend {
     }
 }
 
+/// A way through all keys with one beginning. What is there all the time is seen.
+struct Walk {
+    pattern: String,
+    /// `None`: the way has ended.
+    cursor: Option<u64>,
+}
+
+impl Walk {
+    fn new(prefix: &Prefix) -> Walk {
+        Walk { pattern: prefix.glob(), cursor: Some(0) }
+    }
+
+    async fn next(&mut self, link: &Link) -> Result<Option<Vec<String>>, BackendError> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(&self.pattern).arg("COUNT").arg(CLEARED_AT_ONCE);
+        let (next, keys): (u64, Vec<String>) = link.ask(&scan).await?;
+        self.cursor = Some(next).filter(|next| *next != 0);
+        Ok(Some(keys))
+    }
+}
+
 impl RedisBackend {
-    async fn unlink(&self, keys: &[String]) -> Result<u64, super::BackendError> {
+    async fn unlink(&self, keys: &[String]) -> Result<u64, BackendError> {
         if keys.is_empty() {
             return Ok(0);
         }
@@ -182,6 +202,14 @@ impl fmt::Debug for RedisBackend {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_large_is_not_sent() {
+        let backend = RedisBackend::new("redis://127.0.0.1:1").unwrap();
+        let key = StoreKey::new(&crate::store::Place::new("redis", "f", 1), crate::store::Id::Text("a"));
+        let error = backend.set(&key, &vec![0; ENTRY_BYTES_MAX + 1], Duration::MAX).await.unwrap_err();
+        assert_eq!(error.kind(), BackendErrorKind::TooLarge);
+    }
 
     #[test]
     fn part_of_a_millisecond_counts_as_one() {

@@ -2,14 +2,14 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Leased};
 use super::guard::Asked;
 use super::{
     BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Storable, StoreKey, Times, UnixMillis, key,
@@ -35,12 +35,14 @@ pub(super) struct Shared {
     codec: Codec,
     pub(super) payload_bytes_max: usize,
     /// How long each wait for the backend may be.
-    budget: Duration,
+    pub(super) budget: Duration,
     /// How long after its `ttl` a value may still be of use.
     retention: Duration,
     /// How long a lease lasts, where there are any.
     pub(super) lease: Duration,
     pub(super) counters: Counters,
+    /// The leases that this process has.
+    pub(super) leased: Mutex<Leased>,
 }
 
 #[derive(Default)]
@@ -69,16 +71,19 @@ impl<V: Storable + Send + 'static> Stored<V> {
     pub(crate) fn make(place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<V>>> {
         let policy = place.policy;
         let Some(backend) = config.backends.get(place.backend) else {
-            if policy.distributed && !config.backends.has(place.backend) {
-                say_that_it_is_alone(place);
-                return None;
+            let problem = config.backends.unknown(place.backend);
+            if policy.distributed
+                && let Some(problem) = problem
+            {
+                say_that_it_is_alone(place, &problem);
+            } else {
+                tracing::error!(
+                    target: "stampede",
+                    function = format!("{}::{}", place.namespace, place.function),
+                    "{}; what the function makes is kept in this process only",
+                    problem.unwrap_or_else(|| "its backend could not be made".to_owned()),
+                );
             }
-            tracing::error!(
-                target: "stampede",
-                function = format!("{}::{}", place.namespace, place.function),
-                "{}; what the function makes is kept in this process only",
-                config.backends.unknown(place.backend).unwrap_or_else(|| "its backend could not be made".to_owned()),
-            );
             return None;
         };
         let shared = Arc::new(Shared {
@@ -91,6 +96,7 @@ impl<V: Storable + Send + 'static> Stored<V> {
             retention: policy.retention(),
             lease: policy.lease,
             counters: Counters::default(),
+            leased: Mutex::default(),
         });
         if policy.distributed {
             if shared.backend.backend().leases().is_some() {
@@ -106,14 +112,13 @@ impl<V: Storable + Send + 'static> Stored<V> {
 }
 
 /// A distributed function for which nothing is configured works all the same, in each process for itself.
-fn say_that_it_is_alone(place: &Place<'_>) {
+fn say_that_it_is_alone(place: &Place<'_>, problem: &str) {
     static IS_SAID: AtomicBool = AtomicBool::new(false);
     if !IS_SAID.swap(true, SeqCst) {
         tracing::warn!(
             target: "stampede", function = format!("{}::{}", place.namespace, place.function),
-            "no backend is called `{}`, so executions are shared in this process only, by this function and any other of \
-             its kind; configure one for them to be shared between processes",
-            place.backend,
+            "{problem}: executions are shared in this process only, of this function and of any other of its kind; configure \
+             a backend for them to be shared between processes",
         );
     }
 }
@@ -128,23 +133,38 @@ impl Shared {
     }
 
     /// Waits for the backend within the budget.
-    pub(super) async fn ask<T>(
+    async fn ask<T>(
         &self,
         asked: Asked,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        self.ask_for(self.budget, asked, answer).await
+        self.ask_for(self.budget, |_| Some(asked), asked, answer).await
     }
 
+    /// The same for what only writes if it comes to that.
+    pub(super) async fn ask_to_write<T>(
+        &self,
+        has_written: impl Fn(&T) -> bool,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        self.ask_for(self.budget, |answer| has_written(answer).then_some(Asked::Write), Asked::Write, answer).await
+    }
+
+    /// `worked`: what an answer shows to be well.
     async fn ask_for<T>(
         &self,
         budget: Duration,
+        worked: impl Fn(&T) -> Option<Asked>,
         asked: Asked,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let answer = self.backend.ask(asked, budget, &self.function, answer).await;
-        if let Err(error) = &answer {
-            count(&self.counters.faults[error.kind() as usize]);
+        let answer = self.backend.ask(budget, answer).await;
+        match &answer {
+            Ok(answer) => self.backend.works(worked(answer)),
+            Err(error) => {
+                count(&self.counters.faults[error.kind() as usize]);
+                self.backend.fails(asked, &self.function, error);
+            }
         }
         answer
     }
@@ -155,14 +175,19 @@ impl Shared {
             count(&self.counters.misses);
             return None;
         };
-        self.understand(&entry)
+        self.understand(&entry, None)
     }
 
-    /// The value of an entry, if it is one and still of use.
-    pub(super) fn understand<V: Storable>(&self, entry: &[u8]) -> Option<Found<V>> {
-        let now = UnixMillis::now();
-        match super::decode::<V>(entry, self.payload_bytes_max, now) {
-            Ok((value, times)) => {
+    /// The value of an entry, if it is one and still of use. `left`: for how long the backend keeps it, which says how old it is
+    /// whatever the clocks of hosts show.
+    pub(super) fn understand<V: Storable>(&self, entry: &[u8], left: Option<Duration>) -> Option<Found<V>> {
+        let decoded =
+            super::decode::<V>(entry, self.payload_bytes_max, UnixMillis::default()).and_then(|(value, times)| {
+                let now = left.map_or_else(UnixMillis::now, |left| times.when(left));
+                if times.is_of_use(now) { Ok((value, times, now)) } else { Err(Refused::Expired) }
+            });
+        match decoded {
+            Ok((value, times, now)) => {
                 count(&self.counters.hits);
                 let age = if times.is_fresh(now) {
                     Life::Fresh(times.fresh_until().since(now))
@@ -206,7 +231,7 @@ impl Shared {
     pub(super) async fn forget_all(&self) -> Result<(), Error> {
         let prefix = self.place.prefix_of_all_versions();
         let clear = async { self.backend.backend().clear(&prefix).await };
-        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, Asked::Remove, clear).await;
+        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Asked::Remove), Asked::Remove, clear).await;
         cleared.map(drop).map_err(Error::backend)
     }
 
@@ -252,7 +277,7 @@ impl Shared {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
-    fn look(&self, id: &Id, _: Wanted) -> Work<Answer<V>> {
+    fn look(&self, id: &Id, _: Wanted, _: bool) -> Work<Answer<V>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.read(&key).await.map_or(Answer::Nothing, Answer::Found) })
     }

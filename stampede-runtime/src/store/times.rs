@@ -93,6 +93,14 @@ impl Times {
         u32::try_from(self.cost.as_micros()).unwrap_or(u32::MAX)
     }
 
+    /// When it has so much of its life left.
+    pub(super) fn when(&self, left: Duration) -> UnixMillis {
+        match self.use_until {
+            UnixMillis::NEVER => UnixMillis::now(),
+            UnixMillis(end) => UnixMillis(end.saturating_sub(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))),
+        }
+    }
+
     /// When it was made.
     #[must_use]
     pub fn made(&self) -> UnixMillis {

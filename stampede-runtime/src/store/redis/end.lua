@@ -1,6 +1,11 @@
--- KEYS: value, lease, outcome. ARGV: owner, fence, value | told | forget | nothing, milliseconds, bytes.
+-- KEYS: value, lease, outcome. ARGV: owner, fence, value | told | nothing, the entry's milliseconds, the entry, the outcome's
+-- milliseconds or 0, the outcome, 1 to forget the value.
 local value, lease, outcome = KEYS[1], KEYS[2], KEYS[3]
-local owner, fence, how, millis, bytes = unpack(ARGV)
+local owner, fence, how, entry_millis, entry, told_millis, told, forget = unpack(ARGV)
+
+local function failed(done)
+  return type(done) == 'table' and done.err
+end
 
 if not holds(lease, owner, fence) then
   return 0
@@ -8,18 +13,21 @@ end
 
 local done
 if how == 'value' then
-  done = put(value, bytes, millis)
-elseif how ~= 'nothing' then
-  done = redis.pcall('HSET', outcome, 'f', fence, 'b', bytes)
-  redis.call('PEXPIRE', outcome, millis)
-  if how == 'forget' then
-    redis.call('DEL', value)
+  done = put(value, entry, entry_millis)
+end
+if how == 'told' or told ~= '' then
+  local noted = redis.pcall('HSET', outcome, 'f', fence, 'b', told)
+  if failed(noted) then
+    done = done or noted
+  else
+    redis.call('PEXPIRE', outcome, told_millis)
   end
+end
+-- What is there is older than what was just made, also where that could not be kept.
+if forget == '1' or how == 'value' and failed(done) then
+  redis.call('DEL', value)
 end
 
 -- A store that takes no value takes the right back all the same.
 void(lease)
-if type(done) == 'table' and done.err then
-  return done
-end
-return 1
+return failed(done) and done or 1

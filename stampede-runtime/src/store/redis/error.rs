@@ -94,7 +94,18 @@ fn io(error: &RedisError) -> Failure {
         };
         return Failure::new(BackendErrorKind::Unreachable, cause);
     }
-    Failure { kind: BackendErrorKind::Unreachable, cause: error.kind().to_string().into() }
+    let cause = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the connection was refused",
+        // Of a socket in the file system.
+        io::ErrorKind::NotFound => "there is no such socket",
+        io::ErrorKind::PermissionDenied => "the connection is not permitted",
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => {
+            "the connection was lost"
+        }
+        // A name that means no address, among others.
+        _ => "no connection",
+    };
+    Failure::new(BackendErrorKind::Unreachable, cause)
 }
 
 #[cfg(test)]

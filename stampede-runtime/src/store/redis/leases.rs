@@ -8,15 +8,16 @@ use super::error::Failure;
 use super::scripts::{ACQUIRE, END, OVERWRITE, RENEW, about, lease_of};
 use super::{RedisBackend, millis};
 use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
-use crate::store::{BackendErrorKind, Pending, StoreKey};
+use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
 
 impl Leases for RedisBackend {
     fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired> {
         Box::pin(async move {
+            let header = Envelope::HEADER_BYTES.to_string();
             let (wanted, seen): (_, &[u8]) = match asked.value {
                 Wanted::Any => ("any", &[]),
                 Wanted::Other(seen) => ("other", seen),
-                Wanted::Newest => ("newest", &[]),
+                Wanted::Newest => ("newest", header.as_bytes()),
             };
             let line = self.link.line().await?;
             // One that cannot be told would only be a field more.
@@ -39,15 +40,17 @@ impl Leases for RedisBackend {
 
     fn end<'a>(&'a self, key: &'a StoreKey, token: &'a Token, end: End<'a>) -> Pending<'a, bool> {
         Box::pin(async move {
-            let (how, ttl, bytes): (_, _, &[u8]) = match end {
-                End::Value { entry, ttl } => ("value", ttl, entry),
-                End::Told { outcome, ttl, forget: false } => ("told", ttl, outcome),
-                End::Told { outcome, ttl, forget: true } => ("forget", ttl, outcome),
-                End::Nothing => ("nothing", Duration::ZERO, &[]),
+            const NOTHING: (&[u8], Duration) = (&[], Duration::ZERO);
+            let (how, (entry, ttl), (told, told_for), forget) = match end {
+                End::Value { entry, ttl, told } => ("value", (entry, ttl), told.unwrap_or(NOTHING), false),
+                End::Told { outcome, ttl, forget } => ("told", NOTHING, (outcome, ttl), forget),
+                End::Nothing { forget } => ("nothing", NOTHING, NOTHING, forget),
             };
-            super::fits(bytes)?;
+            super::fits(entry)?;
+            super::fits(told)?;
             let mut call = about(&END, key);
-            call.arg(&*token.owner).arg(token.fence).arg(how).arg(millis(ttl)).arg(bytes);
+            call.arg(&*token.owner).arg(token.fence).arg(how);
+            call.arg(millis(ttl)).arg(entry).arg(millis(told_for)).arg(told).arg(u8::from(forget));
             self.link.call(&call).await
         })
     }
@@ -61,8 +64,8 @@ impl Leases for RedisBackend {
         })
     }
 
-    fn waiter(&self) -> Box<dyn Waiter> {
-        Box::new(self.link.waiters().waiter())
+    fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter> {
+        Box::new(self.link.waiters().waiter(key))
     }
 }
 
@@ -81,10 +84,14 @@ fn acquired(answer: Vec<Value>, owner: &str) -> Option<Acquired> {
         0 => {
             let (fence, left) = (read(answer.next())?, read::<i64>(answer.next())?);
             // A lease without an end, which nobody here makes, has -1.
-            Acquired::Wait { fence, left: Duration::from_millis(left.try_into().unwrap_or(0)) }
+            let left = Duration::from_millis(left.try_into().unwrap_or(0));
+            Acquired::Wait { fence, left, entry: read(answer.next())? }
         }
         1 => Acquired::Lead(Token { owner: owner.into(), fence: read(answer.next())? }),
-        2 => Acquired::Value(read(answer.next())?),
+        2 => {
+            let (entry, left) = (read(answer.next())?, read::<i64>(answer.next())?);
+            Acquired::Value { entry, left: left.try_into().ok().map(Duration::from_millis) }
+        }
         3 => Acquired::Told(read(answer.next())?),
         _ => return None,
     })

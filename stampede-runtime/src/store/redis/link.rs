@@ -15,7 +15,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as SystemInstant};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -74,7 +74,8 @@ pub(super) struct Line {
     response_timeout: Duration,
     /// Messages come through it, too.
     is_subscribed: bool,
-    since: Instant,
+    /// On the system's clock: those who ask may be on one that a test has paused.
+    since: SystemInstant,
     /// Told when it is of no use any more.
     lost: Arc<Notify>,
     /// When a command found no answer for the first time since there was one: milliseconds after `since`, or 0.
@@ -161,6 +162,9 @@ impl Drop for Link {
         if let Some(supervisor) = supervisor.take() {
             supervisor.abort();
         }
+        // Who still waits has to know that no message will come.
+        self.core.waiters.hear(false);
+        self.core.waiters.wake_all();
     }
 }
 
@@ -299,7 +303,7 @@ async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiter
             Err(error) if error.code().is_some() => false,
             Err(error) => return Err(error),
         };
-    let (since, silent_since) = (Instant::now(), AtomicU64::new(0));
+    let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
     Ok(Line { connection, response_timeout, is_subscribed, since, lost, silent_since })
 }
 
@@ -336,6 +340,27 @@ fn is_of_resp2(error: &RedisError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_rest_when_nobody_asks() {
+        // Nobody listens there.
+        let client = Client::open("redis://127.0.0.1:1").unwrap();
+        let link = Link::new(client, Duration::from_millis(200), Duration::from_millis(300));
+        let begun = Instant::now();
+        supervise(Arc::clone(&link.core)).await;
+        assert!(matches!(*link.core.state.borrow(), State::Quiet));
+        assert!(begun.elapsed() < QUIET_AFTER + PAUSE_MAX * 2, "{:?}", begun.elapsed());
+
+        // Whoever asks meanwhile makes them go on.
+        let begun = Instant::now();
+        let asking = async {
+            link.core.state.send_replace(State::Connecting);
+            sleep(QUIET_AFTER / 2).await;
+            assert!(link.line().await.is_err());
+        };
+        tokio::join!(supervise(Arc::clone(&link.core)), asking);
+        assert!(begun.elapsed() > QUIET_AFTER * 3 / 2, "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn pauses_grow_to_a_limit() {

@@ -1,11 +1,13 @@
--- Ends a lease, whoever has it, and wakes those who wait for it. That they are woken is a courtesy, which no failure undoes.
+-- Ends a lease, whoever has it, and wakes those who wait for it. A message that cannot be sent undoes nothing: they look
+-- by themselves, too.
 local function void(lease)
   local fields = redis.pcall('HKEYS', lease)
   redis.call('DEL', lease)
+  local entry = string.sub(lease, 1, -#':lease' - 1)
   for _, field in ipairs(fields) do
-    local channel, number = string.match(field, '^w:(%x+):(%d+)$')
+    local channel = string.match(field, '^w:(%x+)$')
     if channel then
-      redis.pcall('PUBLISH', 'stampede:wake:' .. channel, number)
+      redis.pcall('PUBLISH', 'stampede:wake:' .. channel, entry)
     end
   end
 end

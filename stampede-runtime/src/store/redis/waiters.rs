@@ -1,48 +1,43 @@
 //! Those in this process who wait for leases of others to end.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
+use crate::store::StoreKey;
 use crate::store::lease::Waiter;
 
-/// Messages to this process come through a channel of its own and name a waiter by its number.
+/// Messages to this process come through a channel of its own, and name the entry whose lease has ended.
 pub(super) struct Waiters {
-    /// The last part of the channel's name.
-    id: String,
+    /// What the process is known by in a lease, and after its colon the last part of the channel's name.
+    name: String,
     /// Messages arrive: the channel is subscribed to.
     is_heard: AtomicBool,
-    numbers: AtomicU64,
     /// Held for a look-up, or to wake all, which runs no code of theirs.
-    by_number: Mutex<HashMap<u64, Arc<Notify>>>,
+    by_entry: Mutex<HashMap<StoreKey, Vec<Arc<Notify>>>>,
 }
 
 impl Waiters {
     pub(super) fn new() -> Arc<Waiters> {
-        let id = format!("{:016x}", fastrand::u64(..));
-        Arc::new(Waiters {
-            id,
-            is_heard: AtomicBool::new(false),
-            numbers: AtomicU64::new(1),
-            by_number: Mutex::default(),
-        })
+        let name = format!("w:{:016x}", fastrand::u64(..));
+        Arc::new(Waiters { name, is_heard: AtomicBool::new(false), by_entry: Mutex::default() })
     }
 
     /// The channel's name.
     pub(super) fn channel(&self) -> String {
-        format!("stampede:wake:{}", self.id)
+        format!("stampede:wake:{}", &self.name[2..])
     }
 
-    pub(super) fn waiter(self: &Arc<Self>) -> OneWaiter {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn waiter(self: &Arc<Self>, entry: &StoreKey) -> OneWaiter {
         let woken = Arc::new(Notify::new());
-        self.by_number().insert(number, Arc::clone(&woken));
-        OneWaiter { name: format!("w:{}:{number}", self.id), number, woken, waiters: Arc::clone(self) }
+        self.by_entry().entry(entry.clone()).or_default().push(Arc::clone(&woken));
+        OneWaiter { entry: entry.clone(), woken, waiters: Arc::clone(self) }
     }
 
     pub(super) fn is_heard(&self) -> bool {
@@ -59,38 +54,41 @@ impl Waiters {
         if push.kind != PushKind::Message {
             return;
         }
-        let Some(Value::BulkString(number)) = push.data.get(1) else { return };
-        let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-        if let Some(woken) = number.and_then(|number: u64| self.by_number().get(&number).cloned()) {
+        let Some(Value::BulkString(entry)) = push.data.get(1) else { return };
+        let Ok(entry) = std::str::from_utf8(entry) else { return };
+        for woken in self.by_entry().get(entry).into_iter().flatten() {
             woken.notify_one();
         }
     }
 
     /// Messages may have been lost, so that everyone has to look.
     pub(super) fn wake_all(&self) {
-        let all: Vec<_> = self.by_number().values().cloned().collect();
-        for woken in all {
+        for woken in self.by_entry().values().flatten() {
             woken.notify_one();
         }
     }
 
-    fn by_number(&self) -> MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
-        self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    fn by_entry(&self) -> MutexGuard<'_, HashMap<StoreKey, Vec<Arc<Notify>>>> {
+        self.by_entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Debug)]
 pub(super) struct OneWaiter {
-    name: String,
-    number: u64,
+    entry: StoreKey,
     /// Keeps one message for a waiter that does not listen right now.
     woken: Arc<Notify>,
     waiters: Arc<Waiters>,
 }
 
+impl fmt::Debug for OneWaiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneWaiter").finish_non_exhaustive()
+    }
+}
+
 impl Waiter for OneWaiter {
     fn name(&self) -> &str {
-        &self.name
+        &self.waiters.name
     }
 
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -104,12 +102,18 @@ impl Waiter for OneWaiter {
 
 impl Drop for OneWaiter {
     fn drop(&mut self) {
-        self.waiters.by_number().remove(&self.number);
+        let mut by_entry = self.waiters.by_entry();
+        if let Some(waiters) = by_entry.get_mut(&self.entry) {
+            waiters.retain(|woken| !Arc::ptr_eq(woken, &self.woken));
+            if waiters.is_empty() {
+                by_entry.remove(&self.entry);
+            }
+        }
     }
 }
 
-impl std::fmt::Debug for Waiters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waiters").field("is_heard", &self.is_heard()).field("count", &self.by_number().len()).finish()
+impl fmt::Debug for Waiters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiters").field("is_heard", &self.is_heard()).field("entries", &self.by_entry().len()).finish()
     }
 }

@@ -1,0 +1,32 @@
+//! Executions shared between real processes through a real server, while processes and the server die, stop and lie.
+//!
+//! Each test starts a server of its own and some workers, which are this executable once more (`worker`). They do as they
+//! are told through their input and report whatever happens in them: a call, an execution, its end, what a caller got. What
+//! was reported is one history, and one `checker` judges it whenever a fleet is dismissed: it is the same for all tests.
+//!
+//! No assertion is about time. What takes long is printed; what hangs is ended after a patience that a busy machine does not
+//! use up.
+
+#[path = "../stampede-runtime/tests/support/redis_server.rs"]
+mod redis_server;
+
+mod fleet {
+    mod checker;
+    mod events;
+    mod functions;
+    mod host;
+    mod orders;
+    mod worker;
+
+    mod absent;
+    mod connections;
+    mod endings;
+    mod leader;
+    mod newest;
+    mod newest_here;
+    mod one;
+    mod random;
+    mod refreshes;
+    mod server;
+    mod server_refuses;
+}
