@@ -20,8 +20,8 @@ pub(crate) const CHILD: &str = "--redis-child";
 /// What a child is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Ask {
-    /// Measure hits.
-    Hits { rounds: usize },
+    /// Measure hits of those peers whose names have one of these parts.
+    Hits { rounds: usize, peers: Vec<String> },
     /// Measure misses.
     Misses { rounds: usize },
     /// Lead a round, and say so. The body runs until it is told to end.
@@ -148,7 +148,7 @@ pub(crate) fn child(url: &str) {
     // Measurements bring runtimes of their own, so they run outside of this one.
     while let Some(ask) = asked.blocking_recv() {
         let answer = match ask {
-            Ask::Hits { rounds } => Said::Hits(hit::run(url, rounds)),
+            Ask::Hits { rounds, peers } => Said::Hits(hit::run(url, rounds, peers)),
             Ask::Misses { rounds } => Said::Misses(miss::run(url, rounds)),
             ask => {
                 player.play(&runtime, &ask);

@@ -695,7 +695,7 @@ the configuration has 9 problems:
             let config = toml(right);
             let shown = format!("{config:?}");
             assert!(shown.contains(r#"{"main": "redis"}"#) && !shown.contains("hunter2"), "{shown}");
-            let made = format!("{:?}", config.backends.get("main").unwrap());
+            let made = format!("{:?}", config.backends.get("main").unwrap().backend());
             assert!(made.contains("connect_timeout: 1s") && made.contains("response_timeout: 250ms"), "{made}");
             assert_toml_refused(
                 r#"

@@ -5,6 +5,9 @@
 //! the lease with what came of it; or another process has the lease. Then it waits: until a message tells that the lease
 //! has ended, and in case that is lost until it looks again, and at most until the lease has run out. Then it asks anew.
 //!
+//! A value that is there is cheaper to read than to ask for so: where the last flight of the function found one, the next
+//! reads first, and asks only if there is none.
+//!
 //! A lease is lengthened while its body runs, so it runs out only when its process is dead, stopped or cut off. Whatever
 //! such a process says later is refused: its token is not the newest any more.
 //!
@@ -24,6 +27,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::guard::Asked as For;
 use super::lease::{Acquired, Asked, End, Token, Waiter, Wanted as Entry};
 use super::tier::Shared;
 use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, Times, UnixMillis};
@@ -32,7 +36,7 @@ use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
 use crate::stats::{Stats, count};
-use crate::tier::{Answer, Lease, Tier, Told, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Tier, Told, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
@@ -162,6 +166,19 @@ impl Seeker {
 
     fn seek<V: Storable + Send + 'static>(mut self) -> Work<Answer<V>> {
         Box::pin(async move {
+            if self.wanted == Wanted::Any && self.shared.expects_values.load(Relaxed) {
+                match self.look().await {
+                    Ok(Some((entry, left))) => {
+                        if let Some(found) = self.understand(entry, left) {
+                            return self.found(found);
+                        }
+                    }
+                    Ok(None) => (),
+                    // What is no entry is no value; asked for the lease, the backend puts it right.
+                    Err(error) if error.kind() == BackendErrorKind::Refused => (),
+                    Err(_) => return Answer::Nothing,
+                }
+            }
             loop {
                 let acquired = match self.acquire().await {
                     Ok(acquired) => acquired,
@@ -173,16 +190,9 @@ impl Seeker {
                     Err(_) => return Answer::Nothing,
                 };
                 match acquired {
-                    Acquired::Value { mut entry, left } => {
-                        let found = self.shared.understand::<V>(&entry, left);
-                        entry.truncate(Envelope::HEADER_BYTES);
-                        self.seen = Some(entry);
-                        // An entry that is of no use is counted as what it is.
-                        self.has_missed = true;
-                        if let Some(mut found) = found {
-                            found.is_awaited = self.joined.is_some();
-                            found.or_else = Some(Box::new(move || self.seek()));
-                            return Answer::Found(found);
+                    Acquired::Value { entry, left } => {
+                        if let Some(found) = self.understand(entry, left) {
+                            return self.found(found);
                         }
                     }
                     Acquired::Told(bytes) => {
@@ -211,6 +221,26 @@ impl Seeker {
         })
     }
 
+    async fn look(&self) -> Result<Option<(Vec<u8>, Option<Duration>)>, BackendError> {
+        self.shared.ask(For::Read, self.shared.leases().look(&self.key)).await
+    }
+
+    fn understand<V: Storable>(&mut self, mut entry: Vec<u8>, left: Option<Duration>) -> Option<Found<V>> {
+        let found = self.shared.understand(&entry, left);
+        entry.truncate(Envelope::HEADER_BYTES);
+        self.seen = Some(entry);
+        // An entry that is of no use is counted as what it is.
+        self.has_missed = true;
+        found
+    }
+
+    fn found<V: Storable + Send + 'static>(self, mut found: Found<V>) -> Answer<V> {
+        self.shared.expects_values.store(true, Relaxed);
+        found.is_awaited = self.joined.is_some();
+        found.or_else = Some(Box::new(move || self.seek()));
+        Answer::Found(found)
+    }
+
     async fn acquire(&mut self) -> Result<Acquired, BackendError> {
         let shared = Arc::clone(&self.shared);
         let value = match (&self.seen, self.wanted) {
@@ -227,9 +257,12 @@ impl Seeker {
             Ok(acquired) => has_written(acquired),
             Err(error) => is_in_doubt(error.kind()),
         };
-        if !self.has_missed && matches!(acquired, Ok(Acquired::Lead(_) | Acquired::Wait { .. })) {
-            self.has_missed = true;
-            count(&shared.counters.misses);
+        if matches!(acquired, Ok(Acquired::Lead(_) | Acquired::Wait { .. })) {
+            shared.expects_values.store(false, Relaxed);
+            if !self.has_missed {
+                self.has_missed = true;
+                count(&shared.counters.misses);
+            }
         }
         acquired
     }

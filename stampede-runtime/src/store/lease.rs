@@ -14,6 +14,9 @@ use super::key::StoreKey;
 ///
 /// Every step is one round trip and happens at once or not at all. Whatever ends a lease wakes those who wait for it.
 pub trait Leases: Send + Sync {
+    /// An entry, and for how long it is still there, if that has an end. Less work for a store than [`acquire`](Self::acquire).
+    fn look<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<(Vec<u8>, Option<Duration>)>>;
+
     /// The value; or else the right to make it; or else who has that right.
     fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired>;
 

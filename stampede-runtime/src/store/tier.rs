@@ -41,6 +41,8 @@ pub(super) struct Shared {
     /// How long a lease lasts, where there are any.
     pub(super) lease: Duration,
     pub(super) counters: Counters,
+    /// The last one who looked has found a value.
+    pub(super) expects_values: AtomicBool,
     /// The leases that this process has.
     pub(super) leased: Mutex<Leased>,
 }
@@ -96,6 +98,7 @@ impl<V: Storable + Send + 'static> Stored<V> {
             retention: policy.retention(),
             lease: policy.lease,
             counters: Counters::default(),
+            expects_values: AtomicBool::new(false),
             leased: Mutex::default(),
         });
         if policy.distributed {
@@ -133,7 +136,7 @@ impl Shared {
     }
 
     /// Waits for the backend within the budget.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         asked: Asked,
         answer: impl Future<Output = Result<T, BackendError>>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::redis::{FromRedisValue, Value, from_redis_value};
+use ::redis::{FromRedisValue, Value, from_redis_value, pipe};
 
 use super::error::Failure;
 use super::scripts::{ACQUIRE, END, OVERWRITE, RENEW, about, lease_of};
@@ -11,6 +11,15 @@ use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
 use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
 
 impl Leases for RedisBackend {
+    fn look<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<(Vec<u8>, Option<Duration>)>> {
+        Box::pin(async move {
+            let mut both = pipe();
+            both.cmd("GET").arg(key.as_str()).cmd("PTTL").arg(key.as_str());
+            let (entry, left): (Option<Vec<u8>>, i64) = self.link.ask_all(&both).await?;
+            Ok(entry.map(|entry| (entry, span(left))))
+        })
+    }
+
     fn acquire<'a>(&'a self, key: &'a StoreKey, asked: Asked<'a>) -> Pending<'a, Acquired> {
         Box::pin(async move {
             let header = Envelope::HEADER_BYTES.to_string();
@@ -74,6 +83,11 @@ fn lease_millis(lease: Duration) -> u64 {
     millis(lease).max(1)
 }
 
+/// What is left of a key's life, if it has an end.
+fn span(pttl: i64) -> Option<Duration> {
+    pttl.try_into().ok().map(Duration::from_millis)
+}
+
 /// What the script says, or nothing if it is none of that.
 fn acquired(answer: Vec<Value>, owner: &str) -> Option<Acquired> {
     fn read<T: FromRedisValue>(value: Option<Value>) -> Option<T> {
@@ -90,7 +104,7 @@ fn acquired(answer: Vec<Value>, owner: &str) -> Option<Acquired> {
         1 => Acquired::Lead(Token { owner: owner.into(), fence: read(answer.next())? }),
         2 => {
             let (entry, left) = (read(answer.next())?, read::<i64>(answer.next())?);
-            Acquired::Value { entry, left: left.try_into().ok().map(Duration::from_millis) }
+            Acquired::Value { entry, left: span(left) }
         }
         3 => Acquired::Told(read(answer.next())?),
         _ => return None,

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant as SystemInstant};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, PushKind, RedisError,
-    RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, PushKind,
+    RedisError, RedisResult, ScriptInvocation,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -112,6 +112,13 @@ impl Link {
         let line = self.line().await?;
         let mut connection = line.connection.clone();
         line.answered(command.query_async(&mut connection)).await
+    }
+
+    /// Sends several at once.
+    pub(super) async fn ask_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, BackendError> {
+        let line = self.line().await?;
+        let mut connection = line.connection.clone();
+        line.answered(commands.query_async(&mut connection)).await
     }
 
     /// Calls a script.
