@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
-use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Wanted};
+use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Wish};
 use stampede_runtime::store::{
     Backend, BackendError, BackendErrorKind, Id, Place, RedisBackend, StoreKey, conformance,
 };
@@ -32,7 +32,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 fn asked(owner: &str) -> Asked<'_> {
-    Asked { owner, lease: HOUR, value: Wanted::Any, joined: None, waiter: None }
+    Asked { owner, lease: HOUR, value: Wish::Any, joined: None, waiter: None }
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn ask_everything(backend: &RedisBackend) {
     let _ = soon(backend.set(&key, b"", Duration::ZERO)).await;
     let _ = soon(backend.remove(&key)).await;
     let mut tokens = Vec::new();
-    for (owner, wanted) in [("one", Wanted::Any), ("two", Wanted::Newest), ("three", Wanted::Newest)] {
+    for (owner, wanted) in [("one", Wish::Any), ("two", Wish::Newest), ("three", Wish::Newest)] {
         let acquired = soon(backend.acquire(&key, Asked { value: wanted, ..asked(owner) })).await;
         let Ok(Acquired::Lead(token)) = acquired else { continue };
         tokens.push(token);

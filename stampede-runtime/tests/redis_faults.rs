@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use stampede_runtime::store::lease::{Acquired, Asked, Leases, Wanted};
+use stampede_runtime::store::lease::{Acquired, Asked, Leases, Wish};
 use stampede_runtime::store::{Backend, BackendErrorKind, Id, Place, RedisBackend, StoreKey};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -98,7 +98,7 @@ async fn a_connection_that_is_cut_is_made_again_and_waiters_look() {
     let backend = backend(&server);
     soon(backend.ping()).await.unwrap();
     let waiter = backend.waiter(&key(0));
-    let asked = |owner| Asked { owner, lease: HOUR, value: Wanted::Any, joined: None, waiter: Some(&*waiter) };
+    let asked = |owner| Asked { owner, lease: HOUR, value: Wish::Any, joined: None, waiter: Some(&*waiter) };
     let Acquired::Lead(token) = soon(backend.acquire(&key(0), asked("one"))).await.unwrap() else { panic!("first") };
     for kind in ["normal", "pubsub"] {
         server.ask(&["CLIENT", "KILL", "TYPE", kind]);
@@ -171,7 +171,7 @@ async fn dropped_calls_leave_no_answer_to_others() {
         let number = call % 100;
         let task = calls.spawn(async move {
             let key = key(number);
-            let asked = Asked { owner: "me", lease: HOUR, value: Wanted::Any, joined: None, waiter: None };
+            let asked = Asked { owner: "me", lease: HOUR, value: Wish::Any, joined: None, waiter: None };
             let entry = if call % 2 == 0 {
                 backend.get(&key).await.unwrap()
             } else {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
+use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wish};
 use stampede_runtime::store::{Backend, BackendErrorKind, Id, Place, RedisBackend, StoreKey};
 
 #[path = "support/redis_server.rs"]
@@ -34,7 +34,7 @@ fn two(test: &str) -> Option<(RedisServer, RedisBackend, RedisBackend)> {
 }
 
 fn asked(owner: &str) -> Asked<'_> {
-    Asked { owner, lease: HOUR, value: Wanted::Any, joined: None, waiter: None }
+    Asked { owner, lease: HOUR, value: Wish::Any, joined: None, waiter: None }
 }
 
 async fn acquire(at: &RedisBackend, id: &str, asked: Asked<'_>) -> Acquired {
@@ -161,14 +161,14 @@ async fn an_answer_that_was_lost_is_given_again() {
 async fn a_value_that_will_not_do_is_passed_over() {
     let Some((_server, one, other)) = two("a_value_that_will_not_do_is_passed_over") else { return };
     soon(one.set(&key("a"), b"old entry", HOUR)).await.unwrap();
-    let another = |seen| Asked { value: Wanted::Other(seen), ..asked("one") };
+    let another = |seen| Asked { value: Wish::Other(seen), ..asked("one") };
     assert_eq!(entry(acquire(&one, "a", another(b"new")).await), b"old entry");
     let token = lead(acquire(&one, "a", another(b"old")).await);
     // Those whom any value serves do not wait for it.
     assert_eq!(entry(acquire(&other, "a", asked("other")).await), b"old entry");
-    wait(acquire(&other, "a", Asked { value: Wanted::Other(b"old"), ..asked("other") }).await);
+    wait(acquire(&other, "a", Asked { value: Wish::Other(b"old"), ..asked("other") }).await);
     assert!(end(&one, "a", &token, value(b"new entry")).await);
-    let read = acquire(&other, "a", Asked { value: Wanted::Other(b"old"), ..asked("other") }).await;
+    let read = acquire(&other, "a", Asked { value: Wish::Other(b"old"), ..asked("other") }).await;
     assert_eq!(entry(read), b"new entry");
 }
 
@@ -176,8 +176,8 @@ async fn a_value_that_will_not_do_is_passed_over() {
 async fn the_newest_takes_over() {
     let Some((_server, one, other)) = two("the_newest_takes_over") else { return };
     soon(one.set(&key("a"), b"kept", HOUR)).await.unwrap();
-    let first = lead(acquire(&one, "a", Asked { value: Wanted::Other(b"kept"), ..asked("one") }).await);
-    let newest = || Asked { value: Wanted::Newest, ..asked("other") };
+    let first = lead(acquire(&one, "a", Asked { value: Wish::Other(b"kept"), ..asked("one") }).await);
+    let newest = || Asked { value: Wish::Newest, ..asked("other") };
     let second = lead(acquire(&other, "a", newest()).await);
     assert!(second.fence > first.fence);
     assert!(!end(&one, "a", &first, value(b"older")).await);
@@ -197,7 +197,7 @@ async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
     let first = lead(acquire(&one, "a", asked("one")).await);
     let waiter = other.waiter(&key("a"));
     wait(acquire(&other, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
-    let newest = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("three") }).await);
+    let newest = lead(acquire(&one, "a", Asked { value: Wish::Newest, ..asked("three") }).await);
     assert!(!end(&one, "a", &first, told(b"an error")).await);
     assert!(end(&one, "a", &newest, value(b"newest")).await);
     soon(waiter.woken()).await;
@@ -206,12 +206,12 @@ async fn who_waits_for_a_lease_that_is_taken_over_is_woken_by_the_newest() {
 #[tokio::test]
 async fn who_asks_for_the_newest_waits_for_another_who_did() {
     let Some((_server, one, other)) = two("who_asks_for_the_newest_waits_for_another_who_did") else { return };
-    let newest = |owner| Asked { value: Wanted::Newest, ..asked(owner) };
+    let newest = |owner| Asked { value: Wish::Newest, ..asked(owner) };
     for before in [None, Some(vec![b'-'; 100])] {
         if let Some(entry) = &before {
             soon(one.set(&key("a"), entry, HOUR)).await.unwrap();
         }
-        let ordinary = lead(acquire(&one, "a", Asked { value: Wanted::Other(b"-"), ..asked("call") }).await);
+        let ordinary = lead(acquire(&one, "a", Asked { value: Wish::Other(b"-"), ..asked("call") }).await);
         let token = lead(acquire(&one, "a", newest("one")).await);
         let Acquired::Wait { fence, entry, .. } = acquire(&other, "a", newest("other")).await else { panic!("leads") };
         assert_eq!(fence, token.fence);
@@ -276,7 +276,7 @@ async fn what_is_told_is_for_those_who_joined() {
 async fn what_is_told_may_forget_the_value() {
     let Some((_server, one, _)) = two("what_is_told_may_forget_the_value") else { return };
     soon(one.set(&key("a"), b"old", HOUR)).await.unwrap();
-    let refresh = || Asked { value: Wanted::Other(b"old"), ..asked("one") };
+    let refresh = || Asked { value: Wish::Other(b"old"), ..asked("one") };
     let token = lead(acquire(&one, "a", refresh()).await);
     assert!(end(&one, "a", &token, told(b"not now")).await);
     assert_eq!(stored(&one, "a").await.as_deref(), Some(&b"old"[..]));
@@ -293,7 +293,7 @@ async fn an_end_of_no_time_keeps_nothing() {
         End::Value { entry: b"new", ttl: Duration::ZERO, told: None },
         End::Told { outcome: b"outcome", ttl: Duration::ZERO, forget: true },
     ] {
-        let token = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("one") }).await);
+        let token = lead(acquire(&one, "a", Asked { value: Wish::Newest, ..asked("one") }).await);
         assert!(self::end(&one, "a", &token, end).await);
         assert_eq!(server.ask(&["DBSIZE"]), "0");
     }
@@ -418,7 +418,7 @@ async fn fences_grow_though_the_clock_was_ahead() {
     server.ask(&["HSET", &format!("{}:outcome", key("a")), "f", &ahead.to_string(), "b", "old"]);
     let token = lead(acquire(&one, "a", asked("one")).await);
     assert_eq!(token.fence, ahead + 1);
-    let token = lead(acquire(&one, "a", Asked { value: Wanted::Newest, ..asked("one") }).await);
+    let token = lead(acquire(&one, "a", Asked { value: Wish::Newest, ..asked("one") }).await);
     assert_eq!(token.fence, ahead + 2);
     wait(acquire(&one, "a", Asked { joined: Some(token.fence), ..asked("other") }).await);
 }

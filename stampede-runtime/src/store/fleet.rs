@@ -14,29 +14,30 @@
 //! All this saves executions; it is not mutual exclusion. Where the backend fails, a body runs for its own process alone,
 //! and what comes of it is not stored: nobody could tell whether it is the newest.
 
-use std::collections::HashMap;
-use std::future::ready;
+mod held;
+mod outcome;
+
 use std::marker::PhantomData;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
-use std::sync::{Arc, LazyLock, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::guard::Asked as For;
-use super::lease::{Acquired, Asked, End, Token, Waiter, Wanted as Entry};
+pub(super) use self::held::Leased;
+use self::held::{GiveBack, Held, give_back};
+use self::outcome::Outcome;
+
+use super::guard::Verb;
+use super::lease::{Acquired, Asked, Token, Waiter, Wish};
 use super::tier::Shared;
-use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, Times, UnixMillis};
+use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, UnixMillis};
 use crate::blocking;
 use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
 use crate::stats::{Stats, count};
-use crate::tier::{Answer, Found, Lease, Tier, Told, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Tier, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
@@ -96,16 +97,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
     }
 
     fn give_back(&self) -> Vec<Work<()>> {
-        let held: Vec<_> = self.shared.held().drain().collect();
-        let end = |(_, (key, token))| -> Work<()> {
-            let shared = Arc::clone(&self.shared);
-            Box::pin(async move {
-                let end = shared.leases().end(&key, &token, End::Nothing { forget: false });
-                // Whoever waits for it waits the lease out, then.
-                let _ = shared.ask_to_write(|is_mine| *is_mine, end).await;
-            })
-        };
-        held.into_iter().map(end).collect()
+        held::give_all_back(&self.shared)
     }
 
     fn add_stats(&self, stats: &mut Stats) {
@@ -166,7 +158,7 @@ impl Seeker {
 
     fn seek<V: Storable + Send + 'static>(mut self) -> Work<Answer<V>> {
         Box::pin(async move {
-            if self.wanted == Wanted::Any && self.shared.expects_values.load(Relaxed) {
+            if self.wanted == Wanted::Any && self.seen.is_none() && self.shared.expects_values.load(Relaxed) {
                 match self.look().await {
                     Ok(Some((entry, left))) => {
                         if let Some(found) = self.understand(entry, left) {
@@ -222,7 +214,7 @@ impl Seeker {
     }
 
     async fn look(&self) -> Result<Option<(Vec<u8>, Option<Duration>)>, BackendError> {
-        self.shared.ask(For::Read, self.shared.leases().look(&self.key)).await
+        self.shared.ask(Verb::Read, self.shared.leases().look(&self.key)).await
     }
 
     fn understand<V: Storable>(&mut self, mut entry: Vec<u8>, left: Option<Duration>) -> Option<Found<V>> {
@@ -244,9 +236,9 @@ impl Seeker {
     async fn acquire(&mut self) -> Result<Acquired, BackendError> {
         let shared = Arc::clone(&self.shared);
         let value = match (&self.seen, self.wanted) {
-            (_, Wanted::Newest) => Entry::Newest,
-            (Some(seen), Wanted::Any) => Entry::Other(seen),
-            (None, Wanted::Any) => Entry::Any,
+            (_, Wanted::Newest) => Wish::Newest,
+            (Some(seen), Wanted::Any) => Wish::Other(seen),
+            (None, Wanted::Any) => Wish::Any,
         };
         self.may_hold = true;
         let (owner, waiter) = (&*self.owner, self.waiter.as_deref());
@@ -325,246 +317,5 @@ impl Drop for Seeker {
             let token = Token { owner: self.owner.clone(), fence: 0 };
             blocking::helper().spawn(give_back(shared, key, token, GiveBack::Nothing { forget: false }));
         }
-    }
-}
-
-/// Leases by owner.
-pub(super) type Leased = HashMap<Box<str>, (StoreKey, Token)>;
-
-/// A lease that this process has.
-struct Held {
-    shared: Arc<Shared>,
-    key: StoreKey,
-    token: Token,
-    is_over: AtomicBool,
-    is_lost: Arc<AtomicBool>,
-    renewal: AbortHandle,
-}
-
-impl Held {
-    fn new(shared: Arc<Shared>, key: StoreKey, token: Token) -> Arc<Held> {
-        let is_lost = Arc::new(AtomicBool::new(false));
-        shared.held().insert(token.owner.clone(), (key.clone(), token.clone()));
-        // Not in the runtime of the body, which may be blocked by it, or end.
-        let renewal = renew(Arc::clone(&shared), key.clone(), token.clone(), Arc::clone(&is_lost));
-        let renewal = blocking::helper().spawn(renewal).abort_handle();
-        Arc::new(Held { shared, key, token, is_over: AtomicBool::new(false), is_lost, renewal })
-    }
-
-    /// Ends it with this, unless it has ended before.
-    fn end_with(&self, ending: impl FnOnce() -> Ending) -> Option<Work<bool>> {
-        if self.is_over.load(SeqCst) {
-            return None;
-        }
-        // The user's `Serialize`, which may panic: then the lease can still be given back.
-        let ending = ending();
-        if self.is_over.swap(true, SeqCst) {
-            return None;
-        }
-        if self.is_lost.load(SeqCst) {
-            // It would be refused.
-            self.shared.held().remove(&self.token.owner);
-            let is_refused = !matches!(ending, Ending::Nothing);
-            if is_refused {
-                count(&self.shared.counters.fenced);
-            }
-            return Some(Box::pin(ready(is_refused)));
-        }
-        self.renewal.abort();
-        Some(Box::pin(end(Arc::clone(&self.shared), self.key.clone(), self.token.clone(), ending)))
-    }
-}
-
-impl<V: Storable> Lease<V> for Held {
-    fn is_lost(&self) -> bool {
-        self.is_lost.load(SeqCst)
-    }
-
-    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
-        self.end_with(|| {
-            let times = self.shared.times(keeping);
-            match self.shared.entry(value, times) {
-                Some(entry) => Ending::Value(entry, times),
-                None => Ending::Told(vec![UNSHAREABLE], true),
-            }
-        })
-    }
-
-    fn end(&self, told: Option<Told<&V>>) -> Option<Work<()>> {
-        let ending = || match told {
-            Some(told) => {
-                let forget = matches!(told, Told::Value(_));
-                Ending::Told(self.shared.outcome(told), forget)
-            }
-            None => Ending::Nothing,
-        };
-        let work = self.end_with(ending)?;
-        Some(Box::pin(async move {
-            work.await;
-        }))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(work) = self.end_with(|| Ending::Nothing) {
-            blocking::helper().spawn(work);
-        }
-    }
-}
-
-/// Lengthens a lease again and again, until somebody else has it.
-async fn renew(shared: Arc<Shared>, key: StoreKey, token: Token, is_lost: Arc<AtomicBool>) {
-    let mut pause = shared.lease / 3;
-    loop {
-        tokio::time::sleep(pause).await;
-        let renew = shared.leases().renew(&key, &token, shared.lease);
-        pause = match shared.ask_to_write(|is_mine| *is_mine, renew).await {
-            Ok(true) => shared.lease / 3,
-            Ok(false) => break,
-            // Where nobody answers, nobody knows; the backend will when the lease ends. Perhaps there is still time.
-            Err(_) => shared.lease / 10,
-        };
-    }
-    is_lost.store(true, SeqCst);
-    count(&shared.counters.lost);
-    tracing::debug!(
-        target: "stampede", function = &*shared.function,
-        "a lease was lost: what its body returns is for this process's callers only",
-    );
-}
-
-/// What a lease ends with.
-enum Ending {
-    Value(Vec<u8>, Times),
-    /// Not kept. `true`: nor is what was kept before.
-    Told(Vec<u8>, bool),
-    Nothing,
-}
-
-/// Ends a lease. Returns whether what came of it was refused.
-async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -> bool {
-    let outcome;
-    let end = match &ending {
-        Ending::Value(entry, times) => {
-            let ttl = times.left(UnixMillis::now());
-            // Whoever waits for it has it, even if it is gone by the time that a message was lost.
-            outcome = if ttl < OUTCOME { [&[VALUE], &**entry].concat() } else { Vec::new() };
-            End::Value { entry, ttl, told: (!outcome.is_empty()).then_some((&outcome, OUTCOME)) }
-        }
-        Ending::Told(outcome, forget) => End::Told { outcome, ttl: OUTCOME, forget: *forget },
-        Ending::Nothing => End::Nothing { forget: false },
-    };
-    let ended = shared.ask_to_write(|is_mine| *is_mine, shared.leases().end(&key, &token, end)).await;
-    if ended.is_ok() {
-        shared.held().remove(&token.owner);
-    }
-    match (ended, &ending) {
-        (Ok(_), Ending::Nothing) | (Ok(true), Ending::Told(..)) => false,
-        (Ok(true), Ending::Value(..)) => {
-            count(&shared.counters.writes);
-            false
-        }
-        (Ok(false), _) => {
-            count(&shared.counters.fenced);
-            true
-        }
-        (Err(error), _) => {
-            // Those who wait need not wait for the lease to run out, if that much can still be said.
-            let forget = !matches!(ending, Ending::Nothing);
-            let is_too_large = error.kind() == BackendErrorKind::TooLarge;
-            give_back(
-                shared,
-                key,
-                token,
-                if is_too_large { GiveBack::Unshareable } else { GiveBack::Nothing { forget } },
-            )
-            .await;
-            false
-        }
-    }
-}
-
-/// What a lease ends with that could not be ended with what it should.
-#[derive(Clone, Copy)]
-enum GiveBack {
-    Unshareable,
-    Nothing { forget: bool },
-}
-
-/// Says that a lease has ended until that is answered, or it must have run out: also to a backend that is left alone otherwise,
-/// since others wait for it. All failures have been counted before.
-async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, with: GiveBack) {
-    let end = match with {
-        GiveBack::Unshareable => End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: true },
-        GiveBack::Nothing { forget } => End::Nothing { forget },
-    };
-    let said = async {
-        loop {
-            let end = shared.leases().end(&key, &token, end);
-            if let Ok(Ok(_)) = tokio::time::timeout(shared.budget, end).await {
-                return;
-            }
-            tokio::time::sleep((shared.lease / 10).max(SHORTEST_POLL)).await;
-        }
-    };
-    let _ = tokio::time::timeout(shared.lease, said).await;
-    shared.held().remove(&token.owner);
-}
-
-/// The first byte of an outcome says what follows: the entry of a value, an error as its function carries it, the
-/// milliseconds of a `timeout` as a little-endian `u64`, or nothing.
-const VALUE: u8 = b'v';
-const FAULT: u8 = b'e';
-const TIMED_OUT: u8 = b't';
-/// There was a value that cannot be sent. Whoever wants it has to make it.
-const UNSHAREABLE: u8 = b'u';
-
-enum Outcome<V> {
-    Told(Told<V>),
-    Unshareable,
-}
-
-impl Shared {
-    /// The leases that this process has.
-    fn held(&self) -> MutexGuard<'_, Leased> {
-        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn leases(&self) -> &dyn super::lease::Leases {
-        self.backend.backend().leases().expect("a fleet is made where there are leases")
-    }
-
-    fn outcome<V: Storable>(&self, told: Told<&V>) -> Vec<u8> {
-        match told {
-            Told::Value(value) => {
-                // What ends it is its place in the backend.
-                let times = Times::new(UnixMillis::now(), Duration::ZERO, OUTCOME, Duration::ZERO);
-                self.entry(value, times).map_or(vec![UNSHAREABLE], |entry| [&[VALUE], &*entry].concat())
-            }
-            Told::Fault(bytes) => [&[FAULT], &*bytes].concat(),
-            Told::TimedOut(limit) => {
-                let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-                [&[TIMED_OUT], &millis.to_le_bytes()[..]].concat()
-            }
-        }
-    }
-
-    fn read_outcome<V: Storable>(&self, bytes: &[u8]) -> Option<Outcome<V>> {
-        let told = match bytes.split_first() {
-            Some((&VALUE, entry)) => super::decode(entry, self.payload_bytes_max, UnixMillis::default())
-                .map(|(value, _)| Told::Value(value))
-                .ok(),
-            Some((&FAULT, fault)) => Some(Told::Fault(fault.to_vec())),
-            Some((&TIMED_OUT, millis)) => {
-                millis.try_into().ok().map(|millis| Told::TimedOut(Duration::from_millis(u64::from_le_bytes(millis))))
-            }
-            Some((&UNSHAREABLE, [])) => return Some(Outcome::Unshareable),
-            _ => None,
-        };
-        if told.is_none() {
-            count(&self.counters.undecodable);
-        }
-        told.map(Outcome::Told)
     }
 }

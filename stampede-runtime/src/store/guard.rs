@@ -54,7 +54,7 @@ pub(crate) struct Guarded {
 
 /// What is asked of a backend. It may be broken for the one and not for the other.
 #[derive(Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum Verb {
     Read,
     Write,
     Remove,
@@ -117,7 +117,7 @@ impl Guarded {
     }
 
     /// Says that the backend is well again, when that is news.
-    pub(super) fn works(&self, asked: Option<Asked>) {
+    pub(super) fn works(&self, asked: Option<Verb>) {
         if let Some(asked) = asked
             && self.is_broken[asked as usize].load(Relaxed)
             && self.changes(asked, false)
@@ -127,7 +127,7 @@ impl Guarded {
     }
 
     /// Says what is wrong with it, when that is news.
-    pub(super) fn fails(&self, asked: Asked, function: &str, error: &BackendError) {
+    pub(super) fn fails(&self, asked: Verb, function: &str, error: &BackendError) {
         let is_news = match error.kind() {
             // An entry that is too large says nothing of the next one, and one that was not asked nothing at all.
             BackendErrorKind::TooLarge | BackendErrorKind::Resting => false,
@@ -155,7 +155,7 @@ impl Guarded {
     }
 
     /// Notes whether the backend is broken for what was asked. Returns whether that changes whether it is for anything.
-    fn changes(&self, asked: Asked, is_broken: bool) -> bool {
+    fn changes(&self, asked: Verb, is_broken: bool) -> bool {
         let for_anything = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
         let before = for_anything();
         self.is_broken[asked as usize].store(is_broken, SeqCst);

@@ -42,7 +42,7 @@ pub struct Asked<'a> {
     /// For how long the right is to be given.
     pub lease: Duration,
     /// Which values will do.
-    pub value: Wanted<'a>,
+    pub value: Wish<'a>,
     /// The fence of a lease that this one has waited for. How that or a later one ended is told then.
     pub joined: Option<u64>,
     /// Is woken when a lease of the key ends.
@@ -51,7 +51,7 @@ pub struct Asked<'a> {
 
 /// Which values will do.
 #[derive(Clone, Copy)]
-pub enum Wanted<'a> {
+pub enum Wish<'a> {
     /// Any.
     Any,
     /// Any whose entry does not begin with these bytes.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::fleet::{Fleet, Leased};
-use super::guard::Asked;
+use super::guard::Verb;
 use super::{
     BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Storable, StoreKey, Times, UnixMillis, key,
 };
@@ -138,7 +138,7 @@ impl Shared {
     /// Waits for the backend within the budget.
     pub(super) async fn ask<T>(
         &self,
-        asked: Asked,
+        asked: Verb,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
         self.ask_for(self.budget, |_| Some(asked), asked, answer).await
@@ -150,15 +150,15 @@ impl Shared {
         has_written: impl Fn(&T) -> bool,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        self.ask_for(self.budget, |answer| has_written(answer).then_some(Asked::Write), Asked::Write, answer).await
+        self.ask_for(self.budget, |answer| has_written(answer).then_some(Verb::Write), Verb::Write, answer).await
     }
 
     /// `worked`: what an answer shows to be well.
     async fn ask_for<T>(
         &self,
         budget: Duration,
-        worked: impl Fn(&T) -> Option<Asked>,
-        asked: Asked,
+        worked: impl Fn(&T) -> Option<Verb>,
+        asked: Verb,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
         let answer = self.backend.ask(budget, answer).await;
@@ -173,7 +173,7 @@ impl Shared {
     }
 
     async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
-        let entry = self.ask(Asked::Read, async { self.backend.backend().get(key).await }).await.ok()?;
+        let entry = self.ask(Verb::Read, async { self.backend.backend().get(key).await }).await.ok()?;
         let Some(entry) = entry else {
             count(&self.counters.misses);
             return None;
@@ -227,14 +227,14 @@ impl Shared {
     }
 
     pub(super) async fn forget(&self, key: &StoreKey) -> Result<(), Error> {
-        let removed = self.ask(Asked::Remove, async { self.backend.backend().remove(key).await }).await;
+        let removed = self.ask(Verb::Remove, async { self.backend.backend().remove(key).await }).await;
         removed.map(drop).map_err(Error::backend)
     }
 
     pub(super) async fn forget_all(&self) -> Result<(), Error> {
         let prefix = self.place.prefix_of_all_versions();
         let clear = async { self.backend.backend().clear(&prefix).await };
-        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Asked::Remove), Asked::Remove, clear).await;
+        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Verb::Remove), Verb::Remove, clear).await;
         cleared.map(drop).map_err(Error::backend)
     }
 
@@ -293,7 +293,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
         Some(Box::pin(async move {
             let ttl = times.left(UnixMillis::now());
             let set = async { shared.backend.backend().set(&key, &entry, ttl).await };
-            let is_kept = shared.ask(Asked::Write, set).await.is_ok();
+            let is_kept = shared.ask(Verb::Write, set).await.is_ok();
             if is_kept {
                 count(&shared.counters.writes);
             }

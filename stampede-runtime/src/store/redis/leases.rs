@@ -7,7 +7,7 @@ use ::redis::{FromRedisValue, Value, from_redis_value, pipe};
 use super::error::Failure;
 use super::scripts::{ACQUIRE, END, OVERWRITE, RENEW, about, lease_of};
 use super::{RedisBackend, millis};
-use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wanted};
+use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wish};
 use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
 
 impl Leases for RedisBackend {
@@ -24,9 +24,9 @@ impl Leases for RedisBackend {
         Box::pin(async move {
             let header = Envelope::HEADER_BYTES.to_string();
             let (wanted, seen): (_, &[u8]) = match asked.value {
-                Wanted::Any => ("any", &[]),
-                Wanted::Other(seen) => ("other", seen),
-                Wanted::Newest => ("newest", header.as_bytes()),
+                Wish::Any => ("any", &[]),
+                Wish::Other(seen) => ("other", seen),
+                Wish::Newest => ("newest", header.as_bytes()),
             };
             let line = self.link.line().await?;
             // One that cannot be told would only be a field more.
