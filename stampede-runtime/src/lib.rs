@@ -79,7 +79,8 @@
 //! # Features
 //!
 //! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
-//! values outside of the process (`store`), and `#[distributed_coalesce]`. `config-files`: configuration from TOML and YAML files and from the environment.
+//! values outside of the process (`store`), and `#[distributed_coalesce]`. `redis`, `redis-tls`: Redis and Valkey as a
+//! backend, the latter encrypted too. `config-files`: configuration from TOML and YAML files and from the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -131,7 +132,7 @@ struct Readme;
 /// The examples of `docs/`.
 #[cfg(doctest)]
 mod pages {
-    #[cfg(feature = "backends")]
+    #[cfg(feature = "redis")]
     #[doc = include_str!("../../docs/backends.md")]
     struct Backends;
     #[doc = include_str!("../../docs/cached.md")]
@@ -142,6 +143,9 @@ mod pages {
     struct Companion;
     #[doc = include_str!("../../docs/content.md")]
     struct Content;
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("../../docs/distributed.md")]
+    struct Distributed;
     #[doc = include_str!("../../docs/early.md")]
     struct Early;
     #[doc = include_str!("../../docs/stale.md")]

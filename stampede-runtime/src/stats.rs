@@ -267,7 +267,40 @@ impl fmt::Display for Stats {
             self.in_flight,
             self.cache_size,
             self.execution_time.mean,
+        )?;
+        if self.backend_state == BackendState::None {
+            return Ok(());
+        }
+        write!(
+            f,
+            "; backend {}: {} hits, {} misses, {} writes, {} failures",
+            self.backend_state, self.backend_hits, self.backend_misses, self.backend_writes, self.backend_failures,
+        )?;
+        if self.lock_acquired + self.lock_waited + self.redis_failures == 0 {
+            return Ok(());
+        }
+        write!(
+            f,
+            ", {} leases, {} waits, {} taken over, {} lost, {} writes refused, {} executions alone",
+            self.lock_acquired,
+            self.lock_waited,
+            self.lock_taken_over,
+            self.lock_lost,
+            self.fenced_writes,
+            self.redis_failures,
         )
+    }
+}
+
+impl fmt::Display for BackendState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BackendState::None => "none",
+            BackendState::Closed => "closed",
+            BackendState::HalfOpen => "half open",
+            BackendState::Open => "open",
+            BackendState::Missing => "missing",
+        })
     }
 }
 
@@ -475,5 +508,19 @@ mod tests {
         assert!((stats.savings_rate - 0.65).abs() < 1e-12);
         assert!(stats.to_string().contains("65.0% saved"), "{stats}");
         assert!(Stats::default().to_string().contains("0.0% saved"));
+    }
+
+    #[test]
+    fn a_backend_is_shown_where_there_is_one() {
+        let shown = |backend_state, lock_acquired| {
+            let stats = Stats { backend_state, backend_hits: 3, lock_acquired, ..Stats::default() }.to_string();
+            stats.split_once("; ").map(|(_, backend)| backend.to_owned())
+        };
+        assert_eq!(shown(BackendState::None, 0), None);
+        let expected = "backend half open: 3 hits, 0 misses, 0 writes, 0 failures";
+        assert_eq!(shown(BackendState::HalfOpen, 0).unwrap(), expected);
+        let expected = "backend closed: 3 hits, 0 misses, 0 writes, 0 failures, 2 leases, 0 waits, 0 taken over, 0 lost, \
+                        0 writes refused, 0 executions alone";
+        assert_eq!(shown(BackendState::Closed, 2).unwrap(), expected);
     }
 }
