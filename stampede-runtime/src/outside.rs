@@ -20,7 +20,7 @@ use crate::key::Id;
 use crate::policy::Policy;
 use crate::registry;
 use crate::stats::Stats;
-use crate::tier::{Answer, Tier, Wanted, Work};
+use crate::tier::{Answer, Look, Tier, Wanted, Work};
 
 pub(crate) struct Outside<V> {
     tier: Arc<dyn Tier<V>>,
@@ -101,18 +101,16 @@ impl<V: 'static> Outside<V> {
     }
 
     /// Looks for what is wanted, unless nothing may be taken from there.
-    ///
-    /// `is_nested`: another body waits for the one that this is for.
-    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, wanted: Wanted, is_nested: bool) -> Option<Work<Answer<V>>> {
+    pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, look: Look) -> Option<Work<Answer<V>>> {
         let may_read = self.said().standing(id) == Standing::Clear;
-        if may_read && (wanted == Wanted::Any || self.has_leases()) {
-            return Some(self.tier.look(id, wanted, is_nested));
+        if may_read && (look.wanted == Wanted::Any || self.has_leases()) {
+            return Some(self.tier.look(id, look));
         }
         let (outside, id) = (Arc::clone(self), Arc::clone(id));
         self.has_leases().then(|| -> Work<Answer<V>> {
             Box::pin(async move {
                 match tokio::time::timeout(SETTLING, outside.settle(&id)).await {
-                    Ok(true) => outside.tier.look(&id, wanted, is_nested).await,
+                    Ok(true) => outside.tier.look(&id, look).await,
                     _ => Answer::Nothing,
                 }
             })

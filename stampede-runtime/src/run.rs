@@ -23,7 +23,7 @@ use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
-use crate::tier::{Answer, Found, Lease, Life, OrElse, Told, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Life, Look, OrElse, Told, Wanted, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
 pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
@@ -58,6 +58,8 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     held: Option<Arc<Held>>,
     /// The right to run the body for all processes, where they share it.
     lease: Option<Arc<dyn Lease<S::Value>>>,
+    /// The fence of the first lease that it had and gave back, or found another to have while it queued.
+    joined: Option<u64>,
     /// Given back last, when the body is gone.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -106,11 +108,12 @@ where
             reason,
             detach,
             lease: None,
+            joined: None,
             permit: None,
         };
         seat.take_off();
         let prepared = catch_unwind(AssertUnwindSafe(|| {
-            execution.look_or_begin();
+            execution.look_or_begin(true);
             execution.body = Some(body.begin());
         }));
         if let Err(panic) = prepared {
@@ -129,10 +132,10 @@ where
     }
 
     /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
-    fn look_or_begin(&mut self) {
+    fn look_or_begin(&mut self, may_wait: bool) {
         let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
             (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
-                outside.look(id, wanted, self.is_nested)
+                outside.look(id, Look { wanted, is_nested: self.is_nested, may_wait, joined: self.joined })
             }
             _ => None,
         };
@@ -150,6 +153,13 @@ where
             Answer::Told(told, or_else) => return self.told(told, or_else),
             Answer::Lead(lease) => self.lease = Some(lease),
             Answer::Nothing => (),
+            Answer::Busy(fence) => {
+                // Another of this process may have the permit meanwhile.
+                self.permit = None;
+                self.joined.get_or_insert(fence);
+                self.look_or_begin(true);
+                return None;
+            }
         }
         self.begin_or_queue();
         None
@@ -260,7 +270,8 @@ where
             Some(Err(_)) => {
                 let permits = permits.map(Arc::clone);
                 if let (Some(lease), Some(outside)) = (self.lease.take(), &self.coalescing.outside) {
-                    // Somebody else may have a permit to spare.
+                    // Somebody else may have a permit to spare. What comes of that is for this one, too.
+                    self.joined.get_or_insert(lease.fence());
                     outside.end(lease.end(None), |()| ());
                 }
                 self.stage = Stage::Queued(Box::pin(async { permits?.acquire_owned().await.ok() }));
@@ -313,7 +324,7 @@ where
                         self.permit = ready!(queued.as_mut().poll(cx));
                         if has_leases {
                             // Somebody else may have made it by now.
-                            self.look_or_begin();
+                            self.look_or_begin(false);
                         } else {
                             self.begin_or_queue();
                         }

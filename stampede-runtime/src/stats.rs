@@ -78,7 +78,7 @@ pub struct Stats {
     pub backend_faults: BackendFaults,
     /// How the backend stands now.
     pub backend_state: BackendState,
-    /// Leases won: executions begun for all processes.
+    /// Leases won. Those that a flight gave back, because it had to queue for `max_concurrent`, count too.
     pub lock_acquired: u64,
     /// Flights that waited for another process's execution, each with all its callers. A call that was answered so is counted
     /// as one that joined an execution (`coalesce_hits`).

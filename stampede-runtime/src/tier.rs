@@ -15,8 +15,8 @@ pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Where values are looked for before a body runs, and kept after it did.
 pub(crate) trait Tier<V>: Send + Sync {
-    /// What there is to know before a body runs. `is_nested`: another body waits for this one.
-    fn look(&self, id: &Id, wanted: Wanted, is_nested: bool) -> Work<Answer<V>>;
+    /// What there is to know before a body runs.
+    fn look(&self, id: &Id, look: Look) -> Work<Answer<V>>;
 
     /// Keeps a value that no execution has made for the tier; says whether it could. `None`: it is nothing that this tier
     /// can keep.
@@ -43,6 +43,19 @@ pub(crate) trait Tier<V>: Send + Sync {
     fn reset_stats(&self);
 }
 
+/// How a flight looks.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
+pub(crate) struct Look {
+    pub(crate) wanted: Wanted,
+    /// Another body waits for the one that this is for.
+    pub(crate) is_nested: bool,
+    /// Whether it may wait for another process.
+    pub(crate) may_wait: bool,
+    /// The fence of a lease whose end it is to be told of, if that has come.
+    pub(crate) joined: Option<u64>,
+}
+
 /// What a flight wants of a tier.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
@@ -61,6 +74,8 @@ pub(crate) enum Answer<V> {
     Found(Found<V>),
     /// The body runs for all processes.
     Lead(Arc<dyn Lease<V>>),
+    /// Another process, with a lease of this fence, runs its body, and is not waited for.
+    Busy(u64),
     /// Another process has run its body meanwhile, and what came of it is not kept. With the way to look on, if it cannot be
     /// understood.
     Told(Told<V>, OrElse<V>),
@@ -94,6 +109,9 @@ pub(crate) enum Told<V> {
 
 /// The right of one execution to make the value of a key for all processes. Dropped, it is given back.
 pub(crate) trait Lease<V>: Send + Sync {
+    /// Its number.
+    fn fence(&self) -> u64;
+
     /// Whether somebody else has the right by now: then nobody wants to know what comes of this execution.
     fn is_lost(&self) -> bool;
 

@@ -37,7 +37,7 @@ use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
 use crate::stats::{Stats, count};
-use crate::tier::{Answer, Found, Lease, Tier, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Look, Tier, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
@@ -63,8 +63,8 @@ impl<V> Fleet<V> {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
-    fn look(&self, id: &Id, wanted: Wanted, is_nested: bool) -> Work<Answer<V>> {
-        Seeker::new(Arc::clone(&self.shared), self.shared.key(id), wanted, is_nested).seek()
+    fn look(&self, id: &Id, look: Look) -> Work<Answer<V>> {
+        Seeker::new(Arc::clone(&self.shared), self.shared.key(id), look).seek()
     }
 
     fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
@@ -118,7 +118,9 @@ struct Seeker {
     wanted: Wanted,
     /// What the entry begins with that will not do.
     seen: Option<Vec<u8>>,
-    /// The first lease that it has waited for.
+    may_wait: bool,
+    has_waited: bool,
+    /// The first lease that it, or its flight before, has waited for.
     joined: Option<u64>,
     /// Until then the last lease that was seen lasts at least.
     led_until: Option<Instant>,
@@ -134,7 +136,8 @@ struct Seeker {
 }
 
 impl Seeker {
-    fn new(shared: Arc<Shared>, key: StoreKey, wanted: Wanted, is_nested: bool) -> Seeker {
+    fn new(shared: Arc<Shared>, key: StoreKey, look: Look) -> Seeker {
+        let Look { wanted, is_nested, may_wait, joined } = look;
         // Not the same in two processes, which may have begun at the same moment.
         static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..) ^ u64::from(std::process::id()));
         static FLIGHTS: AtomicU64 = AtomicU64::new(0);
@@ -146,7 +149,9 @@ impl Seeker {
             owner,
             wanted,
             seen: None,
-            joined: None,
+            may_wait,
+            has_waited: false,
+            joined,
             led_until: None,
             until,
             waiter: None,
@@ -198,6 +203,7 @@ impl Seeker {
                         }
                     }
                     Acquired::Lead(token) => return Answer::Lead(self.lead(token)),
+                    Acquired::Wait { fence, .. } if !self.may_wait => return Answer::Busy(fence),
                     Acquired::Wait { .. } if self.until.is_some_and(|until| until < Instant::now()) => {
                         return Answer::Nothing;
                     }
@@ -240,14 +246,14 @@ impl Seeker {
             (Some(seen), Wanted::Any) => Wish::Other(seen),
             (None, Wanted::Any) => Wish::Any,
         };
-        self.may_hold = true;
+        let held_before = std::mem::replace(&mut self.may_hold, true);
         let (owner, waiter) = (&*self.owner, self.waiter.as_deref());
         let asked = Asked { owner, lease: shared.lease, value, joined: self.joined, waiter };
         let has_written = |acquired: &Acquired| matches!(acquired, Acquired::Lead(_));
         let acquired = shared.ask_to_write(has_written, shared.leases().acquire(&self.key, asked)).await;
         self.may_hold = match &acquired {
             Ok(acquired) => has_written(acquired),
-            Err(error) => is_in_doubt(error.kind()),
+            Err(error) => held_before || is_in_doubt(error.kind()),
         };
         if matches!(acquired, Ok(Acquired::Lead(_) | Acquired::Wait { .. })) {
             shared.expects_values.store(false, Relaxed);
@@ -261,7 +267,7 @@ impl Seeker {
 
     fn lead<V: Storable>(mut self, token: Token) -> Arc<dyn Lease<V>> {
         count(&self.shared.counters.acquired);
-        if self.joined.is_some() {
+        if self.has_waited {
             count(&self.shared.counters.taken_over);
         }
         self.may_hold = false;
@@ -270,8 +276,8 @@ impl Seeker {
 
     /// Waits for the end of another's lease, and for no longer than it lasts.
     async fn wait(&mut self, fence: u64, left: Duration) {
-        if self.joined.is_none() {
-            self.joined = Some(fence);
+        self.joined.get_or_insert(fence);
+        if !std::mem::replace(&mut self.has_waited, true) {
             count(&self.shared.counters.waited);
         }
         self.led_until = Some(Instant::now() + left);

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
 use crate::stats::{BackendFaults, Stats, count};
-use crate::tier::{Answer, Found, Life, Tier, Wanted, Work};
+use crate::tier::{Answer, Found, Life, Look, Tier, Work};
 
 /// A tier that values are read from and written to.
 pub(crate) struct Stored<V> {
@@ -280,7 +280,7 @@ impl Shared {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
-    fn look(&self, id: &Id, _: Wanted, _: bool) -> Work<Answer<V>> {
+    fn look(&self, id: &Id, _: Look) -> Work<Answer<V>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.read(&key).await.map_or(Answer::Nothing, Answer::Found) })
     }

@@ -97,7 +97,10 @@ impl Times {
     pub(super) fn when(&self, left: Duration) -> UnixMillis {
         match self.use_until {
             UnixMillis::NEVER => UnixMillis::now(),
-            UnixMillis(end) => UnixMillis(end.saturating_sub(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))),
+            UnixMillis(end) => {
+                let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+                self.made.max(UnixMillis(end.saturating_sub(left)))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
 
 use super::outcome::{UNSHAREABLE, VALUE};
-use super::{OUTCOME, SHORTEST_POLL};
+use super::{LONGEST_POLL, OUTCOME, SHORTEST_POLL};
 use crate::blocking;
 use crate::hooks::Keeping;
 use crate::stats::count;
@@ -65,6 +65,10 @@ impl Held {
 }
 
 impl<V: Storable> Lease<V> for Held {
+    fn fence(&self) -> u64 {
+        self.token.fence
+    }
+
     fn is_lost(&self) -> bool {
         self.is_lost.load(SeqCst)
     }
@@ -194,7 +198,7 @@ pub(super) async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, 
             if let Ok(Ok(_)) = tokio::time::timeout(shared.budget, end).await {
                 return;
             }
-            tokio::time::sleep((shared.lease / 10).max(SHORTEST_POLL)).await;
+            tokio::time::sleep((shared.lease / 10).clamp(SHORTEST_POLL, LONGEST_POLL)).await;
         }
     };
     let _ = tokio::time::timeout(shared.lease, said).await;

@@ -73,7 +73,9 @@ fn server(code: &str, detail: &str) -> Failure {
     // Where a script is stopped, older servers say `ERR` and then why; those that lack a code have a sentence for it.
     let in_script = || detail.split([' ', ':', '-']).find_map(known);
     let denied = || detail.contains("can't run this command").then_some(&CODES[0]);
-    if let Some((code, kind)) = known(code).or_else(|| (code == "ERR").then(|| in_script().or_else(denied)).flatten()) {
+    if let Some((code, kind)) = known(code)
+        .or_else(|| (code == "ERR" || code.starts_with("@user_script")).then(|| in_script().or_else(denied)).flatten())
+    {
         return Failure { kind: *kind, cause: format!("the server says {code}").into() };
     }
     let is_word = code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase());
@@ -116,6 +118,8 @@ mod tests {
     fn codes_are_found_in_scripts_of_older_servers() {
         let detail = "Error running script (call to f_1): @user_script:7: WRONGTYPE Operation against a key";
         assert_eq!(server("ERR", detail).kind(), BackendErrorKind::Refused);
+        let detail = "19: -OOM command not allowed when used memory > 'maxmemory'.";
+        assert_eq!(server("@user_script:", detail).kind(), BackendErrorKind::OutOfMemory);
         assert_eq!(server("ERR", "syntax error near OOMPH").kind(), BackendErrorKind::Other);
         let detail = "The user executing the script can't run this command or subcommand script: f_1";
         assert_eq!(server("ERR", detail).cause(), "the server says NOPERM");

@@ -14,8 +14,9 @@ impl Leases for RedisBackend {
     fn look<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<(Vec<u8>, Option<Duration>)>> {
         Box::pin(async move {
             let mut both = pipe();
-            both.cmd("GET").arg(key.as_str()).cmd("PTTL").arg(key.as_str());
-            let (entry, left): (Option<Vec<u8>>, i64) = self.link.ask_all(&both).await?;
+            // In this order: where another entry comes in between, it looks older than it is, and never younger.
+            both.cmd("PTTL").arg(key.as_str()).cmd("GET").arg(key.as_str());
+            let (left, entry): (i64, Option<Vec<u8>>) = self.link.ask_all(&both).await?;
             Ok(entry.map(|entry| (entry, span(left))))
         })
     }
