@@ -110,6 +110,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
 }
 
 /// A flight that looks for a value, or for the right to make it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 struct Seeker {
     shared: Arc<Shared>,
     key: StoreKey,
@@ -137,10 +138,10 @@ struct Seeker {
 
 impl Seeker {
     fn new(shared: Arc<Shared>, key: StoreKey, look: Look) -> Seeker {
-        let Look { wanted, is_nested, may_wait, joined } = look;
         // Not the same in two processes, which may have begun at the same moment.
         static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..) ^ u64::from(std::process::id()));
         static FLIGHTS: AtomicU64 = AtomicU64::new(0);
+        let Look { wanted, is_nested, may_wait, joined } = look;
         let owner = format!("{:016x}-{:x}", *PROCESS, FLIGHTS.fetch_add(1, Relaxed)).into();
         let until = is_nested.then(|| Instant::now() + shared.lease * NESTED_LEASES);
         Seeker {
