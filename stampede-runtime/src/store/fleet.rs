@@ -29,7 +29,7 @@ use self::held::{GiveBack, Held, give_back};
 use self::outcome::Outcome;
 
 use super::guard::Verb;
-use super::lease::{Acquired, Asked, Token, Waiter, Wish};
+use super::lease::{Acquired, Asked, Token, Waiter, Wish, number_of_its_own};
 use super::tier::Shared;
 use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, UnixMillis};
 use crate::blocking;
@@ -138,8 +138,7 @@ struct Seeker {
 
 impl Seeker {
     fn new(shared: Arc<Shared>, key: StoreKey, look: Look) -> Seeker {
-        // Not the same in two processes, which may have begun at the same moment.
-        static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..) ^ u64::from(std::process::id()));
+        static PROCESS: LazyLock<u64> = LazyLock::new(number_of_its_own);
         static FLIGHTS: AtomicU64 = AtomicU64::new(0);
         let Look { wanted, is_nested, may_wait, joined } = look;
         let owner = format!("{:016x}-{:x}", *PROCESS, FLIGHTS.fetch_add(1, Relaxed)).into();

@@ -4,11 +4,18 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::time::Duration;
 
 use super::backend::Pending;
 use super::key::StoreKey;
+
+/// A number that no other process has. What seeds ordinary random numbers, a clock and the like, may be the same in two that
+/// begin at one moment.
+pub(super) fn number_of_its_own() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
 
 /// A store in which one of all processes at a time has the right to make the value of a key.
 ///

@@ -11,7 +11,7 @@ use ::redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
 use crate::store::StoreKey;
-use crate::store::lease::Waiter;
+use crate::store::lease::{Waiter, number_of_its_own};
 
 /// Messages to this process come through a channel of its own, and name the entry whose lease has ended.
 pub(super) struct Waiters {
@@ -25,7 +25,7 @@ pub(super) struct Waiters {
 
 impl Waiters {
     pub(super) fn new() -> Arc<Waiters> {
-        let name = format!("w:{:016x}", fastrand::u64(..));
+        let name = format!("w:{:016x}", number_of_its_own());
         Arc::new(Waiters { name, is_heard: AtomicBool::new(false), by_entry: Mutex::default() })
     }
 
