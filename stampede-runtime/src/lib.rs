@@ -110,6 +110,8 @@ mod programmatic;
 mod registry;
 mod run;
 mod seat;
+#[cfg(feature = "semantic")]
+pub mod semantic;
 mod share;
 mod site;
 mod stats;
