@@ -7,7 +7,7 @@ use crate::carry::Carry;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::Error;
-use crate::policy::Policy;
+use crate::policy::{Options, Policy};
 use crate::share::Share;
 use crate::tier::{Found, Life, Tier};
 
@@ -32,8 +32,10 @@ pub(crate) struct Place<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) function: &'a str,
     pub(crate) version: u32,
-    pub(crate) backend: &'a str,
+    /// As the function or its configuration names it.
+    pub(crate) backend: Option<&'a str>,
     pub(crate) policy: &'a Policy,
+    pub(crate) options: &'a Options,
 }
 
 #[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]

@@ -18,6 +18,7 @@
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
 //! - [`EmbeddedIndex`] needs no server.
 
+pub(crate) mod call;
 mod embedded;
 mod embedder;
 mod embedding;
@@ -25,6 +26,7 @@ mod guard;
 pub mod index;
 mod lexical;
 
+pub use call::{Outcome, Tier, at_least, outcome};
 pub use embedded::EmbeddedIndex;
 pub use embedder::{BATCH_MAX, EmbedError, EmbedErrorKind, Embedded, Embedder, IntoEmbedder, from_fn};
 pub use embedding::Embedding;
