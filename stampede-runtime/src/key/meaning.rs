@@ -224,7 +224,7 @@ mod question {
     /// The embedder and the guards get it without the case folded, which says something.
     #[derive(Clone)]
     pub struct Question {
-        /// Of all that tells it from other questions of its function: tenant, the rest of the arguments, the normal form.
+        /// Of all that tells it from other questions of its function.
         pub(crate) digest: [u8; 32],
         /// Of its normal form.
         pub(crate) hash: [u8; 32],
@@ -243,11 +243,9 @@ mod question {
 
     impl Question {
         pub(super) fn new(text: &str, tenant: &str, arguments: [u8; 32], least: Option<f32>) -> Question {
-            let digest = |parts: &[&str]| {
+            let begin = |text: &str| {
                 let mut hasher = canonical::begin_tuple();
-                for part in parts {
-                    canonical::text(&mut hasher, part);
-                }
+                canonical::text(&mut hasher, text);
                 hasher
             };
             let folded = canonical::normalise(text, Steps::ALL);
@@ -256,20 +254,27 @@ mod question {
             } else {
                 canonical::normalise(text, Steps { case: false, ..Steps::ALL }).replace('\0', "\u{FFFD}")
             };
-            let mut partition = digest(&[tenant]);
+            let hash = canonical::end_tuple(begin(&folded));
+            let mut partition = begin(tenant);
             partition.update(&arguments);
-            let mut whole = digest(&[tenant, &folded]);
-            whole.update(&arguments);
+            let partition = canonical::end_tuple(partition);
             Question {
-                digest: canonical::end_tuple(whole),
-                hash: canonical::end_tuple(digest(&[&folded])),
-                partition: canonical::end_tuple(partition),
+                digest: Question::digest_of(&partition, &hash),
+                hash,
+                partition,
                 arguments,
                 tenant: tenant.into(),
                 text: if shown.len() > QUESTION_BYTES_MAX { "".into() } else { shown.into() },
                 least,
                 embedding: OnceLock::new(),
             }
+        }
+    }
+
+    impl Question {
+        /// What tells a question from all others of its function.
+        pub(crate) fn digest_of(partition: &[u8; 32], hash: &[u8; 32]) -> [u8; 32] {
+            *blake3::Hasher::new().update(partition).update(hash).finalize().as_bytes()
         }
     }
 

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
 use crate::stats::{BackendFaults, Stats, count};
-use crate::tier::{Answer, Found, Life, Look, Tier, Work};
+use crate::tier::{Answer, Found, Life, Look, Origin, Tier, Work};
 
 /// A tier that values are read from and written to.
 pub(crate) struct Stored<V> {
@@ -208,7 +208,7 @@ impl Shared {
                     Life::Past(now.since(times.fresh_until()))
                 };
                 let made = now.since(times.made());
-                Some(Found { value, age, made, cost: times.cost(), is_awaited: false, or_else: None })
+                Some(Found::new(value, age, made, times.cost(), Origin::Backend))
             }
             Err(Refused::Expired) => {
                 count(&self.counters.misses);
@@ -290,12 +290,12 @@ impl Shared {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
-    fn look(&self, id: &Id, _: Look) -> Work<Answer<V>> {
+    fn look(&self, id: &Arc<Id>, _: Look) -> Work<Answer<V>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.read(&key).await.map_or(Answer::Nothing, Answer::Found) })
     }
 
-    fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
         let shared = Arc::clone(&self.shared);
         let times = shared.times(keeping);
         let entry = shared.entry(value, times)?;
@@ -311,7 +311,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
         }))
     }
 
-    fn forget(&self, id: &Id) -> Work<Result<(), Error>> {
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.forget(&key).await })
     }
