@@ -18,12 +18,16 @@
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
 //! - [`EmbeddedIndex`] needs no server.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "for the flights that begin with a question"))]
+mod batch;
 mod embedded;
 mod embedder;
 mod embedding;
 mod guard;
 pub mod index;
 mod lexical;
+#[cfg(feature = "openai")]
+mod openai;
 
 pub use embedded::EmbeddedIndex;
 pub use embedder::{BATCH_MAX, EmbedError, EmbedErrorKind, Embedded, Embedder, IntoEmbedder, from_fn};
@@ -32,6 +36,8 @@ pub use guard::{Guard, Guards};
 #[doc(no_inline)]
 pub use index::{Index, Partition};
 pub use lexical::LexicalEmbedder;
+#[cfg(feature = "openai")]
+pub use openai::{OpenAiBuilder, OpenAiEmbedder};
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.
 pub const QUESTION_BYTES_MAX: usize = 32 << 10;
