@@ -18,6 +18,7 @@
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
 //! - [`EmbeddedIndex`] needs no server.
 
+mod batch;
 pub(crate) mod call;
 mod embedded;
 mod embedder;
@@ -25,6 +26,8 @@ mod embedding;
 mod guard;
 pub mod index;
 mod lexical;
+#[cfg(feature = "openai")]
+mod openai;
 
 pub use call::{Outcome, Tier, at_least, outcome};
 pub use embedded::EmbeddedIndex;
@@ -34,6 +37,8 @@ pub use guard::{Guard, Guards};
 #[doc(no_inline)]
 pub use index::{Index, Partition};
 pub use lexical::LexicalEmbedder;
+#[cfg(feature = "openai")]
+pub use openai::{OpenAiBuilder, OpenAiEmbedder};
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.
 pub const QUESTION_BYTES_MAX: usize = 32 << 10;

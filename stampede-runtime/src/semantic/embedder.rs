@@ -162,10 +162,12 @@ where
 }
 
 /// Why there are no vectors.
-#[derive(Debug)]
+///
+/// All calls whose texts were asked for together get the same one, so it can be cloned.
+#[derive(Clone, Debug)]
 pub struct EmbedError {
     kind: EmbedErrorKind,
-    source: Box<dyn StdError + Send + Sync>,
+    source: Arc<dyn StdError + Send + Sync>,
 }
 
 /// What kind of fault an embedder has met.
@@ -176,8 +178,10 @@ pub enum EmbedErrorKind {
     Unreachable,
     /// There was no answer in time.
     TimedOut,
-    /// It does not want to: a wrong key, an unknown model, a text that is too long.
+    /// It does not want to, whatever the texts are: a wrong key, an unknown model.
     Refused,
+    /// It does not take one of the texts, which may be too long. The others alone may be taken.
+    Unsuitable,
     /// It has been asked too often.
     RateLimited,
     /// What it answered are no embeddings of the texts.
@@ -186,10 +190,18 @@ pub enum EmbedErrorKind {
     Other,
 }
 
+impl EmbedErrorKind {
+    /// All of them, in their order.
+    pub(crate) const ALL: [EmbedErrorKind; 7] = {
+        use EmbedErrorKind::{Invalid, Other, RateLimited, Refused, TimedOut, Unreachable, Unsuitable};
+        [Unreachable, TimedOut, Refused, Unsuitable, RateLimited, Invalid, Other]
+    };
+}
+
 impl EmbedError {
     /// An error of a kind. What `source` says may be logged: no secrets, and no texts.
     pub fn new(kind: EmbedErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> EmbedError {
-        EmbedError { kind, source: source.into() }
+        EmbedError { kind, source: Arc::from(source.into()) }
     }
 
     /// What kind of fault it is.
@@ -205,6 +217,7 @@ impl fmt::Display for EmbedError {
             EmbedErrorKind::Unreachable => "the embedder cannot be reached",
             EmbedErrorKind::TimedOut => "the embedder did not answer in time",
             EmbedErrorKind::Refused => "the embedder refuses",
+            EmbedErrorKind::Unsuitable => "the embedder does not take a text",
             EmbedErrorKind::RateLimited => "the embedder has been asked too often",
             EmbedErrorKind::Invalid => "the embedder's answer is no embedding",
             EmbedErrorKind::Other => "the embedder has failed",

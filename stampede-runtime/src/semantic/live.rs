@@ -7,7 +7,7 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use super::Guard;
+use super::{EmbedErrorKind, Guard};
 use super::batch::Counted;
 use crate::stats::{BackendFaults, EmbedFaults, Refusals, Stats, TierTime, count};
 use crate::store::BackendErrorKind;
@@ -34,6 +34,9 @@ pub(crate) struct Live {
     /// The last question could not be embedded.
     embedder_is_broken: AtomicBool,
     notes: Arc<AtomicUsize>,
+    embed_faults: [AtomicU64; EmbedErrorKind::ALL.len()],
+    /// What the embedder had done at the last reset: embeddings, calls.
+    forgotten: [AtomicU64; 2],
 }
 
 /// How often each guard refused.
@@ -139,7 +142,8 @@ impl Live {
     }
 
     /// Returns whether that is news.
-    pub(super) fn embedder_fails(&self) -> bool {
+    pub(super) fn embedder_fails(&self, kind: EmbedErrorKind) -> bool {
+        count(&self.embed_faults[kind as usize]);
         !self.embedder_is_broken.swap(true, Relaxed)
     }
 
@@ -169,22 +173,28 @@ impl Live {
         semantic.index_exact_time = self.index_exact_time.read();
         semantic.embed_time = self.embed_time.read();
         semantic.index_time = self.index_time.read();
+        let of = |kind: EmbedErrorKind| self.embed_faults[kind as usize].load(Relaxed);
+        semantic.embed_faults = EmbedFaults {
+            unreachable: of(EmbedErrorKind::Unreachable),
+            timed_out: of(EmbedErrorKind::TimedOut),
+            refused: of(EmbedErrorKind::Refused),
+            rate_limited: of(EmbedErrorKind::RateLimited),
+            invalid: of(EmbedErrorKind::Invalid),
+            other: of(EmbedErrorKind::Other),
+        };
         if let Some(counted) = of_embedder {
-            stats.embeddings_generated += counted.embeddings;
-            semantic.embedding_batches += counted.batches;
-            semantic.embed_faults = EmbedFaults {
-                unreachable: counted.unreachable,
-                timed_out: counted.timed_out,
-                refused: counted.refused,
-                rate_limited: counted.rate_limited,
-                invalid: counted.invalid,
-                other: counted.other,
-            };
+            let [embeddings, calls] = self.forgotten.each_ref().map(|forgotten| forgotten.load(Relaxed));
+            stats.embeddings_generated += counted.embeddings.saturating_sub(embeddings);
+            semantic.embedding_batches += counted.calls.saturating_sub(calls);
         }
     }
 
-    pub(super) fn reset(&self) {
+    pub(super) fn reset(&self, of_embedder: Option<&Counted>) {
         self.refused.reset();
+        if let Some(counted) = of_embedder {
+            self.forgotten[0].store(counted.embeddings, Relaxed);
+            self.forgotten[1].store(counted.calls, Relaxed);
+        }
         let plain = [
             &self.backend_exact_hits,
             &self.index_exact_hits,
@@ -196,7 +206,7 @@ impl Live {
         ];
         let times = [&self.backend_time, &self.index_exact_time, &self.embed_time, &self.index_time];
         let times = times.into_iter().flat_map(Timed::counters);
-        for counter in plain.into_iter().chain(&self.below).chain(&self.index_faults.0).chain(times) {
+        for counter in plain.into_iter().chain(&self.below).chain(&self.index_faults.0).chain(&self.embed_faults).chain(times) {
             counter.store(0, Relaxed);
         }
     }

@@ -1,6 +1,7 @@
 //! The tiers of one function that compares meanings: exactly this question in a backend, exactly this one in an index, the
 //! nearest one there.
 
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,10 +185,8 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         if let Some(exact) = &self.exact {
             exact.reset_stats();
         }
-        self.shared.live.reset();
-        if let Some(embeds) = &self.shared.embeds {
-            embeds.batcher.reset_counted();
-        }
+        let of_embedder = self.shared.embeds.as_ref().map(|embeds| embeds.batcher.counted());
+        self.shared.live.reset(of_embedder.as_ref());
     }
 }
 
@@ -362,7 +361,7 @@ impl Shared {
                     let _ = question.embedding.set(embedding);
                 }
                 Err(error) => {
-                    if self.live.embedder_fails() {
+                    if self.live.embedder_fails(error.kind()) {
                         let cause = std::error::Error::source(&error).map(ToString::to_string);
                         tracing::warn!(
                             target: "stampede", function = &*self.function, %error, cause,
