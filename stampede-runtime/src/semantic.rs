@@ -16,8 +16,9 @@
 //! - What has to be equal for that is the [`Partition`]: function, tenant, model, every argument but the question. It is
 //!   compared exactly, and never part of the text whose meaning is compared.
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
-//! - [`EmbeddedIndex`] needs no server.
+//! - [`EmbeddedIndex`] needs no server. [`conformance`] is the test for an index of your own.
 
+pub mod conformance;
 mod embedded;
 mod embedder;
 mod embedding;
