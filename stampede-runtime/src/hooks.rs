@@ -230,6 +230,11 @@ impl Keeping {
         self.expires.since(Moment::now())
     }
 
+    /// The same, not kept.
+    pub(crate) fn not(&self) -> Keeping {
+        Keeping { origin: self.origin, ..Keeping::NOT }
+    }
+
     pub(crate) fn is_kept(&self) -> bool {
         self.expires > Moment::PAST
     }

@@ -19,10 +19,14 @@ use crate::home::{self, Home, Task};
 use crate::hooks::Keeping;
 use crate::key::{Id, Key};
 use crate::leased::Leased;
+#[cfg(feature = "semantic")]
+use crate::meeting::{self, Meeting};
 use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
+#[cfg(feature = "semantic")]
+use crate::tier::Near;
 use crate::tier::{Answer, Found, Lease, Life, Look, OrElse, Told, Wanted, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
@@ -46,7 +50,7 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     node: Arc<Node<K, S>>,
     /// In a box of some kind, so that it can move to a task after its first poll.
     body: Option<P>,
-    stage: Stage<S::Value>,
+    stage: Stage<K, S>,
     span: Span,
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
@@ -60,19 +64,28 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     lease: Option<Arc<dyn Lease<S::Value>>>,
     /// The fence of the first lease that it had and gave back, or found another to have while it queued.
     joined: Option<u64>,
+    /// What it knows of flights that mean the same.
+    #[cfg(feature = "semantic")]
+    meeting: Meeting<K, S>,
     /// Given back last, when the body is gone.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-enum Stage<V> {
+enum Stage<K: Key, S: Share> {
     New,
     /// Asks the tier outside, which may save the execution.
-    Looking(Work<Answer<V>>),
+    Looking(Work<Answer<S::Value>>),
+    /// Waits for an execution of a question that means the same.
+    #[cfg(feature = "semantic")]
+    Joined(Seat<K, S>, Near),
     Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
     Running(Stopwatch),
-    /// The tier had the value.
+    /// The tier, or another flight, had the value.
     Saved,
     Ended,
+    #[cfg(not(feature = "semantic"))]
+    #[expect(dead_code, reason = "of one shape with the other")]
+    Never(std::convert::Infallible, std::marker::PhantomData<K>),
 }
 
 impl<K: Key, S: Share, P> Execution<K, S, P>
@@ -109,6 +122,8 @@ where
             detach,
             lease: None,
             joined: None,
+            #[cfg(feature = "semantic")]
+            meeting: Meeting::default(),
             permit: None,
         };
         seat.take_off();
@@ -133,6 +148,8 @@ where
 
     /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
     fn look_or_begin(&mut self, may_wait: bool) {
+        #[cfg(feature = "semantic")]
+        self.meeting.look(&self.coalescing);
         let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
             (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
                 outside.look(id, Look { wanted, is_nested: self.is_nested, may_wait, joined: self.joined })
@@ -161,8 +178,41 @@ where
                 return None;
             }
         }
+        self.begin_or_join()
+    }
+
+    /// Begins, unless it goes on with another flight that means the same. There may be nothing more to do.
+    #[cfg(feature = "semantic")]
+    fn begin_or_join(&mut self) -> Option<(Ending<K, S>, Keeping)> {
+        let is_refresh = self.reason.wanted == Some(Wanted::Newest);
+        match self.meeting.meet(&self.coalescing, self.reason.id.as_ref(), &self.node, is_refresh) {
+            Some((seat, near)) if seat.node.ending().is_some() => return self.join(&seat.node.clone(), near),
+            Some((seat, near)) => self.stage = Stage::Joined(seat, near),
+            None => self.begin_or_queue(),
+        }
+        None
+    }
+
+    #[cfg(not(feature = "semantic"))]
+    fn begin_or_join(&mut self) -> Option<(Ending<K, S>, Keeping)> {
         self.begin_or_queue();
         None
+    }
+
+    /// Ends as another flight has, if that is this one's end too; else begins, or looks again.
+    #[cfg(feature = "semantic")]
+    fn join(&mut self, other: &Node<K, S>, near: Near) -> Option<(Ending<K, S>, Keeping)> {
+        let Some((ending, keeping)) = meeting::of_other(other, near) else {
+            // It was abandoned, or found what is not near enough to this one. Whoever looks again asks for the lease again.
+            self.give_lease_back();
+            self.look_or_begin(true);
+            return None;
+        };
+        if self.saves_a_call() {
+            self.coalescing.counters.coalesce_hits.add_one();
+        }
+        self.body = None;
+        Some((ending, keeping))
     }
 
     /// Looks on for something of more use than what was found, or begins.
@@ -177,6 +227,15 @@ where
     /// What the tier had, if it answers the call.
     fn found(&mut self, mut found: Found<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
         let coalescing = Arc::clone(&self.coalescing);
+        if found.lease.is_some() {
+            self.lease = found.lease.take();
+        }
+        #[cfg(feature = "semantic")]
+        if let (Some(near), Some(outside)) = (found.origin.near(), &coalescing.outside)
+            && !outside.is_known(near.source)
+        {
+            return self.begin_or_join();
+        }
         found.age = coalescing.policy.age_here(found.age, found.made);
         let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
         let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
@@ -269,13 +328,18 @@ where
             Some(Ok(permit)) => self.begin(Some(permit)),
             Some(Err(_)) => {
                 let permits = permits.map(Arc::clone);
-                if let (Some(lease), Some(outside)) = (self.lease.take(), &self.coalescing.outside) {
-                    // Somebody else may have a permit to spare. What comes of that is for this one, too.
-                    self.joined.get_or_insert(lease.fence());
-                    outside.end(lease.end(None), |()| ());
-                }
+                // Somebody else may have a permit to spare.
+                self.give_lease_back();
                 self.stage = Stage::Queued(Box::pin(async { permits?.acquire_owned().await.ok() }));
             }
+        }
+    }
+
+    /// Lets somebody else lead. What comes of that is for this one, too.
+    fn give_lease_back(&mut self) {
+        if let (Some(lease), Some(outside)) = (self.lease.take(), &self.coalescing.outside) {
+            self.joined.get_or_insert(lease.fence());
+            outside.end(lease.end(None), |()| ());
         }
     }
 
@@ -297,7 +361,8 @@ where
             // The first caller, or if that has left, whoever ends first of those who joined.
             Purpose::Call => counters.led.add_one(),
         }
-        if self.coalescing.policy.distributed && self.lease.is_none() {
+        let is_shared = self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
+        if (is_shared || self.coalescing.policy.distributed) && self.lease.is_none() {
             count(&counters.unleased);
         }
         self.stage = Stage::Running(Stopwatch::start());
@@ -320,6 +385,22 @@ where
                             return Poll::Ready(saved);
                         }
                     }
+                    #[cfg(feature = "semantic")]
+                    Stage::Joined(seat, near) => {
+                        let near = *near;
+                        match seat.poll(cx) {
+                            Ok(poll) => ready!(poll),
+                            // It waits for what this one is to make.
+                            Err(nest::Circle) => {
+                                self.begin_or_queue();
+                                continue;
+                            }
+                        }
+                        let other = Arc::clone(&seat.node);
+                        if let Some(saved) = self.join(&other, near) {
+                            return Poll::Ready(saved);
+                        }
+                    }
                     Stage::Queued(queued) => {
                         self.permit = ready!(queued.as_mut().poll(cx));
                         if has_leases {
@@ -333,6 +414,8 @@ where
                 }
             }
             let _held = nest::hold(self.held.clone());
+            #[cfg(feature = "semantic")]
+            let _nobodys = crate::semantic::call::nobodys();
             let body = self.body.as_mut().expect("a body is there until the flight has ended");
             let output = ready!(Pin::new(body).poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
@@ -373,24 +456,34 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
+        #[cfg(feature = "semantic")]
+        let keeping = &self.meeting.keeping(coalescing, self.reason.id.as_ref(), &self.node, keeping);
+        #[cfg(feature = "semantic")]
+        let mark = self.meeting.end();
+        #[cfg(not(feature = "semantic"))]
+        let mark = ();
         // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
         let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
         let saying = if is_made && is_newest { coalescing.say(self.reason.id.as_ref()) } else { None };
         // Nor is what somebody else has made meanwhile older than this.
-        let keeping = if leased.as_ref().is_some_and(Leased::is_lost) { &Keeping::NOT } else { keeping };
+        let is_lost = leased.as_ref().is_some_and(Leased::is_lost);
+        let keeping = if is_lost { &keeping.not() } else { keeping };
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let landed = coalescing.land(&self.node, ending, keeping, by);
         if let Some(leased) = leased {
-            leased.end(coalescing, &self.node, landed, keeping);
-        }
-        if let Some(saying) = saying {
+            leased.end(coalescing, &self.node, landed, keeping, mark);
+        } else if let Some(saying) = saying {
             let home = coalescing.home_outside();
             match (landed, self.node.value()) {
-                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping),
+                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping, mark),
                 // What is there is older than what was just made.
                 (Landed::Kept | Landed::Unkept, _) => drop(saying.forget(&home)),
                 _ => saying.nothing(),
             }
+        } else if let (true, Some(outside), Some(id), Landed::Kept, Some(value)) =
+            (is_made, &coalescing.outside, &self.reason.id, landed, self.node.value())
+        {
+            outside.keep_unleased(id, value, keeping, mark);
         }
         if !self.span.is_disabled() {
             // As it ended, which a timeout may have decided.
@@ -466,7 +559,7 @@ fn watch<K: Key, S: Share>(
         let leased = lease.map(|lease| Leased::new(&coalescing, lease, &ending));
         let landed = coalescing.land(&watched, ending, &Keeping::NOT, By::Watch);
         if let Some(leased) = leased {
-            leased.end(&coalescing, &watched, landed, &Keeping::NOT);
+            leased.end(&coalescing, &watched, landed, &Keeping::NOT, ());
         }
     }));
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use super::{EmbedErrorKind, Guard};
 use super::batch::Counted;
+use super::{EmbedErrorKind, Guard};
 use crate::stats::{BackendFaults, EmbedFaults, Refusals, Stats, TierTime, count};
 use crate::store::BackendErrorKind;
 
@@ -178,6 +178,7 @@ impl Live {
             unreachable: of(EmbedErrorKind::Unreachable),
             timed_out: of(EmbedErrorKind::TimedOut),
             refused: of(EmbedErrorKind::Refused),
+            unsuitable: of(EmbedErrorKind::Unsuitable),
             rate_limited: of(EmbedErrorKind::RateLimited),
             invalid: of(EmbedErrorKind::Invalid),
             other: of(EmbedErrorKind::Other),
@@ -206,7 +207,9 @@ impl Live {
         ];
         let times = [&self.backend_time, &self.index_exact_time, &self.embed_time, &self.index_time];
         let times = times.into_iter().flat_map(Timed::counters);
-        for counter in plain.into_iter().chain(&self.below).chain(&self.index_faults.0).chain(&self.embed_faults).chain(times) {
+        for counter in
+            plain.into_iter().chain(&self.below).chain(&self.index_faults.0).chain(&self.embed_faults).chain(times)
+        {
             counter.store(0, Relaxed);
         }
     }
