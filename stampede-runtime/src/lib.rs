@@ -80,7 +80,8 @@
 //!
 //! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
 //! values outside of the process (`store`), and `#[distributed_coalesce]`. `redis`, `redis-tls`: Redis and Valkey as a
-//! backend, the latter encrypted too. `config-files`: configuration from TOML and YAML files and from the environment.
+//! backend, the latter encrypted too. `semantic`: calls that mean the same, and the index in this process; `pgvector`,
+//! `pgvector-tls`: PostgreSQL as an index; `openai`: an API that makes embeddings. `config-files`: configuration from TOML and YAML files and from the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -152,6 +153,9 @@ mod pages {
     struct Distributed;
     #[doc = include_str!("../../docs/early.md")]
     struct Early;
+    #[cfg(feature = "semantic")]
+    #[doc = include_str!("../../docs/semantic.md")]
+    struct Semantic;
     #[doc = include_str!("../../docs/stale.md")]
     struct Stale;
     #[doc = include_str!("../../docs/stats.md")]
