@@ -136,9 +136,7 @@ macro_rules! __fed_part {
 #[macro_export]
 macro_rules! __question {
     ($part:expr) => {
-        match $part {
-            value => $crate::__private::Asking($crate::__private::part!(value), $crate::__private::text_of(value)),
-        }
+        $crate::__private::Asking::new($crate::__private::text_of($part))
     };
 }
 
