@@ -82,11 +82,11 @@ impl<V: Storable + Send + 'static> Meant<V> {
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
             Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), model }
         });
-        let embedded = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
+        let in_this_process = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
         let shared = Arc::new(Shared {
             function,
             version: place.version,
-            index: index.unwrap_or_else(embedded),
+            index: index.unwrap_or_else(in_this_process),
             embeds,
             policy: policy.clone(),
             live: Live::default(),
