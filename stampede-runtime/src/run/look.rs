@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{Execution, Reason, Stage};
 use crate::clock::Moment;
 use crate::coalescer::Purpose;
-use crate::flight::{Ending, Node, Rare};
+#[cfg(feature = "semantic")]
+use crate::flight::Node;
+use crate::flight::{Ending, Rare};
 use crate::home;
 use crate::hooks::Keeping;
 use crate::key::Key;

@@ -70,7 +70,7 @@ impl<V: Storable + Send + 'static> Meant<V> {
         });
         let backend = named.and_then(|name| config.backends.get(name)).or_else(|| config.backends.get(BACKEND));
         let index = named.and_then(|name| config.backends.index(name)).or_else(|| config.backends.index(INDEX));
-        let embedder = place.options.embedder.clone().or_else(|| config.embedder.get());
+        let embedder = place.embedder.cloned().or_else(|| config.embedder.get());
         if embedder.is_none() {
             tracing::warn!(
                 target: "stampede", function = &*function,
