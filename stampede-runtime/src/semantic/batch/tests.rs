@@ -349,7 +349,10 @@ async fn another_failure_is_everybodys_and_not_tried_again() {
     let batcher = batcher(&gate);
     for call in ["a", "b"].map(|text| call(&batcher, text)) {
         let error = call.await.unwrap().unwrap_err();
-        assert_eq!((error.kind(), error.source().unwrap().to_string().as_str()), (EmbedErrorKind::Refused, "a wrong key"));
+        assert_eq!(
+            (error.kind(), error.source().unwrap().to_string().as_str()),
+            (EmbedErrorKind::Refused, "a wrong key")
+        );
     }
     assert_eq!(gate.calls().len(), 1);
 }
