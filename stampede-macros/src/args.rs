@@ -47,6 +47,11 @@ pub(crate) struct Given {
     pub(crate) version: Option<Expr>,
     pub(crate) lease: Option<Time>,
     pub(crate) share_errors: Option<bool>,
+    pub(crate) query: Option<Field>,
+    pub(crate) threshold: Option<Expr>,
+    pub(crate) embed: Option<Expr>,
+    pub(crate) guards: Option<Vec<Ident>>,
+    pub(crate) tenant: Option<Expr>,
     pub(crate) finish_abandoned: bool,
     pub(crate) companion: Option<Ident>,
     pub(crate) krate: Option<Path>,
@@ -84,6 +89,9 @@ pub(crate) enum KeyArg {
 
 /// The steps of `normalize`, in the order in which they are taken.
 pub(crate) const STEPS: [&str; 4] = ["nfkc", "case", "trim", "spaces"];
+
+/// The guards, as the runtime knows them.
+pub(crate) const GUARDS: [&str; 5] = ["numbers", "antonyms", "negation", "entities", "quoted"];
 
 impl Args {
     pub(crate) fn parse(attribute: Attribute, tokens: TokenStream, errors: &mut Errors) -> Args {
@@ -153,6 +161,11 @@ impl Args {
             "version" => given.version = Some(value.version()?),
             "lease" => given.lease = Some(value.time()?),
             "share_errors" => given.share_errors = Some(value.yes_or_no()?),
+            "query" => given.query = Some(value.field()?),
+            "threshold" => given.threshold = Some(value.threshold()?),
+            "embed" => given.embed = Some(value.embedder()?),
+            "guard" => given.guards = Some(value.guards()?),
+            "tenant" => given.tenant = Some(value.tenant()?),
             "on_abandon" => given.finish_abandoned = value.on_abandon()?,
             "companion" => given.companion = Some(value.name()?),
             // Their being written is all they say.

@@ -57,7 +57,8 @@ fn function(model: &Model) -> TokenStream {
 
 /// Looks for the key; the function ends here with what is kept.
 fn board(model: &Model, boarding: &Ident) -> TokenStream {
-    let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
+    let verb = if let Shape::Meaning { .. } = model.key.shape { "board_meant" } else { "board" };
+    let (board, kept) = (ask(model, verb, &TokenStream::new()), local("kept"));
     quote! {
         #[allow(clippy::redundant_closure, clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
         let #boarding = match { #board } {
@@ -101,7 +102,8 @@ pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
         let carry = located_macro(model, carry, model.item.output.to_token_stream());
         quote!(.carried(#carry))
     });
-    (quote!(#site #noted let #named = #here;), quote_spanned!(named.span()=> #named.stored() #carried))
+    let stored = Ident::new(stored.verb, named.span());
+    (quote!(#site #noted let #named = #here;), quote_spanned!(named.span()=> #named.#stored() #carried))
 }
 
 /// Values are kept in a backend, too: that is known at startup.
@@ -139,11 +141,17 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
             if !parts.is_empty() {
                 items.extend(quote!(use #private::parts::*;));
             }
-            let part_macro = if model.stored.is_some() { "fed_part" } else { "part" };
-            parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
-                let part = located_macro(model, part_macro, part.clone());
-                quote!(#private::Cons(#part, #rest))
-            })
+            list_of_parts(model, parts)
+        }
+        Shape::Meaning { question, tenant, parts } => {
+            items.extend(quote!(use #private::parts::*;));
+            let question = located_macro(model, "question", question.clone());
+            let tenant = tenant.as_ref().map_or_else(
+                || quote!(#private::NoTenant),
+                |tenant| located_macro(model, "tenant", tenant.clone()),
+            );
+            let parts = list_of_parts(model, parts);
+            quote!(#private::Meaning::new(#question, #tenant, #parts))
         }
         Shape::Text(format, values) => {
             let values = values.iter().map(|Value { place, spec, stop }| {
@@ -163,6 +171,15 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
     };
     let verb = local(verb);
     quote!(#items #here.#verb(#key #more))
+}
+
+fn list_of_parts(model: &Model, parts: &[TokenStream]) -> TokenStream {
+    let private = private(model);
+    let part_macro = if model.stored.is_some() { "fed_part" } else { "part" };
+    parts.iter().rev().fold(quote!(#private::Nil), |rest, part| {
+        let part = located_macro(model, part_macro, part.clone());
+        quote!(#private::Cons(#part, #rest))
+    })
 }
 
 /// A closure that makes the author's body or, where that is sync and stays, is it. It runs only if this caller is the

@@ -1,5 +1,7 @@
 //! What tells calls apart: `key`, `fields`, `skip` and the arguments → one key expression.
 
+mod question;
+
 use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
@@ -8,6 +10,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprReference, LitStr, Member, Result, Token};
 
+use self::question::Question;
 use crate::args::{Args, Field, KeyArg, STEPS};
 use crate::errors::{Errors, list, suggest};
 use crate::item::{Input, Item, SelfPassing};
@@ -25,6 +28,8 @@ pub(crate) enum Shape {
     Parts(Vec<TokenStream>),
     /// A readable text with one placeholder for each value.
     Text(LitStr, Vec<Value>),
+    /// A question, compared by its meaning, and what is compared as it is. All are references.
+    Meaning { question: TokenStream, tenant: Option<TokenStream>, parts: Vec<TokenStream> },
     /// Named fields, compared by their content.
     Content(Steps, Vec<(String, TokenStream)>),
 }
@@ -53,11 +58,17 @@ pub(crate) struct Mentions {
 
 impl Key {
     pub(crate) fn new(args: &Args, item: &Item, errors: &mut Errors) -> Key {
-        match &args.given.key {
+        let question = question::find(args, item, errors);
+        let named = question.as_ref().and_then(Question::argument);
+        let mut key = match &args.given.key {
             Some(KeyArg::Parts(parts)) => Key::of_parts(parts, item),
             Some(KeyArg::Text(text)) => Key::of_text(text, item, errors),
-            None => Key::of_arguments(args, item, errors),
+            None => Key::of_arguments(args, item, named, errors),
+        };
+        if let Some(question) = question {
+            key = question.into_key(key, args, item, errors);
         }
+        key
     }
 
     fn of_parts(parts: &[Expr], item: &Item) -> Key {
@@ -72,7 +83,8 @@ impl Key {
         Key { shape: Shape::Text(LitStr::new(&format, text.span()), values), mentions }
     }
 
-    fn of_arguments(args: &Args, item: &Item, errors: &mut Errors) -> Key {
+    /// All that are not left out. `question`: one that counts elsewhere.
+    fn of_arguments(args: &Args, item: &Item, question: Option<&Ident>, errors: &mut Errors) -> Key {
         // Whether it is said if `self` counts. What is said wrongly is reported already.
         let mut is_self_said = args.word("key").is_some() || args.word("fields").is_some();
         is_self_said |= args.word("skip").is_some() && args.given.skip.is_empty();
@@ -84,7 +96,7 @@ impl Key {
             }
         }
         // What of an argument counts: its name and a reference to it, or those of the fields that are named.
-        let skips = |name: &str| args.given.skip.iter().any(|skipped| skipped.unraw() == name);
+        let skips = |name: &str| args.given.skip.iter().chain(question).any(|skipped| skipped.unraw() == name);
         let counting = |plain: &str, whole: TokenStream| -> Vec<(String, TokenStream)> {
             if args.given.fields.is_none() {
                 return if skips(plain) { Vec::new() } else { vec![(plain.to_owned(), whole)] };

@@ -56,6 +56,13 @@ pub fn distributed_coalesce(args: proc_macro::TokenStream, item: proc_macro::Tok
     decorate(Attribute::DistributedCoalesce, args.into(), item.into()).into()
 }
 
+/// Shares the calls of a function that mean the same: one of them executes, and the results are kept for their `ttl`, by
+/// default five minutes. See `stampede_runtime` for the arguments and for what a shared call promises.
+#[proc_macro_attribute]
+pub fn semantic_coalesce(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    decorate(Attribute::SemanticCoalesce, args.into(), item.into()).into()
+}
+
 fn decorate(attribute: Attribute, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = Args::parse(attribute, args, &mut errors);

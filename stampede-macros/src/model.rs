@@ -30,6 +30,8 @@ pub(crate) struct Model {
 
 /// What a function says about the backend that keeps its values.
 pub(crate) struct Stored {
+    /// How the site is told.
+    pub(crate) verb: &'static str,
     /// Its name, if the function says one.
     pub(crate) backend: Option<LitStr>,
     pub(crate) namespace: Option<LitStr>,
@@ -39,13 +41,14 @@ pub(crate) struct Stored {
 
 impl Stored {
     fn new(args: &Args) -> Option<Stored> {
-        let is_distributed = args.attribute == Attribute::DistributedCoalesce;
+        let is_stored = args.attribute.is_stored();
         let Given { backend, namespace, share_errors, .. } = &args.given;
-        (is_distributed || backend.is_some()).then(|| Stored {
+        (is_stored || backend.is_some()).then(|| Stored {
+            verb: if args.attribute == Attribute::SemanticCoalesce { "meant" } else { "stored" },
             backend: backend.clone(),
             namespace: namespace.clone(),
             // Only what was asked for in writing has to be possible.
-            carry: is_distributed.then_some(if *share_errors == Some(true) { "must_carry" } else { "carry" }),
+            carry: is_stored.then_some(if *share_errors == Some(true) { "must_carry" } else { "carry" }),
         })
     }
 }

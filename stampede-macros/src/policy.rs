@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::GenericParam;
+use syn::{Expr, GenericParam};
 use syn::spanned::Spanned;
 
 use crate::args::{Args, Time};
@@ -29,7 +29,7 @@ pub(crate) fn check(args: &Args, item: &Item, errors: &mut Errors) {
 fn check_kept(args: &Args, errors: &mut Errors) {
     let has = |word: &str| args.word(word).is_some();
     let is_none = args.given.ttl.as_ref().and_then(Time::fixed) == Some(Duration::ZERO);
-    if (has("ttl") || args.attribute == Attribute::DistributedCoalesce) && !is_none {
+    if (has("ttl") || args.attribute.is_stored()) && !is_none {
         if let (Some(at), Some(Time::OfResult(_))) = (args.word("none_ttl"), &args.given.ttl) {
             errors.at(at, "the closure of `ttl` is asked about `None`, too; say it there, and remove `none_ttl`");
         }
@@ -133,7 +133,7 @@ fn check_way(args: &Args, item: &Item, errors: &mut Errors) {
 /// What is kept outside of the process is found by name.
 fn check_backend(args: &Args, item: &Item, errors: &mut Errors) {
     let backend = args.word("backend");
-    if backend.is_none() && args.attribute != Attribute::DistributedCoalesce {
+    if backend.is_none() && !args.attribute.is_stored() {
         if let Some(at) = args.word("version") {
             errors.at(at, "`version` is of what a backend keeps; add `backend = \"…\"`, or remove it");
         }
@@ -159,7 +159,8 @@ fn check_backend(args: &Args, item: &Item, errors: &mut Errors) {
 /// What is evaluated at the first call.
 pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting> {
     let given = &args.given;
-    let is_distributed = args.attribute == Attribute::DistributedCoalesce;
+    let is_distributed = args.attribute.is_distributed();
+    let is_semantic = args.attribute == Attribute::SemanticCoalesce;
     let time = |time: &Option<Time>| match time {
         Some(Time::Fixed(time)) => {
             let private = runtime.private(Span::mixed_site());
@@ -187,9 +188,13 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         ("backend", tokens(given.backend.as_ref())),
         ("version", tokens(given.version.as_ref())),
         ("distributed", is_distributed.then(TokenStream::new)),
+        ("semantic", is_semantic.then(TokenStream::new)),
+        ("threshold", tokens(given.threshold.as_ref())),
+        ("guards", given.guards.as_deref().map(guards)),
+        ("embed", given.embed.as_ref().map(|embed| embedder(embed, runtime))),
         ("lease", time(&given.lease)),
         ("share_errors", tokens(given.share_errors.as_ref())),
-        ("instance", (is_distributed || given.backend.is_some()).then(|| instance(item)).flatten()),
+        ("instance", (args.attribute.is_stored() || given.backend.is_some()).then(|| instance(item)).flatten()),
         ("finish_abandoned", given.finish_abandoned.then(TokenStream::new)),
         ("blocking", item.is_sync().then(TokenStream::new)),
         ("attached", item.stays.then(TokenStream::new)),
@@ -199,6 +204,20 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         Some(Setting { method: Ident::new(method, at), value: value? })
     };
     values.into_iter().filter_map(setting).collect()
+}
+
+/// Their names: what they are is the runtime's affair.
+fn guards(guards: &[Ident]) -> TokenStream {
+    let names = guards.iter().map(ToString::to_string);
+    quote!(&[#(#names),*])
+}
+
+/// What makes an embedder of what `embed` names, with the name of its model where it has no other.
+fn embedder(embed: &Expr, runtime: &Runtime) -> TokenStream {
+    let at = Span::mixed_site().located_at(embed.span());
+    let private = runtime.private(at);
+    let path = embed.to_token_stream().to_string().replace(' ', "");
+    quote_spanned!(at=> #private::embedder!(#embed, #path))
 }
 
 /// The names of a generic function's types, which tell its instantiations apart outside of the process. None where they

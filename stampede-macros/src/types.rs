@@ -114,6 +114,18 @@ fn is_static(reference: &TypeReference) -> bool {
     reference.mutability.is_none() && reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static")
 }
 
+/// `&str`, `String` or a reference to one.
+pub(crate) fn is_text(ty: &Type) -> bool {
+    let is_path = |ty: &Type, name: &str| matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name));
+    match bare(ty) {
+        Type::Reference(reference) => {
+            let target = bare(&reference.elem);
+            is_path(target, "str") || is_path(target, "String")
+        }
+        other => is_path(other, "String"),
+    }
+}
+
 /// The `&T` of `Option<&T>`.
 fn optional_reference(ty: &Type) -> Option<&TypeReference> {
     match inside(ty, "Option") {

@@ -9,7 +9,8 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, UnOp, bracketed, parenthesized, parse_quote, token};
 
-use crate::args::{KeyArg, Name, STEPS, Time};
+use crate::args::{Field, GUARDS, KeyArg, Name, STEPS, Time};
+use crate::errors::suggest;
 use crate::words::{Attribute, Word};
 
 /// The runtime refreshes no value earlier than this asks for.
@@ -96,6 +97,10 @@ impl Value<'_> {
             }
             ("ttl", Attribute::DistributedCoalesce) => {
                 "a `ttl` of zero keeps nothing; to share only what is in flight write `ttl = none`".to_owned()
+            }
+            ("ttl", Attribute::SemanticCoalesce) => {
+                "a `ttl` of zero keeps nothing to be near to; for what is shared in flight only there is `#[coalesce]`"
+                    .to_owned()
             }
             ("ttl", _) => "a `ttl` of zero keeps nothing; leave `ttl` out to share only what is in flight".to_owned(),
             ("lease", _) => "a `lease` of zero is lost at once; leave it out for the default of 5 seconds".to_owned(),
@@ -293,6 +298,68 @@ impl Value<'_> {
             Expr::Closure(closure) if closure.inputs.len() == 1 => Ok(expression),
             Expr::Path(_) => Ok(expression),
             _ => Err(self.wrong(expression, "a closure of the value, or the path of a function")),
+        }
+    }
+
+    /// An argument, or a field of one.
+    pub(crate) fn field(&self) -> Result<Field> {
+        self.equals()?;
+        self.input.parse()
+    }
+
+    /// A cosine.
+    pub(crate) fn threshold(&self) -> Result<Expr> {
+        let expression = self.expression()?;
+        let (number, sign) = match bare(&expression) {
+            Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => (number(&unary.expr), -1.0),
+            other => (number(other), 1.0),
+        };
+        match number {
+            Number::Given(cosine) if (-1.0..=1.0).contains(&(sign * cosine)) => Ok(expression),
+            Number::Computed => Ok(expression),
+            _ => Err(Error::new_spanned(
+                expression,
+                "`threshold` takes a cosine similarity from -1 to 1, such as 0.92: the nearer to 1, the more alike",
+            )),
+        }
+    }
+
+    /// An embedder, or a function that is one.
+    pub(crate) fn embedder(&self) -> Result<Expr> {
+        let expression = self.expression()?;
+        match bare(&expression) {
+            Expr::Lit(_) => Err(self.wrong(expression, "an embedder, or the path of an async function")),
+            _ => Ok(expression),
+        }
+    }
+
+    pub(crate) fn guards(&self) -> Result<Vec<Ident>> {
+        if self.input.peek(Token![=]) && !self.input.peek2(token::Bracket) {
+            let name = self.name()?;
+            if name == "none" {
+                return Ok(Vec::new());
+            }
+            return Err(self.wrong(name, "a list of guards, or `none`"));
+        }
+        let guards: Vec<Ident> = self.list()?.into_iter().map(|Name(guard)| guard).collect();
+        match guards.iter().find(|guard| !GUARDS.contains(&guard.to_string().as_str())) {
+            Some(guard) => Err(match suggest(&guard.to_string(), GUARDS.into_iter()) {
+                Some(meant) => Error::new_spanned(guard, format!("unknown guard `{guard}`; did you mean `{meant}`?")),
+                None => self.wrong(guard, "`numbers`, `antonyms`, `negation`, `entities` and `quoted`"),
+            }),
+            None if guards.is_empty() => Err(Error::new(self.at.span(), "to have no guard write `guard = none`")),
+            None => Ok(guards),
+        }
+    }
+
+    /// What shows whose a call is.
+    pub(crate) fn tenant(&self) -> Result<Expr> {
+        let expression = self.expression()?;
+        match bare(&expression) {
+            Expr::Closure(_) | Expr::Lit(_) => {
+                Err(self.wrong(expression, "an expression of the arguments, whose `Display` names the tenant"))
+            }
+            _ => Ok(expression),
         }
     }
 

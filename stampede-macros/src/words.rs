@@ -11,11 +11,17 @@ pub(crate) enum Attribute {
     CoalesceByContent,
     Cached,
     DistributedCoalesce,
+    SemanticCoalesce,
 }
 
 impl Attribute {
-    pub(crate) const ALL: &[Attribute] =
-        &[Attribute::Coalesce, Attribute::CoalesceByContent, Attribute::Cached, Attribute::DistributedCoalesce];
+    pub(crate) const ALL: &[Attribute] = &[
+        Attribute::Coalesce,
+        Attribute::CoalesceByContent,
+        Attribute::Cached,
+        Attribute::DistributedCoalesce,
+        Attribute::SemanticCoalesce,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -23,7 +29,18 @@ impl Attribute {
             Attribute::CoalesceByContent => "coalesce_by_content",
             Attribute::Cached => "cached",
             Attribute::DistributedCoalesce => "distributed_coalesce",
+            Attribute::SemanticCoalesce => "semantic_coalesce",
         }
+    }
+
+    /// Whether its functions keep values outside of the process without being told so.
+    pub(crate) fn is_stored(self) -> bool {
+        self.is_distributed() || self == Attribute::SemanticCoalesce
+    }
+
+    /// Whether its executions are shared between processes.
+    pub(crate) fn is_distributed(self) -> bool {
+        self == Attribute::DistributedCoalesce
     }
 }
 
@@ -46,9 +63,11 @@ const fn word(name: &'static str, example: &'static str, taken_by: &'static [Att
 }
 
 const ALL: &[Attribute] = Attribute::ALL;
-const TYPED: &[Attribute] = &[Attribute::Coalesce, Attribute::Cached, Attribute::DistributedCoalesce];
+const TYPED: &[Attribute] =
+    &[Attribute::Coalesce, Attribute::Cached, Attribute::DistributedCoalesce, Attribute::SemanticCoalesce];
 const CONTENT: &[Attribute] = &[Attribute::CoalesceByContent];
-const DISTRIBUTED: &[Attribute] = &[Attribute::DistributedCoalesce];
+const LEASED: &[Attribute] = &[Attribute::DistributedCoalesce, Attribute::SemanticCoalesce];
+const SEMANTIC: &[Attribute] = &[Attribute::SemanticCoalesce];
 
 static WORDS: &[Word] = &[
     word("ttl", "ttl = 60", ALL),
@@ -72,8 +91,13 @@ static WORDS: &[Word] = &[
     word("max_concurrent", "max_concurrent = 8", ALL),
     word("backend", "backend = \"redis\"", ALL),
     word("version", "version = 2", ALL),
-    word("lease", "lease = \"5s\"", DISTRIBUTED),
-    word("share_errors", "share_errors` or `share_errors = false", DISTRIBUTED),
+    word("lease", "lease = \"5s\"", LEASED),
+    word("share_errors", "share_errors` or `share_errors = false", LEASED),
+    word("query", "query = prompt", SEMANTIC),
+    word("threshold", "threshold = 0.95", SEMANTIC),
+    word("embed", "embed = my_embedder", SEMANTIC),
+    word("guard", "guard(numbers, antonyms)` or `guard = none", SEMANTIC),
+    word("tenant", "tenant = user.organisation", SEMANTIC),
     word("on_abandon", "on_abandon = \"finish\"", ALL),
     word("attached", "attached", ALL),
     word("companion", "companion = Name` or `companion = none", ALL),
@@ -141,7 +165,14 @@ static FOREIGN: &[(&[&str], &str)] = &[
     ),
     (&["schema_version", "revision"], "here it is `version`"),
     (&["redis_client", "redis_url"], "the configuration connects backends; `backend = \"redis\"` names one"),
-    (&["embed_fn", "backend_url"], "what a whole program shares is not an argument of the attribute; remove it"),
+    (&["embed_fn", "embedder", "embedding", "embedding_fn"], "here it is `embed`, in `#[semantic_coalesce]`"),
+    (&["query_param", "prompt_param", "query_arg"], "here it is `query`, in `#[semantic_coalesce]`"),
+    (
+        &["similarity", "similarity_threshold", "min_similarity", "distance_threshold", "max_distance"],
+        "here it is `threshold`, a cosine similarity from -1 to 1, in `#[semantic_coalesce]`",
+    ),
+    (&["guards"], "here it is `guard`, in `#[semantic_coalesce]`"),
+    (&["backend_url", "pool", "database_url"], "what a whole program shares is not an argument of the attribute; remove it"),
 ];
 
 impl Word {

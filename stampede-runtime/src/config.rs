@@ -11,6 +11,8 @@ use crate::policy::{DISTRIBUTED_BACKEND, Options, Policy, Settings};
 #[cfg(feature = "backends")]
 pub(crate) mod backends;
 mod draft;
+#[cfg(feature = "semantic")]
+mod embedder;
 mod error;
 #[cfg(feature = "config-files")]
 mod keys;
@@ -52,6 +54,8 @@ pub struct Config {
     spelt_by_variables: BTreeMap<String, Settings>,
     #[cfg(feature = "backends")]
     pub(crate) backends: backends::Backends,
+    #[cfg(feature = "semantic")]
+    pub(crate) embedder: embedder::Chosen,
 }
 
 impl Config {
@@ -125,6 +129,29 @@ impl ConfigBuilder {
         }
         if self.draft.backends.add(name.clone(), backend) {
             self.draft.problem(format!("in code: backend `{name}` is given twice"));
+        }
+        self
+    }
+
+    /// An index of questions and answers, which functions that compare meanings can name. One of the name `pgvector` is that of
+    /// all of them that name none.
+    #[cfg(feature = "semantic")]
+    pub fn index(mut self, name: impl Into<String>, index: impl crate::semantic::Index) -> Self {
+        let name = name.into();
+        if name.is_empty() {
+            self.draft.problem("in code: an index has no name");
+        }
+        if self.draft.backends.add_index(name.clone(), index) {
+            self.draft.problem(format!("in code: `{name}` is given twice, as an index or a backend"));
+        }
+        self
+    }
+
+    /// What makes the embeddings of all functions that compare meanings and say nothing else.
+    #[cfg(feature = "semantic")]
+    pub fn embedder(mut self, embedder: impl crate::semantic::Embedder) -> Self {
+        if self.draft.embedder.choose(std::sync::Arc::new(embedder)) {
+            self.draft.problem("in code: the embedder is given twice");
         }
         self
     }

@@ -7,9 +7,9 @@ use crate::carry::Carry;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::Error;
-use crate::policy::Policy;
+use crate::policy::{Options, Policy};
 use crate::share::Share;
-use crate::tier::{Found, Life, Tier};
+use crate::tier::{Found, Life, Origin, Tier};
 
 /// Function pointers, so that calls stay small.
 pub(crate) struct Hooks<S: Share> {
@@ -32,8 +32,10 @@ pub(crate) struct Place<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) function: &'a str,
     pub(crate) version: u32,
-    pub(crate) backend: &'a str,
+    /// As the function or its configuration names it.
+    pub(crate) backend: Option<&'a str>,
     pub(crate) policy: &'a Policy,
+    pub(crate) options: &'a Options,
 }
 
 #[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]
@@ -153,7 +155,8 @@ impl<S: Share> Hooks<S> {
 
     /// How a value is kept that was found outside.
     pub(crate) fn keeping_found(&self, found: &Found<S::Value>, policy: &Policy) -> Keeping {
-        Keeping::found(found.age, found.cost, self.weight(&found.value), policy)
+        let keeping = Keeping::found(found.age, found.cost, self.weight(&found.value), policy);
+        Keeping { origin: found.origin, ..keeping }
     }
 
     /// How a value is kept that was just made. `cost`: how long that took.
@@ -168,7 +171,7 @@ impl<S: Share> Hooks<S> {
         match of_fault.or(policy.cache_err).filter(|ttl| !ttl.is_zero() && !policy.keeps_nothing()) {
             Some(ttl) => {
                 let expires = Moment::now().after(jittered(ttl, policy.jitter));
-                Keeping { expires, calm_until: expires, cost: Duration::ZERO, weight: 1 }
+                Keeping { expires, calm_until: expires, cost: Duration::ZERO, weight: 1, origin: Origin::Made }
             }
             None => Keeping::NOT,
         }
@@ -186,18 +189,25 @@ pub(crate) struct Keeping {
     pub(crate) cost: Duration,
     /// What it counts against the capacity.
     pub(crate) weight: u32,
+    /// How it came here.
+    pub(crate) origin: Origin,
 }
 
 impl Keeping {
     /// For those who wait only.
-    pub(crate) const NOT: Keeping =
-        Keeping { expires: Moment::PAST, calm_until: Moment::PAST, cost: Duration::ZERO, weight: 0 };
+    pub(crate) const NOT: Keeping = Keeping {
+        expires: Moment::PAST,
+        calm_until: Moment::PAST,
+        cost: Duration::ZERO,
+        weight: 0,
+        origin: Origin::Made,
+    };
 
     /// A value that is fresh for so long from now on.
     pub(crate) fn new(fresh: Duration, cost: Duration, policy: &Policy) -> Keeping {
         let calm = fresh.saturating_sub(early_window(cost, policy.early));
         let now = Moment::now();
-        Keeping { expires: now.after(fresh), calm_until: now.after(calm), cost, weight: 1 }
+        Keeping { expires: now.after(fresh), calm_until: now.after(calm), cost, weight: 1, origin: Origin::Made }
     }
 
     /// A value from outside.
@@ -208,7 +218,8 @@ impl Keeping {
             // Whoever found it refreshes it.
             Life::Past(since) => {
                 let expires = now.before(since);
-                Keeping { expires, calm_until: expires.after(policy.stale), cost, weight }
+                let calm_until = expires.after(policy.stale);
+                Keeping { expires, calm_until, cost, weight, origin: Origin::Made }
             }
         }
     }

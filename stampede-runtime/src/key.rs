@@ -7,6 +7,7 @@
 mod canonical;
 mod content;
 mod id;
+mod meaning;
 mod text;
 
 use std::borrow::{Borrow, Cow};
@@ -14,6 +15,9 @@ use std::hash::{Hash, Hasher};
 
 pub use content::{Content, Digested, Steps};
 pub use id::{Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, must_feed};
+#[cfg(feature = "semantic")]
+pub(crate) use meaning::Question;
+pub use meaning::{Asking, Meaning, NoTenant, Tenant, must_name, text_of};
 pub use text::{Escaped, Text, text};
 
 /// A key as a caller brings it.

@@ -164,7 +164,9 @@ pub use invalidation::Invalidation;
 pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
-pub use stats::{BackendFaults, BackendState, ExecutionTime, Stats};
+pub use stats::{
+    BackendFaults, BackendState, EmbedFaults, ExecutionTime, Refusals, SemanticStats, Stats, TierTime,
+};
 
 /// Shares concurrent calls with equal arguments, and with `ttl` later calls too. For functions that are `async`, and for
 /// those that are [not](macro@cached#sync-functions).

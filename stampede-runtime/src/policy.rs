@@ -1,14 +1,18 @@
 //! A function's time and failure rules, as they apply to it in the end. Plain data, no behaviour.
 
+#[cfg(feature = "semantic")]
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "semantic")]
+use crate::semantic::{Embedder, Guards};
 use crate::tier::Life;
 
 /// How many values a function keeps unless told otherwise.
 const CAPACITY: usize = 1_000;
 
 /// What the attribute (or a builder) says. Merged with the configuration at the function's first call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 pub struct Options {
     pub(crate) namespace: Option<&'static str>,
@@ -16,6 +20,11 @@ pub struct Options {
     pub(crate) version: u32,
     pub(crate) instance: Option<&'static str>,
     pub(crate) distributed: bool,
+    pub(crate) semantic: bool,
+    #[cfg(feature = "semantic")]
+    pub(crate) guards: Guards,
+    #[cfg(feature = "semantic")]
+    pub(crate) embedder: Option<Arc<dyn Embedder>>,
     pub(crate) finish_abandoned: bool,
     pub(crate) attached: bool,
     pub(crate) blocking: bool,
@@ -84,6 +93,12 @@ setters! {
     /// Whether errors are given to those who wait in other processes, as far as they can be carried there. Default yes.
     /// For functions that are distributed.
     share_errors: bool,
+    /// How near a question has to be to one that is answered, from -1 to 1: the cosine of the angle between their
+    /// embeddings. Default 0.92. For functions that compare meanings.
+    threshold: f64,
+    /// How long a question waits for its embedding, more than zero. Then the call goes on without it. Default 5 seconds. For
+    /// functions that compare meanings.
+    embed_timeout: Duration,
 }
 
 impl Options {
@@ -119,6 +134,39 @@ impl Options {
     #[must_use]
     pub fn distributed(mut self) -> Self {
         self.distributed = true;
+        self
+    }
+
+    /// Calls that mean the same are shared, and values kept for five minutes unless something else is said.
+    #[must_use]
+    pub fn semantic(mut self) -> Self {
+        self.semantic = true;
+        self
+    }
+
+    /// What turns a near hit into a miss, by name.
+    #[must_use]
+    pub fn guards(self, names: &'static [&'static str]) -> Self {
+        #[cfg(feature = "semantic")]
+        return Options { guards: Guards::named(names), ..self };
+        #[cfg(not(feature = "semantic"))]
+        let _ = names;
+        #[cfg(not(feature = "semantic"))]
+        self
+    }
+
+    /// What makes the function's embeddings.
+    #[cfg(feature = "semantic")]
+    #[must_use]
+    pub fn embed(mut self, embedder: Arc<dyn Embedder>) -> Self {
+        self.embedder = Some(embedder);
+        self
+    }
+
+    /// Without the feature nothing does.
+    #[cfg(not(feature = "semantic"))]
+    #[must_use]
+    pub fn embed(self, (): ()) -> Self {
         self
     }
 
@@ -170,6 +218,8 @@ pub struct Settings {
     pub(crate) payload_bytes_max: Option<usize>,
     pub(crate) lease: Option<Duration>,
     pub(crate) share_errors: Option<bool>,
+    pub(crate) threshold: Option<f64>,
+    pub(crate) embed_timeout: Option<Duration>,
 }
 
 impl Settings {
@@ -194,6 +244,11 @@ impl Settings {
             (zero(self.backend_timeout), "`backend_timeout` must be longer than zero"),
             (self.payload_bytes_max == Some(0), "`payload_bytes_max` must be at least 1"),
             (zero(self.lease), "`lease` must be longer than zero"),
+            (
+                self.threshold.is_some_and(|cosine| !(-1.0..=1.0).contains(&cosine)),
+                "`threshold` must be a cosine similarity from -1 to 1",
+            ),
+            (zero(self.embed_timeout), "`embed_timeout` must be longer than zero"),
         ];
         checks.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }
@@ -219,6 +274,8 @@ impl Settings {
             payload_bytes_max: self.payload_bytes_max.or(other.payload_bytes_max),
             lease: self.lease.or(other.lease),
             share_errors: self.share_errors.or(other.share_errors),
+            threshold: self.threshold.or(other.threshold),
+            embed_timeout: self.embed_timeout.or(other.embed_timeout),
         }
     }
 }
@@ -242,6 +299,18 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;
 
 /// How long a distributed function keeps a value unless told otherwise.
 const DISTRIBUTED_TTL: Duration = Duration::from_secs(60);
+
+/// How long a function that compares meanings keeps a value unless told otherwise.
+const SEMANTIC_TTL: Duration = Duration::from_secs(300);
+
+/// How many values it keeps of each partition unless told otherwise.
+const SEMANTIC_CAPACITY: usize = 500;
+
+/// How near questions are that mean the same, unless told otherwise.
+const THRESHOLD: f64 = 0.92;
+
+/// How long a question waits for its embedding.
+const EMBED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The backend of a distributed function that is told of none.
 pub(crate) const DISTRIBUTED_BACKEND: &str = "redis";
@@ -288,6 +357,16 @@ pub(crate) struct Policy {
     pub(crate) lease: Duration,
     /// Whether errors are given to other processes.
     pub(crate) share_errors: bool,
+    /// Meanings are compared.
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) semantic: bool,
+    /// How near questions are that mean the same.
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) threshold: f32,
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) embed_timeout: Duration,
+    #[cfg(feature = "semantic")]
+    pub(crate) guards: Guards,
     pub(crate) finish_abandoned: bool,
     /// Bodies run inside the calls that begin them, instead of on their own.
     pub(crate) attached: bool,
@@ -300,8 +379,13 @@ impl Policy {
     /// calls can end with an error of ours. Without it, nothing may make them wait for one.
     pub(crate) fn new(settings: &Settings, options: &Options, can_refuse: bool) -> Policy {
         let can_leave = !options.attached;
+        let (ttl, capacity) = match (options.semantic, options.distributed) {
+            (true, _) => (Some(SEMANTIC_TTL), SEMANTIC_CAPACITY),
+            (_, true) => (Some(DISTRIBUTED_TTL), CAPACITY),
+            _ => (None, CAPACITY),
+        };
         Policy {
-            ttl: settings.ttl.or(options.distributed.then_some(DISTRIBUTED_TTL)).filter(|ttl| !ttl.is_zero()),
+            ttl: settings.ttl.or(ttl).filter(|ttl| !ttl.is_zero()),
             ttl_is_overridden: false,
             stale: settings.stale.filter(|_| can_leave).unwrap_or_default(),
             stale_if_error: settings.stale_if_error.unwrap_or_default(),
@@ -310,7 +394,7 @@ impl Policy {
             none_ttl: settings.none_ttl,
             cache_err: settings.cache_err.filter(|ttl| !ttl.is_zero()),
             cache_err_is_overridden: false,
-            capacity: settings.capacity.unwrap_or(CAPACITY).max(1),
+            capacity: settings.capacity.unwrap_or(capacity).max(1),
             // A sync body that stays would go on to its end, and its caller with it.
             timeout: settings.timeout.filter(|_| can_refuse && !(options.attached && options.blocking)),
             soft_timeout: settings.soft_timeout.filter(|_| can_leave),
@@ -327,6 +411,13 @@ impl Policy {
             // A lease of zero is refused in code and files, but an attribute's may be computed.
             lease: settings.lease.filter(|lease| !lease.is_zero()).unwrap_or(LEASE),
             share_errors: settings.share_errors.unwrap_or(true),
+            semantic: options.semantic,
+            // An attribute's may be computed, and be no number.
+            #[expect(clippy::cast_possible_truncation, reason = "embeddings are no more precise")]
+            threshold: settings.threshold.filter(|cosine| !cosine.is_nan()).unwrap_or(THRESHOLD).clamp(-1.0, 1.0) as f32,
+            embed_timeout: settings.embed_timeout.filter(|time| !time.is_zero()).unwrap_or(EMBED_TIMEOUT),
+            #[cfg(feature = "semantic")]
+            guards: options.guards,
             finish_abandoned: options.finish_abandoned,
             attached: options.attached,
             blocking: options.blocking,

@@ -16,8 +16,8 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
 pub use crate::key::{
-    ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, Key, Look, Nil, Part,
-    PartOf, Steps, Text, ViaBits, ViaOwnWay, ViaRef, must_feed, text,
+    Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, Key, Look, Meaning, Nil, NoTenant, Part,
+    PartOf, Steps, Tenant, Text, ViaBits, ViaOwnWay, ViaRef, must_feed, must_name, text, text_of,
 };
 pub use crate::policy::Options;
 pub use crate::share::{
@@ -131,6 +131,51 @@ macro_rules! __fed_part {
     };
 }
 
+/// A question as a part of a key.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __question {
+    ($part:expr) => {
+        match $part {
+            value => $crate::__private::Asking($crate::__private::part!(value), $crate::__private::text_of(value)),
+        }
+    };
+}
+
+/// A tenant as a part of a key.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tenant {
+    ($part:expr) => {
+        match $part {
+            value => {
+                $crate::__private::must_name(value);
+                $crate::__private::Tenant($crate::__private::part!(value), value)
+            }
+        }
+    };
+}
+
+/// What `embed` names, as an embedder.
+#[cfg(feature = "semantic")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __embedder {
+    ($embedder:expr, $path:literal) => {
+        $crate::semantic::IntoEmbedder::into_embedder($embedder, $path)
+    };
+}
+
+/// Without the feature there is nowhere to name one.
+#[cfg(not(feature = "semantic"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __embedder {
+    ($($anything:tt)*) => {
+        ()
+    };
+}
+
 /// Notes that a function names a backend.
 #[cfg(feature = "backends")]
 #[doc(hidden)]
@@ -174,8 +219,8 @@ macro_rules! __own {
 }
 
 pub use crate::{
-    __carry as carry, __fed_part as fed_part, __must_carry as must_carry, __own as own, __part as part,
-    __share as share, __stored_site as stored_site,
+    __carry as carry, __embedder as embedder, __fed_part as fed_part, __must_carry as must_carry, __own as own,
+    __part as part, __question as question, __share as share, __stored_site as stored_site, __tenant as tenant,
 };
 
 /// Whether a value is the one that `none_ttl` is for.

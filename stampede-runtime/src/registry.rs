@@ -92,14 +92,16 @@ impl Registry {
         let config = self.config.get_or_init(|| None).clone().unwrap_or_default();
         let (policy, backend) = config.policy(namespace, options, hooks.can_refuse());
         let make = || {
-            let backend = backend?;
+            if backend.is_none() && !options.semantic {
+                return None;
+            }
             let version = options.version;
             let function =
                 &*options.instance.map_or(function.into(), |types| Cow::from(format!("{function}<{types}>")));
             if hooks.has_tier() && !self.is_the_only_one(&format!("{namespace}::{function}"), version, owner) {
                 return None;
             }
-            let place = Place { namespace, function, version, backend: &backend, policy: &policy };
+            let place = Place { namespace, function, version, backend: backend.as_deref(), policy: &policy, options };
             hooks.make_tier(&place, &config).map(Outside::new)
         };
         let mut outsides = self.outsides.lock().unwrap_or_else(PoisonError::into_inner);

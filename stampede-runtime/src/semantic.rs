@@ -18,8 +18,8 @@
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
 //! - [`EmbeddedIndex`] needs no server.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the flights that begin with a question"))]
 mod batch;
+pub(crate) mod call;
 mod embedded;
 mod embedder;
 mod embedding;
@@ -29,6 +29,7 @@ mod lexical;
 #[cfg(feature = "openai")]
 mod openai;
 
+pub use call::{Outcome, Tier, at_least, outcome};
 pub use embedded::EmbeddedIndex;
 pub use embedder::{BATCH_MAX, EmbedError, EmbedErrorKind, Embedded, Embedder, IntoEmbedder, from_fn};
 pub use embedding::Embedding;

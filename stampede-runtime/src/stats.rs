@@ -1,15 +1,15 @@
-//! What each function did: counters that cost a hit next to nothing, and the snapshot people read.
+//! What each function did: the snapshot that people read.
+
+mod live;
+mod semantic;
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::flight::Rare;
-use crate::lanes;
-use crate::share::Share;
+pub(crate) use self::live::{Counters, count};
+pub use self::semantic::{EmbedFaults, Refusals, SemanticStats, TierTime};
 
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
 ///
@@ -101,6 +101,17 @@ pub struct Stats {
     pub cache_size: usize,
     /// How long finished executions took.
     pub execution_time: ExecutionTime,
+    /// Hits of a `#[semantic_coalesce]` function, in any tier, for exactly their question. Part of `cache_hits` and `stale_hits`.
+    pub exact_hits: u64,
+    /// Hits of such a function for a question that means the same. Part of `cache_hits`; those that joined an execution of
+    /// such a question are part of `coalesce_hits`, and counted in `semantic.joined`.
+    pub semantic_hits: u64,
+    /// Vectors that were made of questions.
+    pub embeddings_generated: u64,
+    /// `semantic_hits / (exact_hits + semantic_hits)`, in `0.0..=1.0`; 0 without either.
+    pub semantic_rate: f64,
+    /// What else becomes of calls that mean something. Zero for other functions.
+    pub semantic: SemanticStats,
     /// `cache_hits / requests`, in `0.0..=1.0`; 0 without requests.
     pub cache_hit_rate: f64,
     /// `coalesce_hits / requests`, in `0.0..=1.0`; 0 without requests.
@@ -211,17 +222,25 @@ impl Stats {
         time.count += other.execution_time.count;
         time.total += other.execution_time.total;
         time.max = time.max.max(other.execution_time.max);
+        self.embeddings_generated += other.embeddings_generated;
+        self.semantic.add(&other.semantic);
         self.derive();
     }
 
     /// Fills in what follows from the rest.
-    fn derive(&mut self) {
+    pub(crate) fn derive(&mut self) {
         let saved = self.cache_hits + self.stale_hits + self.coalesce_hits;
         self.requests = saved + self.led + self.bypassed + self.refused;
         self.executions = self.led + self.refreshes + self.retries;
         let rate = |part: u64| if self.requests == 0 { 0.0 } else { part as f64 / self.requests as f64 };
         (self.cache_hit_rate, self.coalesce_rate, self.savings_rate) =
             (rate(self.cache_hits), rate(self.coalesce_hits), rate(saved));
+        if self.semantic.is_used {
+            self.semantic_hits = self.semantic.index_hits;
+            self.exact_hits = (self.cache_hits + self.stale_hits).saturating_sub(self.semantic_hits);
+            let hits = self.exact_hits + self.semantic_hits;
+            self.semantic_rate = if hits == 0 { 0.0 } else { self.semantic_hits as f64 / hits as f64 };
+        }
         let time = &mut self.execution_time;
         time.mean = u32::try_from(time.count).ok().and_then(|count| time.total.checked_div(count)).unwrap_or_default();
     }
@@ -268,6 +287,9 @@ impl fmt::Display for Stats {
             self.cache_size,
             self.execution_time.mean,
         )?;
+        if self.semantic.is_used {
+            write!(f, "; {}", self.semantic)?;
+        }
         if self.backend_state == BackendState::None {
             return Ok(());
         }
@@ -304,211 +326,9 @@ impl fmt::Display for BackendState {
     }
 }
 
-/// The live counters of one function.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) cache_hits: Striped,
-    pub(crate) stale_hits: Striped,
-    pub(crate) coalesce_hits: Striped,
-    pub(crate) led: Striped,
-    pub(crate) bypassed: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) refreshes: AtomicU64,
-    pub(crate) retries: AtomicU64,
-    pub(crate) errors: AtomicU64,
-    pub(crate) fallbacks: AtomicU64,
-    pub(crate) soft_timeouts: AtomicU64,
-    pub(crate) panics: AtomicU64,
-    pub(crate) timeouts: AtomicU64,
-    pub(crate) abandoned: AtomicU64,
-    pub(crate) evictions: AtomicU64,
-    pub(crate) in_flight: AtomicUsize,
-    /// Executions of a distributed function without a lease.
-    pub(crate) unleased: AtomicU64,
-    times: Striped,
-    total_nanos: Striped,
-    max_nanos: AtomicU64,
-}
-
-/// Adds one.
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Relaxed);
-}
-
-impl Counters {
-    /// The counter of executions that end like this.
-    pub(crate) fn of<K, S: Share>(&self, ending: &Rare<K, S>) -> &AtomicU64 {
-        match ending {
-            Rare::Fault(..) => &self.errors,
-            Rare::Panicked(_) => &self.panics,
-            Rare::TimedOut(..) => &self.timeouts,
-            Rare::Abandoned(_) => &self.abandoned,
-        }
-    }
-
-    /// Counts a call that a value answered, kept here or outside.
-    pub(crate) fn hit(&self, is_stale: bool) {
-        if is_stale { &self.stale_hits } else { &self.cache_hits }.add_one();
-    }
-
-    pub(crate) fn took(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.times.add_one();
-        self.total_nanos.add(nanos);
-        if nanos > self.max_nanos.load(Relaxed) {
-            self.max_nanos.fetch_max(nanos, Relaxed);
-        }
-    }
-
-    pub(crate) fn snapshot(&self, cache_size: usize) -> Stats {
-        let mut stats = Stats {
-            cache_hits: self.cache_hits.sum(),
-            stale_hits: self.stale_hits.sum(),
-            coalesce_hits: self.coalesce_hits.sum(),
-            led: self.led.sum(),
-            bypassed: self.bypassed.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            refreshes: self.refreshes.load(Relaxed),
-            retries: self.retries.load(Relaxed),
-            errors: self.errors.load(Relaxed),
-            fallbacks: self.fallbacks.load(Relaxed),
-            soft_timeouts: self.soft_timeouts.load(Relaxed),
-            panics: self.panics.load(Relaxed),
-            timeouts: self.timeouts.load(Relaxed),
-            abandoned: self.abandoned.load(Relaxed),
-            evictions: self.evictions.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            redis_failures: self.unleased.load(Relaxed),
-            cache_size,
-            execution_time: ExecutionTime {
-                count: self.times.sum(),
-                total: Duration::from_nanos(self.total_nanos.sum()),
-                max: Duration::from_nanos(self.max_nanos.load(Relaxed)),
-                mean: Duration::ZERO,
-            },
-            ..Stats::default()
-        };
-        stats.derive();
-        stats
-    }
-
-    /// Back to zero, except for what is counted down again.
-    pub(crate) fn reset(&self) {
-        for striped in
-            [&self.cache_hits, &self.stale_hits, &self.coalesce_hits, &self.led, &self.times, &self.total_nanos]
-        {
-            striped.reset();
-        }
-        let plain = [
-            &self.bypassed,
-            &self.refused,
-            &self.refreshes,
-            &self.retries,
-            &self.errors,
-            &self.fallbacks,
-            &self.soft_timeouts,
-            &self.panics,
-            &self.timeouts,
-            &self.abandoned,
-            &self.evictions,
-            &self.unleased,
-            &self.max_nanos,
-        ];
-        for counter in plain {
-            counter.store(0, Relaxed);
-        }
-    }
-}
-
-/// Threads with a lane below this number count in a stripe of their own.
-const STRIPES: usize = 64;
-
-/// A counter with a cell for each thread: one core's hits never move another core's cache line, and since a cell has
-/// one writer, adding is a load and a store.
-pub(crate) struct Striped {
-    stripes: [OnceLock<Box<Stripe>>; STRIPES],
-    /// For threads without a stripe.
-    shared: AtomicU64,
-    /// What had been counted at the last reset. The cells themselves only ever grow: a reset that wrote to them would
-    /// race with their owners.
-    forgotten: AtomicU64,
-}
-
-#[derive(Default)]
-#[repr(align(128))]
-struct Stripe(AtomicU64);
-
-impl Default for Striped {
-    fn default() -> Striped {
-        Striped {
-            stripes: [const { OnceLock::new() }; STRIPES],
-            shared: AtomicU64::new(0),
-            forgotten: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Striped {
-    #[inline]
-    pub(crate) fn add_one(&self) {
-        self.add(1);
-    }
-
-    #[inline]
-    fn add(&self, more: u64) {
-        match lanes::mine().and_then(|lane| self.stripes.get(lane)) {
-            Some(stripe) => {
-                let count = &stripe.get_or_init(Box::default).0;
-                count.store(count.load(Relaxed) + more, Relaxed);
-            }
-            None => {
-                self.shared.fetch_add(more, Relaxed);
-            }
-        }
-    }
-
-    fn total(&self) -> u64 {
-        let stripes = self.stripes.iter().filter_map(OnceLock::get).map(|stripe| stripe.0.load(Relaxed)).sum::<u64>();
-        stripes + self.shared.load(Relaxed)
-    }
-
-    fn sum(&self) -> u64 {
-        self.total().saturating_sub(self.forgotten.load(Relaxed))
-    }
-
-    fn reset(&self) {
-        self.forgotten.store(self.total(), Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_count_is_lost_between_threads() {
-        let counter = Striped::default();
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| (0..10_000).for_each(|_| counter.add_one()));
-            }
-        });
-        assert_eq!(counter.sum(), 80_000);
-        counter.reset();
-        counter.add_one();
-        assert_eq!(counter.sum(), 1);
-    }
-
-    #[test]
-    fn rates_are_fractions_and_shown_as_per_cent() {
-        let counters = Counters::default();
-        counters.led.add(7);
-        (0..13).for_each(|_| counters.coalesce_hits.add_one());
-        let stats = counters.snapshot(0);
-        assert!((stats.savings_rate - 0.65).abs() < 1e-12);
-        assert!(stats.to_string().contains("65.0% saved"), "{stats}");
-        assert!(Stats::default().to_string().contains("0.0% saved"));
-    }
 
     #[test]
     fn a_backend_is_shown_where_there_is_one() {

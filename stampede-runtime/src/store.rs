@@ -39,6 +39,8 @@ pub use backend::{Backend, BackendError, BackendErrorKind, Pending};
 pub use codec::{Codec, CodecError, DEPTH_MAX};
 pub use envelope::{Envelope, Refused};
 pub(crate) use guard::Guarded;
+#[cfg(feature = "semantic")]
+pub(crate) use guard::Verb;
 #[doc(no_inline)]
 pub use key::{Id, Place, Prefix, StoreKey};
 pub use memory::MemoryBackend;

@@ -16,14 +16,20 @@ pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Where values are looked for before a body runs, and kept after it did.
 pub(crate) trait Tier<V>: Send + Sync {
     /// What there is to know before a body runs.
-    fn look(&self, id: &Id, look: Look) -> Work<Answer<V>>;
+    fn look(&self, id: &Arc<Id>, look: Look) -> Work<Answer<V>>;
 
     /// Keeps a value that no execution has made for the tier; says whether it could. `None`: it is nothing that this tier
     /// can keep.
-    fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>>;
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>>;
+
+    /// Keeps, as far as the tier can, what an execution has made without a lease where there are leases. Nobody knows whether
+    /// it is the newest.
+    fn keep_unleased(&self, _id: &Arc<Id>, _value: &V, _keeping: &Keeping) -> Option<Work<()>> {
+        None
+    }
 
     /// Takes a key out.
-    fn forget(&self, id: &Id) -> Work<Result<(), Error>>;
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>>;
 
     /// Takes all keys of the function out.
     fn forget_all(&self) -> Work<Result<(), Error>>;
@@ -94,8 +100,52 @@ pub(crate) struct Found<V> {
     pub(crate) cost: Duration,
     /// Another process was making it when it was looked for.
     pub(crate) is_awaited: bool,
+    pub(crate) origin: Origin,
+    /// The right to make another one, which came along.
+    pub(crate) lease: Option<Arc<dyn Lease<V>>>,
     /// Looks on, for another value than this.
     pub(crate) or_else: Option<OrElse<V>>,
+}
+
+impl<V> Found<V> {
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    pub(crate) fn new(value: V, age: Life, made: Duration, cost: Duration, origin: Origin) -> Found<V> {
+        Found { value, age, made, cost, is_awaited: false, origin, lease: None, or_else: None }
+    }
+}
+
+/// How a value came to be in this process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Origin {
+    /// It was made here, or given.
+    Made,
+    /// It was in the backend.
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    Backend,
+    /// It is the index's answer to exactly the question.
+    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
+    Index,
+    /// It is another question's.
+    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
+    Near(Near),
+}
+
+/// Another question, whose answer is this one's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Near {
+    /// Its digest.
+    pub(crate) source: [u8; 32],
+    /// How near it is.
+    pub(crate) similarity: f32,
+    /// It was being executed when it was found.
+    pub(crate) is_joined: bool,
+}
+
+impl Origin {
+    /// The other question's answer, if it is one.
+    pub(crate) fn near(self) -> Option<Near> {
+        if let Origin::Near(near) = self { Some(near) } else { None }
+    }
 }
 
 /// What waiting processes are told of an execution whose end is not kept.

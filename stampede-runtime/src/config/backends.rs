@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "semantic")]
+use crate::semantic::Index;
 use crate::store::{Backend, Guarded};
 
 pub(crate) type AnyBackend = Arc<dyn Backend>;
@@ -17,8 +19,17 @@ pub(crate) struct Backends(BTreeMap<String, Named>);
 struct Named {
     /// For people: the kind that a file says, or the type that code gave.
     kind: &'static str,
-    /// `None`: what is wrong with it has been said.
-    backend: Option<Arc<Guarded>>,
+    store: Store,
+}
+
+#[derive(Clone)]
+enum Store {
+    Backend(Arc<Guarded>),
+    #[cfg(feature = "semantic")]
+    Index(Arc<Guarded<dyn Index>>),
+    /// What is wrong with it has been said.
+    #[cfg(feature = "config-files")]
+    Broken,
 }
 
 /// Names and kinds. What a backend holds, a password perhaps, is nobody's business.
@@ -35,8 +46,15 @@ impl Backends {
     }
 
     fn put(&mut self, name: String, kind: &'static str, backend: AnyBackend) -> bool {
-        let backend = Some(Guarded::new(name.clone(), backend));
-        self.0.insert(name, Named { kind, backend }).is_some()
+        let store = Store::Backend(Guarded::new(name.clone(), backend));
+        self.0.insert(name, Named { kind, store }).is_some()
+    }
+
+    /// Returns whether there was anything of that name.
+    #[cfg(feature = "semantic")]
+    pub(super) fn add_index<I: Index>(&mut self, name: String, index: I) -> bool {
+        let store = Store::Index(Guarded::new(name.clone(), Arc::new(index)));
+        self.0.insert(name, Named { kind: type_name::<I>(), store }).is_some()
     }
 
     #[cfg(feature = "config-files")]
@@ -47,7 +65,7 @@ impl Backends {
     /// A backend that could not be made: nobody is told that it is missing, too.
     #[cfg(feature = "config-files")]
     pub(super) fn broken(&mut self, name: String) {
-        self.0.insert(name, Named { kind: "broken", backend: None });
+        self.0.insert(name, Named { kind: "broken", store: Store::Broken });
     }
 
     #[cfg(feature = "config-files")]
@@ -56,7 +74,19 @@ impl Backends {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Guarded>> {
-        self.0.get(name)?.backend.clone()
+        match &self.0.get(name)?.store {
+            Store::Backend(backend) => Some(Arc::clone(backend)),
+            #[cfg(any(feature = "semantic", feature = "config-files"))]
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "semantic")]
+    pub(crate) fn index(&self, name: &str) -> Option<Arc<Guarded<dyn Index>>> {
+        match &self.0.get(name)?.store {
+            Store::Index(index) => Some(Arc::clone(index)),
+            _ => None,
+        }
     }
 
     /// What to say of a name that is none of these.

@@ -51,6 +51,8 @@ pub(super) struct Draft {
     scopes: BTreeMap<Scope, Said>,
     #[cfg(feature = "backends")]
     pub(super) backends: super::backends::Backends,
+    #[cfg(feature = "semantic")]
+    pub(super) embedder: super::embedder::Chosen,
     /// A file could not be read, so that what it would have named is not known.
     #[cfg(feature = "config-files")]
     pub(super) is_partial: bool,
@@ -123,6 +125,10 @@ impl Draft {
         #[cfg(feature = "backends")]
         {
             config.backends = self.backends;
+        }
+        #[cfg(feature = "semantic")]
+        {
+            config.embedder = self.embedder;
         }
         Ok(config)
     }

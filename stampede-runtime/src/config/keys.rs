@@ -45,6 +45,8 @@ keys! {
     payload_bytes_max: size,
     lease: duration,
     share_errors: yes_or_no,
+    threshold: cosine,
+    embed_timeout: duration,
 }
 
 /// What only an attribute can say: it belongs to the code that it stands on.
@@ -52,14 +54,18 @@ pub(super) static OF_ATTRIBUTES: &[&str] = &[
     "attached",
     "cache_if",
     "companion",
+    "embed",
     "fields",
+    "guard",
     "key",
     "method",
     "namespace",
     "normalize",
     "on_abandon",
+    "query",
     "skip",
     "tags",
+    "tenant",
     "version",
     "weigh",
 ];
@@ -97,6 +103,11 @@ fn part(value: &ValueKind) -> Result<f64, &'static str> {
     };
     let read = read.filter(|part| (0.0..=1.0).contains(part));
     read.ok_or("a part from 0 to 1, such as 0.1, or per cent, such as \"10%\"")
+}
+
+fn cosine(value: &ValueKind) -> Result<f64, &'static str> {
+    let read = decimal(value).filter(|cosine| (-1.0..=1.0).contains(cosine));
+    read.ok_or("a cosine similarity from -1 to 1, such as 0.92")
 }
 
 fn name(value: &ValueKind) -> Result<String, &'static str> {

@@ -3,27 +3,62 @@
 //! The digest is BLAKE3 over the canonical bytes (see `canonical`) of the parts as one tuple, so it is the same in every
 //! build, on every platform, and whatever features are on.
 
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 use serde::Serialize;
 
+#[cfg(feature = "semantic")]
+use super::Question;
 use super::{Look, canonical};
 use crate::key::Steps;
 
-/// A key, outside.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A key, outside. A question is what its digest is.
+#[derive(Clone, Debug)]
 pub enum Id {
     /// What `key = "…"` says.
     Text(Box<str>),
     /// Of the parts, or of their content.
     Digest([u8; 32]),
+    /// Of a function that compares meanings.
+    #[cfg(feature = "semantic")]
+    Meaning(Box<Question>),
 }
 
 impl Id {
+    /// The digest, where it is one.
+    fn digest(&self) -> Result<&[u8; 32], &str> {
+        match self {
+            Id::Text(text) => Err(text),
+            Id::Digest(digest) => Ok(digest),
+            #[cfg(feature = "semantic")]
+            Id::Meaning(question) => Ok(&question.digest),
+        }
+    }
+
+    /// The question.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn question(&self) -> Option<&Question> {
+        if let Id::Meaning(question) = self { Some(question) } else { None }
+    }
+
     /// The digest of a list of parts, if all of them are [`Fed`].
     pub(super) fn of_parts(key: &impl Look) -> Option<Id> {
         let mut feed = Feed(canonical::begin_tuple());
         key.feed(&mut feed).then(|| Id::Digest(canonical::end_tuple(feed.0)))
+    }
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Id) -> bool {
+        self.digest() == other.digest()
+    }
+}
+
+impl Eq for Id {}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.digest().hash(hasher);
     }
 }
 
@@ -33,6 +68,13 @@ pub struct Feed(blake3::Hasher);
 /// A part that can be fed to a digest: its value goes along with it.
 #[derive(Debug)]
 pub struct Fed<'a, L, T: ?Sized>(L, &'a T);
+
+impl<'a, L, T: ?Sized> Fed<'a, L, T> {
+    #[cfg(all(test, feature = "semantic"))]
+    pub(super) fn new(part: L, value: &'a T) -> Fed<'a, L, T> {
+        Fed(part, value)
+    }
+}
 
 impl<L: Look, T: ?Sized + Serialize> Look for Fed<'_, L, T> {
     type Own = L::Own;

@@ -60,6 +60,12 @@ impl Guards {
         Guards(bits)
     }
 
+    /// Those of the names that are a guard's.
+    pub(crate) fn named(names: &[&str]) -> Guards {
+        let guards = Guard::ALL.into_iter().filter(|guard| names.contains(&guard.name()));
+        guards.fold(Guards::NONE, |Guards(bits), guard| Guards(bits | 1 << guard as u8))
+    }
+
     /// Whether a guard is on.
     #[must_use]
     pub fn has(self, guard: Guard) -> bool {

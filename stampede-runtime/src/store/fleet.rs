@@ -63,11 +63,11 @@ impl<V> Fleet<V> {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
-    fn look(&self, id: &Id, look: Look) -> Work<Answer<V>> {
+    fn look(&self, id: &Arc<Id>, look: Look) -> Work<Answer<V>> {
         Seeker::new(Arc::clone(&self.shared), self.shared.key(id), look).seek()
     }
 
-    fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         let times = shared.times(keeping);
         let entry = shared.entry(value, times)?;
@@ -82,7 +82,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
         }))
     }
 
-    fn forget(&self, id: &Id) -> Work<Result<(), Error>> {
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.forget(&key).await })
     }

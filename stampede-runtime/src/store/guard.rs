@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Backend, BackendError, BackendErrorKind};
+use super::{Backend, BackendError, BackendErrorKind, Pending};
 use crate::home::Home;
 use crate::stats::BackendState;
 
@@ -36,10 +36,10 @@ const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long a ping may take.
 const PING: Duration = Duration::from_millis(500);
 
-pub(crate) struct Guarded {
+pub(crate) struct Guarded<B: ?Sized = dyn Backend> {
     /// As the configuration calls it.
     name: String,
-    backend: Arc<dyn Backend>,
+    backend: Arc<B>,
     /// In a row.
     failures: AtomicU32,
     state: AtomicU8,
@@ -54,7 +54,7 @@ pub(crate) struct Guarded {
 
 /// What is asked of a backend. It may be broken for the one and not for the other.
 #[derive(Clone, Copy)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     Read,
     Write,
     Remove,
@@ -64,14 +64,32 @@ const CLOSED: u8 = 0;
 const OPEN: u8 = 1;
 const HALF_OPEN: u8 = 2;
 
-impl fmt::Debug for Guarded {
+/// What can be asked whether it answers.
+pub(crate) trait Pings: Send + Sync + 'static {
+    fn ping(&self) -> Pending<'_, ()>;
+}
+
+impl Pings for dyn Backend {
+    fn ping(&self) -> Pending<'_, ()> {
+        Backend::ping(self)
+    }
+}
+
+#[cfg(feature = "semantic")]
+impl Pings for dyn crate::semantic::Index {
+    fn ping(&self) -> Pending<'_, ()> {
+        crate::semantic::Index::ping(self)
+    }
+}
+
+impl<B: ?Sized> fmt::Debug for Guarded<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Guarded {
-    pub(crate) fn new(name: String, backend: Arc<dyn Backend>) -> Arc<Guarded> {
+impl<B: Pings + ?Sized> Guarded<B> {
+    pub(crate) fn new(name: String, backend: Arc<B>) -> Arc<Guarded<B>> {
         Arc::new(Guarded {
             name,
             backend,
@@ -84,7 +102,7 @@ impl Guarded {
         })
     }
 
-    pub(crate) fn backend(&self) -> &dyn Backend {
+    pub(crate) fn backend(&self) -> &B {
         &*self.backend
     }
 
@@ -98,7 +116,7 @@ impl Guarded {
     }
 
     /// Waits for an answer of the backend, for so long at most, unless it is to be left alone.
-    pub(super) async fn ask<T>(
+    pub(crate) async fn ask<T>(
         self: &Arc<Self>,
         budget: Duration,
         answer: impl Future<Output = Result<T, BackendError>>,
@@ -117,7 +135,7 @@ impl Guarded {
     }
 
     /// Says that the backend is well again, when that is news.
-    pub(super) fn works(&self, asked: Option<Verb>) {
+    pub(crate) fn works(&self, asked: Option<Verb>) {
         if let Some(asked) = asked
             && self.is_broken[asked as usize].load(Relaxed)
             && self.changes(asked, false)
@@ -127,7 +145,7 @@ impl Guarded {
     }
 
     /// Says what is wrong with it, when that is news.
-    pub(super) fn fails(&self, asked: Verb, function: &str, error: &BackendError) {
+    pub(crate) fn fails(&self, asked: Verb, function: &str, error: &BackendError) {
         let is_news = match error.kind() {
             // An entry that is too large says nothing of the next one, and one that was not asked nothing at all.
             BackendErrorKind::TooLarge | BackendErrorKind::Resting => false,

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
 use crate::stats::{BackendFaults, Stats, count};
-use crate::tier::{Answer, Found, Life, Look, Tier, Work};
+use crate::tier::{Answer, Found, Life, Look, Origin, Tier, Work};
 
 /// A tier that values are read from and written to.
 pub(crate) struct Stored<V> {
@@ -72,8 +72,9 @@ impl<V: Storable + Send + 'static> Stored<V> {
     /// The tier of a function, if the backend it names is configured.
     pub(crate) fn make(place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<V>>> {
         let policy = place.policy;
-        let Some(backend) = config.backends.get(place.backend) else {
-            let problem = config.backends.unknown(place.backend);
+        let name = place.backend.unwrap_or_default();
+        let Some(backend) = config.backends.get(name) else {
+            let problem = config.backends.unknown(name);
             if policy.distributed
                 && let Some(problem) = problem
             {
@@ -88,6 +89,19 @@ impl<V: Storable + Send + 'static> Stored<V> {
             }
             return None;
         };
+        let shares_executions = policy.distributed;
+        if shares_executions && backend.backend().leases().is_none() {
+            tracing::warn!(
+                target: "stampede", function = format!("{}::{}", place.namespace, place.function),
+                "the backend has no leases: values are shared between processes, and executions are not",
+            );
+        }
+        Some(Stored::with(backend, place, shares_executions))
+    }
+
+    /// The same with a backend that is there. `shares_executions`: as far as it has leases.
+    pub(crate) fn with(backend: Arc<Guarded>, place: &Place<'_>, shares_executions: bool) -> Arc<dyn Tier<V>> {
+        let policy = place.policy;
         let shared = Arc::new(Shared {
             backend,
             function: format!("{}::{}", place.namespace, place.function).into(),
@@ -101,16 +115,10 @@ impl<V: Storable + Send + 'static> Stored<V> {
             expects_values: AtomicBool::new(false),
             leased: Mutex::default(),
         });
-        if policy.distributed {
-            if shared.backend.backend().leases().is_some() {
-                return Some(Arc::new(Fleet::new(shared)));
-            }
-            tracing::warn!(
-                target: "stampede", function = &*shared.function,
-                "the backend has no leases: values are shared between processes, and executions are not",
-            );
+        if shares_executions && shared.backend.backend().leases().is_some() {
+            return Arc::new(Fleet::new(shared));
         }
-        Some(Arc::new(Stored { shared, values: PhantomData }))
+        Arc::new(Stored { shared, values: PhantomData })
     }
 }
 
@@ -131,6 +139,8 @@ impl Shared {
         let id = match id {
             Id::Text(text) => key::Id::Text(text),
             Id::Digest(digest) => key::Id::Digest(*digest),
+            #[cfg(feature = "semantic")]
+            Id::Meaning(question) => key::Id::Digest(question.digest),
         };
         StoreKey::new(&self.place, id)
     }
@@ -198,7 +208,7 @@ impl Shared {
                     Life::Past(now.since(times.fresh_until()))
                 };
                 let made = now.since(times.made());
-                Some(Found { value, age, made, cost: times.cost(), is_awaited: false, or_else: None })
+                Some(Found::new(value, age, made, times.cost(), Origin::Backend))
             }
             Err(Refused::Expired) => {
                 count(&self.counters.misses);
@@ -280,12 +290,12 @@ impl Shared {
 }
 
 impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
-    fn look(&self, id: &Id, _: Look) -> Work<Answer<V>> {
+    fn look(&self, id: &Arc<Id>, _: Look) -> Work<Answer<V>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.read(&key).await.map_or(Answer::Nothing, Answer::Found) })
     }
 
-    fn keep(&self, id: &Id, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
         let shared = Arc::clone(&self.shared);
         let times = shared.times(keeping);
         let entry = shared.entry(value, times)?;
@@ -301,7 +311,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
         }))
     }
 
-    fn forget(&self, id: &Id) -> Work<Result<(), Error>> {
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.forget(&key).await })
     }

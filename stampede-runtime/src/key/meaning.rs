@@ -1,0 +1,341 @@
+//! Keys of functions that compare meanings: a question, and what has to be equal.
+//!
+//! In memory such a key is like any other: the arguments as they are. Outside it is a [`Question`], which is made on a miss.
+
+use std::fmt::Display;
+use std::hash::Hasher;
+
+use super::{Feed, Id, Look};
+
+/// A question, whose it is, and the rest of the arguments.
+#[derive(Debug)]
+pub struct Meaning<Q, T, R> {
+    question: Q,
+    tenant: T,
+    rest: R,
+    /// What the call insists on. Another call's answer may not be near enough for it.
+    least: Option<f32>,
+}
+
+impl<Q: Asked, T: Whose, R: Look> Meaning<Q, T, R> {
+    /// The key of a call that is being made.
+    #[inline]
+    pub fn new(question: Q, tenant: T, rest: R) -> Meaning<Q, T, R> {
+        Meaning { question, tenant, rest, least: least() }
+    }
+}
+
+#[cfg(feature = "semantic")]
+fn least() -> Option<f32> {
+    crate::semantic::call::least()
+}
+
+#[cfg(not(feature = "semantic"))]
+fn least() -> Option<f32> {
+    None
+}
+
+impl<Q: Asked, T: Whose, R: Look> Look for Meaning<Q, T, R> {
+    type Own = (Option<u32>, Q::Own, T::Own, R::Own);
+
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.question.hash(hasher);
+        self.tenant.hash(hasher);
+        self.rest.hash(hasher);
+    }
+
+    #[inline(always)]
+    fn is(&self, own: &Self::Own) -> bool {
+        let (least, question, tenant, rest) = own;
+        self.question.is(question)
+            && self.rest.is(rest)
+            && self.tenant.is(tenant)
+            && self.least.map(f32::to_bits) == *least
+    }
+
+    fn own(&self) -> Self::Own {
+        (self.least.map(f32::to_bits), self.question.own(), self.tenant.own(), self.rest.own())
+    }
+
+    #[inline(always)]
+    fn again(&self) -> Self {
+        let Meaning { question, tenant, rest, least } = self;
+        Meaning { question: question.again(), tenant: tenant.again(), rest: rest.again(), least: *least }
+    }
+
+    #[cfg(feature = "semantic")]
+    fn id(&self) -> Option<Id> {
+        let Some(Id::Digest(rest)) = self.rest.id() else { return None };
+        let question = Question::new(self.question.text(), &self.tenant.name(), rest, self.least);
+        Some(Id::Meaning(Box::new(question)))
+    }
+
+    #[cfg(not(feature = "semantic"))]
+    fn id(&self) -> Option<Id> {
+        None
+    }
+}
+
+/// A part of a key that is a question.
+pub trait Asked: Look {
+    /// What is asked.
+    fn text(&self) -> &str;
+}
+
+/// A text as a question.
+#[derive(Debug)]
+pub struct Asking<'a, L>(pub L, pub &'a str);
+
+impl<L: Look> Asked for Asking<'_, L> {
+    fn text(&self) -> &str {
+        self.1
+    }
+}
+
+/// A part of a key that says whose a call is.
+pub trait Whose: Look {
+    /// The name of the tenant, in an index.
+    fn name(&self) -> String;
+}
+
+/// A value as the name of a tenant.
+#[derive(Debug)]
+pub struct Tenant<'a, L, T: ?Sized>(pub L, pub &'a T);
+
+impl<L: Look, T: ?Sized + Display> Whose for Tenant<'_, L, T> {
+    fn name(&self) -> String {
+        self.1.to_string()
+    }
+}
+
+/// Nobody in particular.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTenant;
+
+impl Whose for NoTenant {
+    fn name(&self) -> String {
+        String::new()
+    }
+}
+
+/// A part that goes along with another value.
+macro_rules! as_its_part {
+    ($($type:ty: [$($generics:tt)*]),* $(,)?) => {$(
+        impl<$($generics)*> Look for $type {
+            type Own = L::Own;
+
+            #[inline(always)]
+            fn hash<H: Hasher>(&self, hasher: &mut H) {
+                self.0.hash(hasher);
+            }
+
+            #[inline(always)]
+            fn is(&self, own: &L::Own) -> bool {
+                self.0.is(own)
+            }
+
+            fn own(&self) -> L::Own {
+                self.0.own()
+            }
+
+            #[inline(always)]
+            fn again(&self) -> Self {
+                Self(self.0.again(), self.1)
+            }
+        }
+    )*};
+}
+
+as_its_part! {
+    Asking<'_, L>: [L: Look],
+    Tenant<'_, L, T>: [L: Look, T: ?Sized],
+}
+
+impl Look for NoTenant {
+    type Own = ();
+
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+
+    #[inline(always)]
+    fn is(&self, (): &()) -> bool {
+        true
+    }
+
+    fn own(&self) {}
+
+    fn again(&self) -> NoTenant {
+        NoTenant
+    }
+
+    fn feed(&self, _: &mut Feed) -> bool {
+        true
+    }
+}
+
+/// What can be a question.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no text, so its meaning cannot be compared",
+    label = "a question must implement `AsRef<str>`",
+    note = "name the text that is asked with `query = argument` or `query = argument.field`"
+)]
+pub trait IsText: AsRef<str> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + AsRef<str>> IsText for T {}
+
+/// The text of a question.
+#[inline]
+pub fn text_of<T: ?Sized + IsText>(value: &T) -> &str {
+    value.as_ref()
+}
+
+/// What can name a tenant.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no name to be kept under as a tenant",
+    label = "a tenant must implement `std::fmt::Display`",
+    note = "name what tells tenants apart, such as `tenant = user.organisation`"
+)]
+pub trait NamesTenant: Display {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Display> NamesTenant for T {}
+
+/// Reports what cannot name a tenant.
+#[inline]
+pub fn must_name<T: ?Sized + NamesTenant>(_value: &T) {}
+
+#[cfg(feature = "semantic")]
+pub use self::question::Question;
+
+#[cfg(feature = "semantic")]
+mod question {
+    use std::fmt;
+    use std::sync::OnceLock;
+
+    use crate::key::canonical;
+    use crate::key::content::Steps;
+    use crate::semantic::{Embedding, QUESTION_BYTES_MAX};
+
+    /// A question as it stands outside of memory.
+    ///
+    /// Questions are equal in their normal form: Unicode NFKC, case folded, no white space around it and single spaces in it.
+    /// The embedder and the guards get it without the case folded, which says something.
+    #[derive(Clone)]
+    pub struct Question {
+        /// Of all that tells it from other questions of its function.
+        pub(crate) digest: [u8; 32],
+        /// Of its normal form.
+        pub(crate) hash: [u8; 32],
+        /// Of tenant and the rest of the arguments.
+        pub(crate) partition: [u8; 32],
+        /// Of the rest of the arguments.
+        pub(crate) arguments: [u8; 32],
+        pub(crate) tenant: Box<str>,
+        /// What is asked. Empty: nothing, or more than has its meaning compared.
+        pub(crate) text: Box<str>,
+        /// How near an answer's question has to be at least, if its call says more than its function.
+        pub(crate) least: Option<f32>,
+        /// Its meaning, once that is known.
+        pub(crate) embedding: OnceLock<Embedding>,
+    }
+
+    impl Question {
+        pub(super) fn new(text: &str, tenant: &str, arguments: [u8; 32], least: Option<f32>) -> Question {
+            let begin = |text: &str| {
+                let mut hasher = canonical::begin_tuple();
+                canonical::text(&mut hasher, text);
+                hasher
+            };
+            let folded = canonical::normalise(text, Steps::ALL);
+            let shown = if folded.len() > QUESTION_BYTES_MAX {
+                String::new()
+            } else {
+                canonical::normalise(text, Steps { case: false, ..Steps::ALL }).replace('\0', "\u{FFFD}")
+            };
+            let hash = canonical::end_tuple(begin(&folded));
+            let mut partition = begin(tenant);
+            partition.update(&arguments);
+            let partition = canonical::end_tuple(partition);
+            Question {
+                digest: Question::digest_of(&partition, &hash),
+                hash,
+                partition,
+                arguments,
+                tenant: tenant.into(),
+                text: if shown.len() > QUESTION_BYTES_MAX { "".into() } else { shown.into() },
+                least,
+                embedding: OnceLock::new(),
+            }
+        }
+    }
+
+    impl Question {
+        /// What tells a question from all others of its function.
+        pub(crate) fn digest_of(partition: &[u8; 32], hash: &[u8; 32]) -> [u8; 32] {
+            *blake3::Hasher::new().update(partition).update(hash).finalize().as_bytes()
+        }
+    }
+
+    /// A question is its user's.
+    impl fmt::Debug for Question {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Question").field("bytes", &self.text.len()).finish_non_exhaustive()
+        }
+    }
+}
+
+#[cfg(all(test, feature = "semantic"))]
+mod tests {
+    use super::*;
+    use crate::key::{Cons, Fed, Nil, PartOf, ViaRef as _};
+
+    fn question(text: &str, tenant: Option<&str>, model: &str) -> Question {
+        let asking = Asking(PartOf(text).stampede_look(), text);
+        let rest = Cons(Fed::new(PartOf(model).stampede_look(), model), Nil);
+        let id = match tenant {
+            Some(tenant) => Meaning::new(asking, Tenant(PartOf(tenant).stampede_look(), tenant), rest).id(),
+            None => Meaning::new(asking, NoTenant, rest).id(),
+        };
+        match id {
+            Some(Id::Meaning(question)) => *question,
+            other => panic!("no question: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn questions_are_equal_in_their_normal_form() {
+        let (one, other) = (question("What  is\tRust? ", None, "m"), question("what is rust?", None, "m"));
+        assert_eq!((one.digest, one.hash), (other.digest, other.hash));
+        assert_eq!((&*one.text, &*other.text), ("What is Rust?", "what is rust?"));
+        assert_ne!(one.digest, question("what is rust", None, "m").digest);
+    }
+
+    #[test]
+    fn tenant_and_arguments_are_apart_from_the_question() {
+        let plain = question("q", None, "m");
+        for (tenant, model) in [(Some("t"), "m"), (None, "n"), (Some("u"), "m")] {
+            let other = question("q", tenant, model);
+            assert_eq!(plain.hash, other.hash);
+            assert_ne!((plain.digest, plain.partition), (other.digest, other.partition));
+        }
+        // Texts that try to be another tenant's.
+        let texts = [("q", "t"), ("t\u{7}q", ""), ("", "tq"), ("tq", ""), ("q\0", "t")];
+        for (at, (text, tenant)) in texts.iter().enumerate() {
+            for (other, whose) in &texts[at + 1..] {
+                assert_ne!(question(text, Some(tenant), "m").digest, question(other, Some(whose), "m").digest);
+            }
+        }
+    }
+
+    #[test]
+    fn too_long_a_question_has_no_meaning_but_an_identity() {
+        let long = "a b ".repeat(crate::semantic::QUESTION_BYTES_MAX / 4 + 1);
+        let question = |text: &str| question(text, None, "m");
+        assert!(question(&long).text.is_empty());
+        assert_ne!(question(&long).digest, question(&format!("{long}c")).digest);
+        assert_eq!(&*question("a\0b").text, "a\u{FFFD}b");
+        assert!(question(" \n ").text.is_empty());
+    }
+}
