@@ -39,8 +39,9 @@ pub use builder::OpenAiBuilder;
 /// # Ok::<(), stampede_runtime::ConfigError>(())
 /// ```
 ///
-/// **Which model.** The name, and the dimensions where they are asked for. The address is no part of it: the same model makes
-/// the same vectors behind another one. So where a server ignores the name, give each of its models one of its own.
+/// **Which model.** The name that it was given, and the dimensions where they are asked for. The address is no part of it: the
+/// same model makes the same vectors behind another one. So where a server ignores the name, give each of its models one of its
+/// own.
 ///
 /// **What is tried again**: connections that fail or break, and the answers 429, 500, 502, 503 and 504; not before the time that
 /// `Retry-After` says, and not at all where that is later than `timeout`. A quota that is used up is not tried again.
@@ -65,7 +66,6 @@ struct Api {
     client: Client,
     url: Url,
     model: String,
-    model_id: String,
     dimensions: Option<usize>,
     timeout: Duration,
     retries: usize,
@@ -106,7 +106,7 @@ impl OpenAiEmbedder {
 
 impl Embedder for OpenAiEmbedder {
     fn model_id(&self) -> &str {
-        &self.0.model_id
+        &self.0.model
     }
 
     fn dimensions(&self) -> usize {

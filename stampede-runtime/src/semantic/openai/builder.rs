@@ -142,14 +142,9 @@ impl OpenAiBuilder {
     }
 
     fn embedder(self, url: Url, client: Client) -> OpenAiEmbedder {
-        let model_id = match self.dimensions {
-            Some(dimensions) => format!("{}@{dimensions}", self.model),
-            None => self.model.clone(),
-        };
         OpenAiEmbedder(Arc::new(Api {
             client,
             url,
-            model_id,
             model: self.model,
             dimensions: self.dimensions,
             timeout: self.timeout,

@@ -69,11 +69,13 @@ fn the_path_is_appended_and_a_query_stays() {
 }
 
 #[test]
-fn dimensions_that_are_asked_for_are_part_of_the_model() {
-    let builder = || OpenAiEmbedder::builder("m").base_url("http://127.0.0.1:1");
-    let (plain, short) = (builder().build().unwrap(), builder().dimensions(256).build().unwrap());
-    assert_eq!((plain.model_id(), plain.dimensions()), ("m", 0));
-    assert_eq!((short.model_id(), short.dimensions()), ("m@256", 256));
+fn the_model_is_its_name_wherever_it_is() {
+    let builder = || OpenAiEmbedder::builder("m");
+    let (here, there) =
+        (builder().base_url("http://127.0.0.1:1"), builder().base_url("http://127.0.0.1:2").dimensions(256));
+    let [here, there] = [here, there].map(|builder| builder.build().unwrap());
+    assert_eq!((here.model_id(), here.dimensions()), ("m", 0));
+    assert_eq!((there.model_id(), there.dimensions()), ("m", 256));
 }
 
 #[test]
