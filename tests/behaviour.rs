@@ -39,6 +39,8 @@ mod behaviour {
     mod panics;
     mod programmatic;
     mod runtimes;
+    mod semantic_basics;
+    mod semantic_help;
     mod soft_timeout;
     mod stale;
     mod stale_if_error;

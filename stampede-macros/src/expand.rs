@@ -146,10 +146,9 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
         Shape::Meaning { question, tenant, parts } => {
             items.extend(quote!(use #private::parts::*;));
             let question = located_macro(model, "question", question.clone());
-            let tenant = tenant.as_ref().map_or_else(
-                || quote!(#private::NoTenant),
-                |tenant| located_macro(model, "tenant", tenant.clone()),
-            );
+            let tenant = tenant
+                .as_ref()
+                .map_or_else(|| quote!(#private::NoTenant), |tenant| located_macro(model, "tenant", tenant.clone()));
             let parts = list_of_parts(model, parts);
             quote!(#private::Meaning::new(#question, #tenant, #parts))
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Expr, GenericParam};
 use syn::spanned::Spanned;
+use syn::{Expr, GenericParam};
 
 use crate::args::{Args, Time};
 use crate::errors::{Errors, all};

@@ -172,7 +172,10 @@ static FOREIGN: &[(&[&str], &str)] = &[
         "here it is `threshold`, a cosine similarity from -1 to 1, in `#[semantic_coalesce]`",
     ),
     (&["guards"], "here it is `guard`, in `#[semantic_coalesce]`"),
-    (&["backend_url", "pool", "database_url"], "what a whole program shares is not an argument of the attribute; remove it"),
+    (
+        &["backend_url", "pool", "database_url"],
+        "what a whole program shares is not an argument of the attribute; remove it",
+    ),
 ];
 
 impl Word {

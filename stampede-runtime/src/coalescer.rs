@@ -22,10 +22,14 @@ use crate::key::{Id, Key, Look};
 use crate::lanes;
 use crate::outside::{Outside, Saying};
 use crate::policy::Policy;
+#[cfg(feature = "semantic")]
+use crate::semantic::meet::Meetings;
 use crate::share::Share;
 use crate::stats::{BackendState, Counters, Stats};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+#[cfg(feature = "semantic")]
+use crate::tier::Came;
 use crate::tier::Work;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
@@ -44,6 +48,9 @@ pub(crate) struct Coalescing<K, S: Share> {
     pub(crate) permits: Option<Arc<Semaphore>>,
     /// Another tier, which may know what this process does not.
     pub(crate) outside: Option<Arc<Outside<S::Value>>>,
+    /// Which flights mean the same, where that is compared.
+    #[cfg(feature = "semantic")]
+    pub(crate) meetings: Option<Arc<Meetings<K, S>>>,
 }
 
 type Flights<K, S> = Table<Node<K, S>, Queues<Node<K, S>>>;
@@ -72,6 +79,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             hasher: Hashes::default(),
             counters: Counters::default(),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
+            #[cfg(feature = "semantic")]
+            meetings: (policy.semantic && outside.is_some()).then(|| Meetings::new(&policy)),
             policy,
             hooks,
             outside,
@@ -215,6 +224,16 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         })
     }
 
+    /// How the value of a key came here, if there is one.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn came<L: Look<Own = K>>(&self, look: &L) -> Came {
+        let came = self.table.find(self.hash(look), |node| {
+            let is_it = look.is(&node.key) && node.value().is_some();
+            is_it.then(|| node.came())
+        });
+        came.unwrap_or(Came::Made)
+    }
+
     /// Whether a value that was found outside, and expires then, is another than the one that is kept here. The two clocks
     /// may differ by a little.
     pub(crate) fn is_newer_than_kept(&self, flight: &Node<K, S>, expires: Moment) -> bool {
@@ -298,6 +317,21 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         }
     }
 
+    /// Takes out what is kept as another question's answer, where that is taken out.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn take_out_derived(&self, id: Option<&Arc<Id>>) {
+        if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
+            for node in meetings.take_out(&question.digest) {
+                self.drop_kept(&node);
+            }
+        }
+    }
+
+    /// Without meanings there is none.
+    #[cfg(not(feature = "semantic"))]
+    #[expect(clippy::unused_self, reason = "of one shape with the other")]
+    pub(crate) fn take_out_derived(&self, _: Option<&Arc<Id>>) {}
+
     /// Takes a key out: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
     /// anything.
     pub(crate) fn invalidate<L: Look<Own = K>>(&self, look: &L) -> bool {
@@ -335,6 +369,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         let mut kept = 0;
         self.table.with_each(|shard| kept += shard.extra().kept());
         let mut stats = self.counters.snapshot(kept);
+        #[cfg(feature = "semantic")]
+        if let Some(meetings) = &self.meetings {
+            meetings.add_stats(&mut stats);
+        }
         if let Some(outside) = &self.outside {
             outside.add_stats(&mut stats);
         } else if self.hooks.has_tier() {
@@ -344,6 +382,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 
     fn reset_stats(&self) {
+        #[cfg(feature = "semantic")]
+        if let Some(meetings) = &self.meetings {
+            meetings.reset_stats();
+        }
         if let Some(outside) = &self.outside {
             outside.reset_stats();
         }
@@ -351,6 +393,11 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
     }
 
     fn clear(&self) -> usize {
+        // First, so that no flight joins another one's that is cleared.
+        #[cfg(feature = "semantic")]
+        if let Some(meetings) = &self.meetings {
+            meetings.clear();
+        }
         let mut cleared = Vec::new();
         self.table.with_each(|shard| {
             let first = cleared.len();

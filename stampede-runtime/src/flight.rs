@@ -22,6 +22,7 @@ use crate::hooks::Keeping;
 use crate::nest::{self, FlightId};
 use crate::share::Share;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Mutex, MutexGuard, OnceLock};
+use crate::tier::{Came, Origin};
 
 pub(crate) use self::queue::Queue;
 
@@ -135,6 +136,10 @@ pub(crate) struct Node<K, S: Share> {
     /// How long the value took to make, in seconds, as the bits of an `f32`.
     cost: plain::AtomicU32,
     weight: plain::AtomicU32,
+    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
+    similarity: plain::AtomicU32,
+    /// How it came here: the [`Came`] of this number.
+    came: plain::AtomicU8,
     pub(crate) key: K,
     ending: OnceLock<Ending<K, S>>,
     hash: u64,
@@ -187,6 +192,8 @@ impl<K, S: Share> Node<K, S> {
             expires: plain::AtomicU64::new(0),
             cost: plain::AtomicU32::new(0),
             weight: plain::AtomicU32::new(0),
+            similarity: plain::AtomicU32::new(0),
+            came: plain::AtomicU8::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
             purpose,
@@ -259,6 +266,12 @@ impl<K, S: Share> Node<K, S> {
         self.calm_until.get()
     }
 
+    /// What its value counts against the capacity.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn weight_of_value(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
     pub(crate) fn cost(&self) -> Duration {
         Duration::try_from_secs_f32(f32::from_bits(self.cost.load(Relaxed))).unwrap_or_default()
     }
@@ -269,6 +282,28 @@ impl<K, S: Share> Node<K, S> {
         self.expires.store(keeping.expires.units(), Relaxed);
         self.cost.store(keeping.cost.as_secs_f32().to_bits(), Relaxed);
         self.weight.store(keeping.weight, Relaxed);
+        let (came, similarity) = match keeping.origin {
+            Origin::Made => return,
+            Origin::Backend => (1, 0.0),
+            Origin::Index => (2, 0.0),
+            Origin::Near(near) => (3 + u8::from(near.is_joined), near.similarity),
+        };
+        self.similarity.store(similarity.to_bits(), Relaxed);
+        self.came.store(came, Relaxed);
+    }
+
+    /// How its value came here.
+    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
+    pub(crate) fn came(&self) -> Came {
+        match self.came.load(Relaxed) {
+            0 => Came::Made,
+            1 => Came::Backend,
+            2 => Came::Index,
+            near => {
+                let similarity = f32::from_bits(self.similarity.load(Relaxed));
+                Came::Near { similarity, is_joined: near == 4 }
+            }
+        }
     }
 
     /// Takes the right to refresh the value, which one of all who saw that it is no longer calm gets. Until `until` the

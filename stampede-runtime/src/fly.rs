@@ -18,8 +18,12 @@ use crate::key::{Id, Key};
 use crate::nest::{self, Circle};
 use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
+#[cfg(feature = "semantic")]
+use crate::semantic::{Outcome, call::Note};
 use crate::share::Share;
 use crate::stats::count;
+#[cfg(feature = "semantic")]
+use crate::tier::Came;
 use crate::tier::Wanted;
 
 /// A call that has boarded and not yet begun to wait.
@@ -28,6 +32,9 @@ pub struct Boarding<K: Key, S: Share> {
     way: Way<K, S>,
     purpose: Purpose,
     id: Option<Arc<Id>>,
+    /// Where its outcome is to be noted.
+    #[cfg(feature = "semantic")]
+    note: Option<Note>,
 }
 
 enum Way<K: Key, S: Share> {
@@ -39,15 +46,32 @@ enum Way<K: Key, S: Share> {
 impl<K: Key, S: Share> Boarding<K, S> {
     #[inline]
     pub(crate) fn call(boarded: Boarded<K, S>, id: Option<Arc<Id>>) -> Self {
-        Boarding { way: Way::Shared(boarded), purpose: Purpose::Call, id }
+        Boarding::new(Way::Shared(boarded), Purpose::Call, id)
     }
 
     pub(crate) fn refresh(boarded: Boarded<K, S>, id: Option<Arc<Id>>) -> Self {
-        Boarding { way: Way::Shared(boarded), purpose: Purpose::Refresh, id }
+        Boarding::new(Way::Shared(boarded), Purpose::Refresh, id)
     }
 
     pub(crate) fn off(coalescing: Arc<Coalescing<K, S>>) -> Self {
-        Boarding { way: Way::Off(coalescing), purpose: Purpose::Call, id: None }
+        Boarding::new(Way::Off(coalescing), Purpose::Call, None)
+    }
+
+    #[inline]
+    fn new(way: Way<K, S>, purpose: Purpose, id: Option<Arc<Id>>) -> Self {
+        Boarding {
+            way,
+            purpose,
+            id,
+            #[cfg(feature = "semantic")]
+            note: None,
+        }
+    }
+
+    /// Somebody wants to know what becomes of the call.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn noted(self, note: Note) -> Self {
+        Boarding { note: Some(note), ..self }
     }
 
     /// The rest of the call. `body` is called only if this caller's body is the one to run, and then runs on its own.
@@ -91,7 +115,9 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
-        let Boarding { way, purpose, id } = self;
+        #[cfg(feature = "semantic")]
+        let noted = self.note.map(|note| Noted { note, has_led: false });
+        let Boarding { way, purpose, id, .. } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -99,7 +125,17 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Stage::Alone(None)
             }
         };
-        let flying = Flying { stage, detach, purpose, id, again: false, patience: None, soft: Soft::Unasked };
+        let flying = Flying {
+            stage,
+            detach,
+            purpose,
+            id,
+            again: false,
+            patience: None,
+            soft: Soft::Unasked,
+            #[cfg(feature = "semantic")]
+            noted,
+        };
         Call { flying, body: Some(body) }
     }
 }
@@ -185,6 +221,16 @@ struct Flying<K: Key, S: Share, P> {
     /// Runs while this caller waits, where `wait` is set.
     patience: Option<Patience>,
     soft: Soft,
+    #[cfg(feature = "semantic")]
+    noted: Option<Noted>,
+}
+
+/// A call whose outcome somebody wants to know.
+#[cfg(feature = "semantic")]
+struct Noted {
+    note: Note,
+    /// It has begun the flight that it waits for.
+    has_led: bool,
 }
 
 /// Runs while this caller waits, where `soft_timeout` is set and there was an old value when it began to.
@@ -270,6 +316,8 @@ where
     #[inline(never)]
     fn poll(&mut self, body: &mut dyn Unbegun<P>, cx: &mut Context<'_>) -> Poll<S::Output> {
         loop {
+            #[cfg(feature = "semantic")]
+            self.note();
             match &mut self.stage {
                 Stage::Boarded(Boarded::Joined(_)) | Stage::Waiting(_) | Stage::Driving(..) => {
                     match ready!(self.poll_seat(body, cx)) {
@@ -314,6 +362,22 @@ where
                 Stage::Over => panic!("a call was polled after it had returned"),
                 _ => unreachable!("polled above"),
             };
+        }
+    }
+
+    /// Notes what becomes of the call, as far as it is known by now.
+    #[cfg(feature = "semantic")]
+    fn note(&mut self) {
+        let Some(noted) = &mut self.noted else { return };
+        match &self.stage {
+            Stage::Boarded(Boarded::First(..)) => noted.has_led = true,
+            Stage::Boarded(Boarded::Joined(_)) => noted.has_led = false,
+            Stage::Boarded(Boarded::Hit(_)) => noted.note.take_down(Outcome::of_hit(Came::Made)),
+            Stage::Boarded(Boarded::Behind(old, ..)) => noted.note.take_down(Outcome::of_hit(old.came())),
+            Stage::Boarded(Boarded::Circle(_)) | Stage::Alone(_) | Stage::Inside(_) => {
+                noted.note.take_down(Outcome::Executed);
+            }
+            _ => {}
         }
     }
 
@@ -402,6 +466,10 @@ where
                 return Poll::Ready(Some(old));
             }
             return Poll::Ready(Some(seat.coalescing.hooks.refused(seat.gave_up(limit))));
+        }
+        #[cfg(feature = "semantic")]
+        if let Some(Noted { note, has_led }) = &self.noted {
+            note.take_down(Outcome::of_flight(seat.node.came(), *has_led));
         }
         let function = || Arc::clone(&seat.coalescing.name);
         let rare = match seat.node.ending() {

@@ -38,22 +38,26 @@ impl<S: Share> Leased<S> {
         self.lease.is_lost()
     }
 
-    /// Ends the lease as the flight has, in the background.
-    pub(crate) fn end<K: Key>(
+    /// Ends the lease as the flight has, in the background. `held` is dropped once what it was ended with has arrived.
+    pub(crate) fn end<K: Key, H: Send + 'static>(
         self,
         coalescing: &Coalescing<K, S>,
         node: &Arc<Node<K, S>>,
         landed: Landed,
         keeping: &Keeping,
+        held: H,
     ) {
         let Some(outside) = &coalescing.outside else { return };
         let told = match (node.ending(), landed) {
             // Whoever ends the flight ends the lease; but one that nobody waits for is just given back.
             (Some(Ending::Rare(rare)), Landed::Late) if matches!(**rare, Rare::Abandoned(_)) => None,
             (_, Landed::Late) => return,
+            // Another question's answer is kept under that one's key, where whatever becomes of it is known.
+            (Some(Ending::Value(_)), _) if keeping.origin.near().is_some() => None,
             (Some(Ending::Value(value)), Landed::Kept) => {
                 let (coalescing, node) = (coalescing.me(), Arc::clone(node));
                 return outside.end(self.lease.commit(value, keeping), move |is_refused| {
+                    drop(held);
                     if is_refused {
                         coalescing.drop_kept(&node);
                     }

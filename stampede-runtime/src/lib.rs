@@ -80,7 +80,8 @@
 //!
 //! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
 //! values outside of the process (`store`), and `#[distributed_coalesce]`. `redis`, `redis-tls`: Redis and Valkey as a
-//! backend, the latter encrypted too. `config-files`: configuration from TOML and YAML files and from the environment.
+//! backend, the latter encrypted too. `semantic`: calls that mean the same, and the index in this process; `pgvector`,
+//! `pgvector-tls`: `PostgreSQL` as an index; `openai`: an API that makes embeddings. `config-files`: configuration from TOML and YAML files and from the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -101,6 +102,8 @@ mod invalidation;
 mod key;
 mod lanes;
 mod leased;
+#[cfg(feature = "semantic")]
+mod meeting;
 #[cfg(all(test, stampede_model))]
 mod model;
 mod nest;
@@ -150,6 +153,9 @@ mod pages {
     struct Distributed;
     #[doc = include_str!("../../docs/early.md")]
     struct Early;
+    #[cfg(feature = "semantic")]
+    #[doc = include_str!("../../docs/semantic.md")]
+    struct Semantic;
     #[doc = include_str!("../../docs/stale.md")]
     struct Stale;
     #[doc = include_str!("../../docs/stats.md")]
@@ -164,9 +170,7 @@ pub use invalidation::Invalidation;
 pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
-pub use stats::{
-    BackendFaults, BackendState, EmbedFaults, ExecutionTime, Refusals, SemanticStats, Stats, TierTime,
-};
+pub use stats::{BackendFaults, BackendState, EmbedFaults, ExecutionTime, Refusals, SemanticStats, Stats, TierTime};
 
 /// Shares concurrent calls with equal arguments, and with `ttl` later calls too. For functions that are `async`, and for
 /// those that are [not](macro@cached#sync-functions).
@@ -480,3 +484,79 @@ pub use stampede_macros::cached;
 /// `share_errors = false`.
 #[cfg(feature = "macros")]
 pub use stampede_macros::distributed_coalesce;
+
+/// Shares calls that **mean** the same: a question that is near enough to one that has been answered, or is being answered, gets
+/// that answer.
+///
+/// ```rust,standalone_crate
+/// # #[cfg(feature = "semantic")] {
+/// use stampede_runtime::semantic::{LexicalEmbedder, Outcome, outcome};
+/// use stampede_runtime::{Config, configure, semantic_coalesce};
+///
+/// #[semantic_coalesce(threshold = 0.7)]
+/// async fn answer(model: u8, question: &str) -> String {
+///     // the slow, paid call
+///     format!("model {model} says: 42")
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Compares letters. Meanings take a model: see `OpenAiEmbedder`, or your own.
+/// configure(Config::builder().embedder(LexicalEmbedder::new()).build()?)?;
+///
+/// answer(1, "How do I reset my password?").await;
+/// let (_, near) = outcome(answer(1, "how do i reset my pasword")).await;
+/// assert!(matches!(near, Some(Outcome::Semantic { .. })));
+///
+/// // What is not the question has to be equal.
+/// let (_, other) = outcome(answer(2, "How do I reset my password?")).await;
+/// assert_eq!(other, Some(Outcome::Executed));
+/// assert_eq!(answer::stats().executions, 2);
+/// # Ok(())
+/// # }
+/// # main();
+/// # }
+/// ```
+///
+/// Without a server, answers are found in this process. With [`Config`] they are found in more places, from quick to slow, and
+/// whatever is not configured is left out:
+///
+/// | tier | finds | configured as |
+/// |---|---|---|
+/// | memory | exactly the arguments | always there |
+/// | Redis | exactly the question, in its normal form (NFKC, case folded, single spaces) | the backend `redis` |
+/// | index | exactly the question, then the nearest one | the index `pgvector` ([`semantic::PgvectorIndex`](crate::semantic)), else one in this process |
+///
+/// A hit fills the tiers above for as long as it is fresh itself; an answer to another question fills memory only. With Redis,
+/// one process executes for all, as with [`distributed_coalesce`](macro@distributed_coalesce). A question that is near to one
+/// whose execution is *under way* joins that. Values must implement `serde::Serialize` and `DeserializeOwned`.
+///
+/// # Options
+///
+/// Those of [`coalesce`](macro@coalesce), the rest of the [policy](macro@cached#options), `lease` and `share_errors` of
+/// [`distributed_coalesce`](macro@distributed_coalesce#options), and:
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `query = argument`, `argument.field` | the question | the only `&str` or `String` that is not in `key(…)` or `skip(…)` |
+/// | `threshold = 0.95` | how near a question has to be to one that is answered: the cosine of the angle between their embeddings, from -1 to 1, at least | 0.92 |
+/// | `embed = path` | what makes the embeddings: a [`semantic::Embedder`](crate::semantic), `async fn(String) -> Result<Vec<f32>, E>`, or `async fn(Vec<String>) -> Result<Vec<Vec<f32>>, E>` | what is configured; without one, only equal questions are shared |
+/// | `guard(numbers, antonyms, negation, entities, quoted)`, `guard = none` | what turns a near hit into a miss | `guard(numbers, antonyms)` |
+/// | `tenant = expression` | whose the call is, by its `Display`: questions of other tenants are never seen | nobody's |
+/// | `key(expr, …)` | what has to be equal besides the question, instead of all other arguments | all others |
+/// | `backend = "name"` | a backend of bytes in the place of `redis`, or an index in that of `pgvector` | |
+/// | `ttl` | | 5 minutes |
+/// | `capacity` | how many answers the index keeps of each partition (tenant and other arguments), and memory in all | 500 |
+///
+/// # Invalidation
+///
+/// `answer::invalidate(…)` takes out the answer of exactly this question, and in the index whatever is near enough to answer it;
+/// awaited, it tells whether all tiers were told. What this process has kept of an answer for other questions goes with it.
+///
+/// # Errors
+///
+/// A tier that is broken or slow is left out: after `backend_timeout` for each question to the backend or the index, after
+/// `embed_timeout` for the embedding. What happened is in [`Stats`] and its [`semantic`](SemanticStats). A question of more than
+/// 32 KiB, or an empty one, is found exactly or not at all.
+#[cfg(feature = "macros")]
+pub use stampede_macros::semantic_coalesce;

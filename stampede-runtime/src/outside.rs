@@ -117,6 +117,12 @@ impl<V: 'static> Outside<V> {
         })
     }
 
+    /// Whether what is there of a key is what was last said of it.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn is_known(&self, digest: [u8; 32]) -> bool {
+        self.said().standing(&Arc::new(Id::Digest(digest))) == Standing::Clear
+    }
+
     /// Waits until all that was said of a key has arrived, and says once more what has failed. Whether it may be read now.
     async fn settle(self: &Arc<Self>, id: &Arc<Id>) -> bool {
         loop {
@@ -139,6 +145,19 @@ impl<V: 'static> Outside<V> {
                 }
             }
         }
+    }
+
+    /// Keeps what was made without a lease, as far as that can be, in the background. `held` is dropped after that.
+    pub(crate) fn keep_unleased<H: Send + 'static>(
+        self: &Arc<Self>,
+        id: &Arc<Id>,
+        value: &V,
+        keeping: &Keeping,
+        held: H,
+    ) {
+        // The user's `Serialize`.
+        let work = catch_unwind(AssertUnwindSafe(|| self.tier.keep_unleased(id, value, keeping)));
+        self.end(work.ok().flatten(), |()| drop(held));
     }
 
     /// Ends a lease, in the background.
@@ -221,7 +240,8 @@ impl<V: 'static> Saying<V> {
     }
 
     /// Sends a value, in the background. Where it cannot be written, what was there is older, and is taken out.
-    pub(crate) fn store(self, home: &Home, value: &V, keeping: &Keeping) {
+    /// `held` is dropped once it has arrived, or not.
+    pub(crate) fn store<H: Send + 'static>(self, home: &Home, value: &V, keeping: &Keeping, held: H) {
         // The user's `Serialize`.
         let work = catch_unwind(AssertUnwindSafe(|| self.outside.tier.keep(&self.id, value, keeping)));
         match work {
@@ -229,6 +249,7 @@ impl<V: 'static> Saying<V> {
                 // All of it, not a copy of the one field.
                 let mut saying = self;
                 saying.has_arrived = work.await;
+                drop(held);
             }),
             _ => drop(self.forget(home)),
         }

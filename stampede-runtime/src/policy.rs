@@ -414,7 +414,8 @@ impl Policy {
             semantic: options.semantic,
             // An attribute's may be computed, and be no number.
             #[expect(clippy::cast_possible_truncation, reason = "embeddings are no more precise")]
-            threshold: settings.threshold.filter(|cosine| !cosine.is_nan()).unwrap_or(THRESHOLD).clamp(-1.0, 1.0) as f32,
+            threshold: settings.threshold.filter(|cosine| !cosine.is_nan()).unwrap_or(THRESHOLD).clamp(-1.0, 1.0)
+                as f32,
             embed_timeout: settings.embed_timeout.filter(|time| !time.is_zero()).unwrap_or(EMBED_TIMEOUT),
             #[cfg(feature = "semantic")]
             guards: options.guards,

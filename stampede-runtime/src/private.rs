@@ -16,8 +16,8 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
 pub use crate::key::{
-    Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, Key, Look, Meaning, Nil, NoTenant, Part,
-    PartOf, Steps, Tenant, Text, ViaBits, ViaOwnWay, ViaRef, must_feed, must_name, text, text_of,
+    Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, Key, Look, Meaning,
+    Nil, NoTenant, Part, PartOf, Steps, Tenant, Text, ViaBits, ViaOwnWay, ViaRef, must_feed, must_name, text, text_of,
 };
 pub use crate::policy::Options;
 pub use crate::share::{

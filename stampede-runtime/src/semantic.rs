@@ -16,18 +16,22 @@
 //! - What has to be equal for that is the [`Partition`]: function, tenant, model, every argument but the question. It is
 //!   compared exactly, and never part of the text whose meaning is compared.
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
-//! - [`EmbeddedIndex`] needs no server.
+//! - [`EmbeddedIndex`] needs no server. [`conformance`] is the test for an index of your own.
 
 mod batch;
 pub(crate) mod call;
+pub mod conformance;
 mod embedded;
 mod embedder;
 mod embedding;
 mod guard;
 pub mod index;
 mod lexical;
+mod live;
+pub(crate) mod meet;
 #[cfg(feature = "openai")]
 mod openai;
+mod tier;
 
 pub use call::{Outcome, Tier, at_least, outcome};
 pub use embedded::EmbeddedIndex;
@@ -37,8 +41,7 @@ pub use guard::{Guard, Guards};
 #[doc(no_inline)]
 pub use index::{Index, Partition};
 pub use lexical::LexicalEmbedder;
-#[cfg(feature = "openai")]
-pub use openai::{OpenAiBuilder, OpenAiEmbedder};
+pub(crate) use tier::Meant;
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.
 pub const QUESTION_BYTES_MAX: usize = 32 << 10;

@@ -17,6 +17,8 @@ use crate::invalidation::Invalidation;
 use crate::key::{Key, Look};
 use crate::policy::Options;
 use crate::registry;
+#[cfg(feature = "semantic")]
+use crate::semantic::Outcome;
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
 
@@ -130,6 +132,27 @@ where
         self
     }
 
+    /// Calls are compared by their meaning.
+    #[cfg(feature = "semantic")]
+    #[must_use]
+    pub fn meant(mut self) -> Self
+    where
+        S::Value: crate::store::Storable,
+    {
+        self.hooks = self.hooks.tier(crate::semantic::Meant::make);
+        self
+    }
+
+    /// Tells that they cannot be.
+    #[cfg(not(feature = "semantic"))]
+    #[must_use]
+    pub fn meant(self) -> Self
+    where
+        S: Meant,
+    {
+        self
+    }
+
     /// Tells that it cannot be.
     #[cfg(not(feature = "backends"))]
     #[must_use]
@@ -174,6 +197,29 @@ where
         } else {
             self.detour(state, &key.again())
         }
+    }
+
+    /// The same for a call whose outcome somebody may want to know.
+    #[cfg(feature = "semantic")]
+    #[inline(always)]
+    pub fn board_meant<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
+        let Some(note) = crate::semantic::call::note() else { return self.board(key) };
+        let look = key.again();
+        match self.board(key) {
+            Ok(output) => {
+                let came = self.with(|state: &Coalescing<L::Own, S>| state.came(&look));
+                note.take_down(Outcome::of_hit(came));
+                Ok(output)
+            }
+            Err(boarding) => Err(boarding.noted(note)),
+        }
+    }
+
+    /// Without meanings it has no outcome of interest.
+    #[cfg(not(feature = "semantic"))]
+    #[inline(always)]
+    pub fn board_meant<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
+        self.board(key)
     }
 
     #[cold]
@@ -229,12 +275,14 @@ where
                 return;
             }
             let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
-            let saying = state.say(state.id_of(&key).as_ref());
+            let id = state.id_of(&key);
+            let saying = state.say(id.as_ref());
+            state.take_out_derived(id.as_ref());
             let home = || state.home_outside();
             if keeping.is_kept() {
                 let node = state.insert(&key, value, &keeping);
                 if let (Some(saying), Some(value)) = (saying, node.value()) {
-                    saying.store(&home(), value, &keeping);
+                    saying.store(&home(), value, &keeping, ());
                 }
             } else {
                 // The newest value is not to be kept, so an older one is not either.
@@ -247,7 +295,9 @@ where
     /// Takes a key out.
     pub fn invalidate<L: Look>(self, key: L) -> Invalidation {
         self.with(|state: &Coalescing<L::Own, S>| {
-            let saying = state.say(state.id_of(&key).as_ref());
+            let id = state.id_of(&key);
+            let saying = state.say(id.as_ref());
+            state.take_out_derived(id.as_ref());
             let removed = usize::from(state.invalidate(&key));
             Invalidation::new(removed, saying.map(|saying| saying.forget(&state.home_outside())))
         })
@@ -338,6 +388,15 @@ where
     note = "write `stampede-runtime = {{ version = \"…\", features = [\"backends\"] }}` in Cargo.toml"
 )]
 pub trait Stored {}
+
+/// Tells what to do where meanings are not compiled in.
+#[cfg(not(feature = "semantic"))]
+#[diagnostic::on_unimplemented(
+    message = "`#[semantic_coalesce]` needs the feature `semantic` of `stampede-runtime`",
+    label = "meanings are to be compared here",
+    note = "write `stampede-runtime = {{ version = \"…\", features = [\"semantic\"] }}` in Cargo.toml"
+)]
+pub trait Meant {}
 
 thread_local! {
     /// The site whose next call on this thread is to be a refresh: set around that call's first poll.

@@ -141,6 +141,23 @@ pub(crate) struct Near {
     pub(crate) is_joined: bool,
 }
 
+/// The same of what is kept, which need not know more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+pub(crate) enum Came {
+    Made,
+    Backend,
+    Index,
+    Near { similarity: f32, is_joined: bool },
+}
+
+impl Came {
+    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
+    pub(crate) fn is_near(self) -> bool {
+        matches!(self, Came::Near { .. })
+    }
+}
+
 impl Origin {
     /// The other question's answer, if it is one.
     pub(crate) fn near(self) -> Option<Near> {

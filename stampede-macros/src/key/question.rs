@@ -6,7 +6,10 @@ use proc_macro2::Ident;
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 
-use super::{Key, Mentions, Shape, field_reference, find as find_argument, input_reference, part_reference, refer, self_reference};
+use super::{
+    Key, Mentions, Shape, field_reference, find as find_argument, input_reference, part_reference, refer,
+    self_reference,
+};
 use crate::args::{Args, Field, KeyArg};
 use crate::errors::{Errors, list};
 use crate::item::{Input, Item};

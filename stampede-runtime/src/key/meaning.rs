@@ -207,7 +207,7 @@ impl<T: ?Sized + Display> NamesTenant for T {}
 pub fn must_name<T: ?Sized + NamesTenant>(_value: &T) {}
 
 #[cfg(feature = "semantic")]
-pub use self::question::Question;
+pub(crate) use self::question::Question;
 
 #[cfg(feature = "semantic")]
 mod question {

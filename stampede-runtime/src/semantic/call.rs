@@ -6,6 +6,8 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::tier::Came;
+
 thread_local! {
     static CALL: RefCell<Scope> = const { RefCell::new(Scope { least: None, note: None }) };
 }
@@ -87,6 +89,26 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Of a value that was in memory.
+    pub(crate) fn of_hit(came: Came) -> Outcome {
+        match came {
+            Came::Near { similarity, .. } => Outcome::Semantic { tier: Tier::Memory, similarity },
+            _ => Outcome::Exact { tier: Tier::Memory },
+        }
+    }
+
+    /// Of a call that waited for the end of a flight. `has_led`: which it has begun.
+    pub(crate) fn of_flight(came: Came, has_led: bool) -> Outcome {
+        match came {
+            Came::Near { similarity, is_joined: true } => Outcome::Joined { similarity },
+            Came::Near { similarity, is_joined: false } => Outcome::Semantic { tier: Tier::Index, similarity },
+            Came::Backend => Outcome::Exact { tier: Tier::Backend },
+            Came::Index => Outcome::Exact { tier: Tier::Index },
+            Came::Made if has_led => Outcome::Executed,
+            Came::Made => Outcome::Joined { similarity: 1.0 },
+        }
+    }
+
     /// Whether it was spared an execution.
     #[must_use]
     pub fn is_saved(self) -> bool {

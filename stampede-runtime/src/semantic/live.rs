@@ -7,8 +7,8 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use super::{EmbedErrorKind, Guard};
 use super::batch::Counted;
+use super::{EmbedErrorKind, Guard};
 use crate::stats::{BackendFaults, EmbedFaults, Refusals, Stats, TierTime, count};
 use crate::store::BackendErrorKind;
 
@@ -131,7 +131,8 @@ impl Drop for Noting {
 impl Live {
     /// Counts a look-up whose nearest question is so near.
     pub(super) fn not_near_enough(&self, similarity: f32) {
-        let step = (similarity.max(0.0) * 20.0) as usize;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 20")]
+        let step = (similarity.clamp(0.0, 1.0) * 20.0) as usize;
         count(&self.below[step.min(self.below.len() - 1)]);
     }
 
@@ -178,6 +179,7 @@ impl Live {
             unreachable: of(EmbedErrorKind::Unreachable),
             timed_out: of(EmbedErrorKind::TimedOut),
             refused: of(EmbedErrorKind::Refused),
+            unsuitable: of(EmbedErrorKind::Unsuitable),
             rate_limited: of(EmbedErrorKind::RateLimited),
             invalid: of(EmbedErrorKind::Invalid),
             other: of(EmbedErrorKind::Other),
@@ -206,7 +208,9 @@ impl Live {
         ];
         let times = [&self.backend_time, &self.index_exact_time, &self.embed_time, &self.index_time];
         let times = times.into_iter().flat_map(Timed::counters);
-        for counter in plain.into_iter().chain(&self.below).chain(&self.index_faults.0).chain(&self.embed_faults).chain(times) {
+        for counter in
+            plain.into_iter().chain(&self.below).chain(&self.index_faults.0).chain(&self.embed_faults).chain(times)
+        {
             counter.store(0, Relaxed);
         }
     }

@@ -70,7 +70,7 @@ impl<V: Storable + Send + 'static> Meant<V> {
         });
         let backend = named.and_then(|name| config.backends.get(name)).or_else(|| config.backends.get(BACKEND));
         let index = named.and_then(|name| config.backends.index(name)).or_else(|| config.backends.index(INDEX));
-        let embedder = place.options.embedder.clone().or_else(|| config.embedder.get());
+        let embedder = place.embedder.cloned().or_else(|| config.embedder.get());
         if embedder.is_none() {
             tracing::warn!(
                 target: "stampede", function = &*function,
@@ -82,11 +82,11 @@ impl<V: Storable + Send + 'static> Meant<V> {
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
             Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), model }
         });
-        let embedded = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
+        let in_this_process = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
         let shared = Arc::new(Shared {
             function,
             version: place.version,
-            index: index.unwrap_or_else(embedded),
+            index: index.unwrap_or_else(in_this_process),
             embeds,
             policy: policy.clone(),
             live: Live::default(),
@@ -304,7 +304,8 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
 
 impl Shared {
     fn partition(&self, embeds: &Embeds, question: &Question) -> Partition {
-        let arguments = blake3::Hasher::new().update(&self.version.to_le_bytes()).update(&question.arguments).finalize();
+        let arguments =
+            blake3::Hasher::new().update(&self.version.to_le_bytes()).update(&question.arguments).finalize();
         Partition {
             namespace: Arc::clone(&self.function),
             model: Arc::clone(&embeds.model),
@@ -314,7 +315,11 @@ impl Shared {
     }
 
     /// Waits for the index within the budget.
-    async fn ask<T>(&self, verb: Verb, answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+    async fn ask<T>(
+        &self,
+        verb: Verb,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
         self.ask_for(self.policy.backend_timeout, verb, answer).await
     }
 
@@ -376,7 +381,12 @@ impl Shared {
     }
 
     /// The answer of the nearest question that is near enough, and that no guard refuses.
-    async fn nearest<V: Storable>(&self, of: &Partition, question: &Question, embedding: &Embedding) -> Option<Found<V>> {
+    async fn nearest<V: Storable>(
+        &self,
+        of: &Partition,
+        question: &Question,
+        embedding: &Embedding,
+    ) -> Option<Found<V>> {
         let since = Instant::now();
         let near = self.ask(Verb::Read, self.index.backend().nearest(of, embedding, CANDIDATES)).await;
         self.live.index_time.took(since.elapsed());
@@ -387,7 +397,10 @@ impl Shared {
         }
         for near in near {
             // What is no number is not near, either.
-            if !matches!(near.similarity.partial_cmp(&least), Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)) {
+            if !matches!(
+                near.similarity.partial_cmp(&least),
+                Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)
+            ) {
                 continue;
             }
             if let Some(guard) = self.policy.guards.refuse(&question.text, &near.entry.question) {

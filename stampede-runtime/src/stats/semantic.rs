@@ -79,6 +79,8 @@ pub struct EmbedFaults {
     pub timed_out: u64,
     /// It did not want to.
     pub refused: u64,
+    /// It did not take the question, which may be too long for it.
+    pub unsuitable: u64,
     /// It had been asked too often.
     pub rate_limited: u64,
     /// Its answer was no embedding.
@@ -119,8 +121,9 @@ impl SemanticStats {
     /// All that went wrong with the embedder.
     #[must_use]
     pub fn embed_failures(&self) -> u64 {
-        let EmbedFaults { unreachable, timed_out, refused, rate_limited, invalid, other } = self.embed_faults;
-        unreachable + timed_out + refused + rate_limited + invalid + other
+        let EmbedFaults { unreachable, timed_out, refused, unsuitable, rate_limited, invalid, other } =
+            self.embed_faults;
+        unreachable + timed_out + refused + unsuitable + rate_limited + invalid + other
     }
 
     pub(crate) fn add(&mut self, other: &SemanticStats) {
@@ -168,6 +171,7 @@ impl EmbedFaults {
         self.unreachable += other.unreachable;
         self.timed_out += other.timed_out;
         self.refused += other.refused;
+        self.unsuitable += other.unsuitable;
         self.rate_limited += other.rate_limited;
         self.invalid += other.invalid;
         self.other += other.other;
