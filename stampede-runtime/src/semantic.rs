@@ -16,7 +16,7 @@
 //! - What has to be equal for that is the [`Partition`]: function, tenant, model, every argument but the question. It is
 //!   compared exactly, and never part of the text whose meaning is compared.
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
-//! - [`EmbeddedIndex`] needs no server.
+//! - [`EmbeddedIndex`] needs no server; with the feature `pgvector`, `PgvectorIndex` is for all processes of a PostgreSQL.
 
 mod embedded;
 mod embedder;
@@ -24,6 +24,9 @@ mod embedding;
 mod guard;
 pub mod index;
 mod lexical;
+#[cfg(feature = "pgvector")]
+mod pgvector;
+mod schema;
 
 pub use embedded::EmbeddedIndex;
 pub use embedder::{BATCH_MAX, EmbedError, EmbedErrorKind, Embedded, Embedder, IntoEmbedder, from_fn};
@@ -32,6 +35,9 @@ pub use guard::{Guard, Guards};
 #[doc(no_inline)]
 pub use index::{Index, Partition};
 pub use lexical::LexicalEmbedder;
+#[cfg(feature = "pgvector")]
+pub use pgvector::{PgvectorBuilder, PgvectorIndex, SchemaError};
+pub use schema::PgvectorSchema;
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.
 pub const QUESTION_BYTES_MAX: usize = 32 << 10;
