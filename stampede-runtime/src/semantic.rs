@@ -17,7 +17,9 @@
 //!   compared exactly, and never part of the text whose meaning is compared.
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
 //! - [`EmbeddedIndex`] needs no server; with the feature `pgvector`, `PgvectorIndex` is for all processes of a PostgreSQL.
+//!   [`conformance`] is the test for an index of your own.
 
+pub mod conformance;
 mod embedded;
 mod embedder;
 mod embedding;

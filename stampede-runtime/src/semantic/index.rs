@@ -50,8 +50,8 @@ pub struct New<'a> {
     pub retention: Duration,
     /// How long it took to make.
     pub cost: Duration,
-    /// How long ago its making began. What began before the last [`remove`](Index::remove) or [`clear`](Index::clear) of it, or
-    /// before what is kept, is not put.
+    /// How long ago its making began. What began before the last [`remove`](Index::remove) or [`clear`](Index::clear) of it,
+    /// before a [`remove_near`](Index::remove_near) that took it out, or before what is kept, is not put.
     pub began: Duration,
     /// How many entries its partition keeps, at least 1. Those that were made first make room.
     pub capacity: usize,
