@@ -145,8 +145,7 @@ BEGIN;
     pub(super) fn statements(&self, table: &Table) -> String {
         let (kind, embedding) = (self.kind(), self.embedding());
         let (m, ef_construction) = (self.m, self.ef_construction);
-        let [key, near, fresh, created, kept] =
-            ["key", "near_idx", "fresh_idx", "created_idx", "kept_idx"].map(|suffix| table.with(suffix));
+        let [key, near, fresh, created, kept] = INDEXES.map(|suffix| format!("\"{}\"", table.name_with(suffix)));
         let mut columns = String::new();
         for (name, kind, constraints) in COLUMNS {
             let kind = if name == EMBEDDING { embedding.as_str() } else { kind };
@@ -167,6 +166,9 @@ CREATE INDEX IF NOT EXISTS {kept} ON {table} (kept_until);
         )
     }
 }
+
+/// What the names of its indexes end with. The first is of its unique constraint.
+pub(super) const INDEXES: [&str; 5] = ["key", "near_idx", "fresh_idx", "created_idx", "kept_idx"];
 
 /// The columns of a partition.
 pub(super) const PLACE: &str = "namespace, partition, tenant, model";
@@ -215,9 +217,9 @@ impl Table {
         Ok(Table { schema: schema.map(str::to_owned), name: name.to_owned() })
     }
 
-    /// Something that belongs to it, and stands in the same schema.
-    fn with(&self, suffix: &str) -> String {
-        format!("\"{}_{suffix}\"", self.name)
+    /// The name of something that belongs to it, and stands in the same schema.
+    pub(super) fn name_with(&self, suffix: &str) -> String {
+        format!("{}_{suffix}", self.name)
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Error, Row, query, raw_sql};
 
 use super::link::{Link, Repeat, Work};
 use super::lock;
-use crate::semantic::schema::{COLUMNS, PLACE, PgvectorSchema, Table};
+use crate::semantic::schema::{COLUMNS, INDEXES, PLACE, PgvectorSchema, Table};
 use crate::store::BackendError;
 
 /// An index over a full table takes minutes.
@@ -102,7 +102,10 @@ async fn make(
         raw_sql("ROLLBACK").execute(connection).await?;
         return Ok(Err(problem));
     }
-    raw_sql(AssertSqlSafe(schema.statements(table))).execute(&mut *connection).await?;
+    // Whoever may not make a table may still work with one that is there.
+    if !is_complete(connection, table).await? {
+        raw_sql(AssertSqlSafe(schema.statements(table))).execute(&mut *connection).await?;
+    }
     raw_sql("COMMIT").execute(connection).await?;
     Ok(Ok(()))
 }
@@ -144,6 +147,17 @@ async fn other_table(
         vec!["it is no table but a view, an index or the like".to_owned()]
     };
     Ok((!problems.is_empty()).then_some(SchemaError::Table { name, problems }))
+}
+
+/// Whether all indexes of a table are there.
+async fn is_complete(connection: &mut PgConnection, table: &Table) -> Result<bool, Error> {
+    let there = query(
+        "SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
+         WHERE indrelid = to_regclass($1) AND indisvalid AND relname = ANY ($2)",
+    );
+    let names = INDEXES.map(|suffix| table.name_with(suffix));
+    let there: i64 = there.bind(table.to_string()).bind(names.as_slice()).fetch_one(connection).await?.try_get(0)?;
+    Ok(usize::try_from(there) == Ok(names.len()))
 }
 
 /// What is wrong with the columns.
