@@ -344,9 +344,9 @@ fn the_policy_is_that_of_functions_that_keep() {
 fn it_says_only_what_is_written() {
     let bare = expansion("", ASK);
     assert!(bare.contains("Options :: new () . semantic () ,"), "{bare}");
-    assert!(bare.contains("NoTenant") && bare.contains(". meant ()") && !bare.contains("stored_site"), "{bare}");
+    assert!(bare.contains("NoTenant") && bare.contains(". meant ()") && !bare.contains("_site !"), "{bare}");
     let all = expansion("threshold = NEAR, embed = f, guard(quoted), share_errors, backend = \"a\"", ASK);
-    assert!(all.contains("must_carry") && all.contains("stored_site"), "{all}");
+    assert!(all.contains("must_carry") && all.contains("meant_site !"), "{all}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
+#[cfg(feature = "backends")]
+use super::backends::What;
 use super::draft::{Draft, Scope, folded};
 use super::keys::{KEYS, OF_ATTRIBUTES, shown, suggest};
 
@@ -335,8 +337,9 @@ impl Walk<'_> {
     #[cfg(feature = "backends")]
     fn finish(self) {
         for (name, said) in self.backends {
-            if self.draft.backends.has(&name) {
-                self.draft.problem(format!("{}: code gives a backend of that name too", said.place));
+            if let Some(what) = self.draft.backends.what(&name) {
+                let article = if what == What::Index { "an" } else { "a" };
+                self.draft.problem(format!("{}: code gives {article} {what} of that name too", said.place));
             } else if let Some((kind, backend)) = super::kinds::make(&said, self.draft) {
                 self.draft.backends.insert(name, kind, backend);
             } else {
