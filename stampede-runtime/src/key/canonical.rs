@@ -65,7 +65,7 @@ fn counted(hasher: &mut blake3::Hasher, tag: u8, bytes: &[u8]) {
 }
 
 /// Applies the steps to a text.
-fn normalise(text: &str, steps: Steps) -> Cow<'_, str> {
+pub(super) fn normalise(text: &str, steps: Steps) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     if text.is_ascii() {
         if steps.case && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
