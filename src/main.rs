@@ -1,7 +1,8 @@
-//! The command-line tool of stampede: see many identical calls become one.
+//! The command-line tool of stampede: see many identical calls become one, and print what a database needs.
 
 mod demo;
 mod failure;
+mod schema;
 mod terminal;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Options),
+    Schema(schema::Options),
     /// One of the processes of `demo --processes`, which starts them itself
     #[command(name = demo::WORKER, hide = true)]
     Worker,
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     terminal::choose_colour();
     let ending = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Schema(options) => schema::run(&options),
         Command::Worker => demo::work(),
     };
     match ending {

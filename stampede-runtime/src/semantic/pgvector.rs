@@ -215,8 +215,10 @@ impl Index for PgvectorIndex {
     }
 
     fn hit<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, ()> {
-        background::count(&self.core, Counted::new(Place::of(of), text::hex(hash)));
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            background::count(&self.core, Counted::new(Place::of(of), text::hex(hash)));
+            Ok(())
+        })
     }
 
     fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool> {
