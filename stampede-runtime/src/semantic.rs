@@ -41,6 +41,8 @@ pub use guard::{Guard, Guards};
 #[doc(no_inline)]
 pub use index::{Index, Partition};
 pub use lexical::LexicalEmbedder;
+#[cfg(feature = "openai")]
+pub use openai::{OpenAiBuilder, OpenAiEmbedder};
 pub(crate) use tier::Meant;
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.
