@@ -87,10 +87,6 @@ impl Batcher {
         Batcher(Arc::new(Shared { embedder, batch_max, timeout, lanes, counts }))
     }
 
-    pub(crate) fn embedder(&self) -> &Arc<dyn Embedder> {
-        &self.0.embedder
-    }
-
     /// What has been asked of the embedder so far.
     pub(crate) fn counted(&self) -> Counted {
         self.0.counts.read()
