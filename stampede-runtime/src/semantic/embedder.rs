@@ -230,3 +230,6 @@ impl StdError for EmbedError {
         Some(&*self.source)
     }
 }
+
+#[cfg(test)]
+mod tests;
