@@ -236,3 +236,6 @@ impl StdError for EmbedError {
         Some(&*self.source)
     }
 }
+
+#[cfg(test)]
+mod tests;
