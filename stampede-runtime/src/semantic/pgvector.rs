@@ -189,20 +189,21 @@ impl Index for PgvectorIndex {
             let called = Instant::now();
             let beginning = self.beginning(&of.namespace, Others::Putting);
             let (statement, place, numbers) =
-                (self.core.statements.put.clone(), Place::of(of), self.numbers(new.embedding));
+                (self.core.statements.put.clone(), Arc::new(Place::of(of)), Arc::new(self.numbers(new.embedding)));
             let texts: [Arc<str>; 3] = [text::hex(&new.hash).into(), new.question.into(), new.response.into()];
             let [cost, ttl, kept] = [new.cost, new.ttl, new.ttl.saturating_add(new.retention)].map(micros);
             let (since, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
             let work: Work<i64> = Box::new(move |connection| {
-                // Up to the moment that the database's clock is looked at.
-                let since = micros(since.saturating_add(called.elapsed()));
-                let [hash, question, response] = &texts;
-                let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
-                let asked = numbers.bind(asked).bind(response.to_string());
-                let asked = asked.bind(cost).bind(since).bind(ttl).bind(kept).bind(capacity);
-                let beginning = beginning.clone();
+                let (beginning, statement, texts) = (beginning.clone(), statement.clone(), texts.clone());
+                let (place, numbers) = (Arc::clone(&place), Arc::clone(&numbers));
                 Box::pin(async move {
                     raw_sql(beginning).execute(&mut *connection).await?;
+                    // The database's clock was looked at on the way. What is too long ago for that is on the safe side.
+                    let since = micros(since.saturating_add(called.elapsed()));
+                    let [hash, question, response] = &texts;
+                    let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
+                    let asked = numbers.bind(asked).bind(response.to_string());
+                    let asked = asked.bind(cost).bind(since).bind(ttl).bind(kept).bind(capacity);
                     let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
                     raw_sql("COMMIT").execute(connection).await?;
                     Ok(count)
