@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
+#[cfg(feature = "backends")]
+use super::backends::What;
 use super::draft::{Draft, Scope, folded};
 use super::keys::{KEYS, OF_ATTRIBUTES, shown, suggest};
 
@@ -368,8 +370,9 @@ impl Walk<'_> {
     fn finish(mut self) {
         self.finish_embedder();
         for (name, said) in self.backends {
-            if self.draft.backends.has(&name) {
-                self.draft.problem(format!("{}: code gives a backend of that name too", said.place));
+            if let Some(what) = self.draft.backends.what(&name) {
+                let article = if what == What::Index { "an" } else { "a" };
+                self.draft.problem(format!("{}: code gives {article} {what} of that name too", said.place));
             } else if let Some((kind, backend)) = super::kinds::make(&said, self.draft) {
                 self.draft.backends.insert(name, kind, backend);
             } else {

@@ -203,7 +203,8 @@ impl Runner {
         if self.texts.is_empty() {
             self.has_ended = true;
             lane.runners -= 1;
-            if lane.asked.is_empty() {
+            // Another runner may not have begun.
+            if lane.runners == 0 && lane.asked.is_empty() {
                 lanes.remove(&self.of);
             }
         }
