@@ -423,7 +423,7 @@ the configuration has 7 problems:
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
 - stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`, `threshold`, `embed_timeout`
-- stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`
+- stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`, `embedder`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace
 ",
@@ -510,10 +510,10 @@ the configuration has 11 problems:
 - STAMPEDE_DEFAULTS__TLL: unknown key; did you mean `STAMPEDE_DEFAULTS__TTL`?
 - STAMPEDE_DEFAULTS__WAIT: `wait` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not ""
 - STAMPEDE_DEFAULT__TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
-- STAMPEDE_EVERYTHING: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
-- STAMPEDE_NAMESPACES__LLM: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_EVERYTHING: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`, `STAMPEDE_EMBEDDER__KEY`
+- STAMPEDE_NAMESPACES__LLM: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`, `STAMPEDE_EMBEDDER__KEY`
 - STAMPEDE_NAMESPACES__LLM__TIMEOUTS: unknown key; did you mean `STAMPEDE_NAMESPACES__LLM__TIMEOUT`?
-- STAMPEDE_NAMESPACES____TTL: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_NAMESPACES____TTL: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`, `STAMPEDE_EMBEDDER__KEY`
 - STAMPEDE_OF: unknown variable; did you mean `STAMPEDE_OFF`?
 - STAMPEDE_TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
 "#,
@@ -660,10 +660,21 @@ the configuration has 2 problems:
                 assert!(row.contains(&format!("`{key}")), "{} misses {key}", kind.name);
             }
         }
+        #[cfg(feature = "semantic")]
+        for kind in crate::config::kinds::embedders::EMBEDDERS {
+            let row = rows.iter().find(|row| row.starts_with(&format!("| `{}` |", kind.name)));
+            let row = row.unwrap_or_else(|| panic!("docs/configuration.md has no row for {}", kind.name));
+            for key in kind.keys {
+                assert!(row.contains(&format!("`{key}")), "{} misses {key}", kind.name);
+            }
+        }
         for word in OF_ATTRIBUTES {
             assert!(KEYS.iter().all(|key| key.name != *word));
         }
     }
+
+    #[cfg(feature = "semantic")]
+    mod with_embedder;
 
     #[cfg(feature = "backends")]
     mod with_backends {
