@@ -175,6 +175,8 @@ impl PgvectorBuilder {
         let settings = [
             ("statement_timeout", millis(self.query_timeout)),
             ("idle_in_transaction_session_timeout", millis(Duration::from_secs(10))),
+            // A plan takes longer to make than a look-up, and ours do not depend on what is asked: one for all.
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
             // It takes longer to begin than a look-up to end.
             ("jit", "off".to_owned()),
         ];
