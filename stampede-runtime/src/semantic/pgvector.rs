@@ -2,16 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ::pgvector::{HalfVector, Vector};
-use sqlx::postgres::{PgArguments, PgPool, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Error, Postgres, Row, SqlStr, query, raw_sql};
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Row, SqlStr, query, raw_sql};
 
 use self::background::{Background, Counted};
 use self::error::Failure;
 use self::link::{Link, Repeat, Work};
+use self::rows::{Numbers, Place, entry, micros, near};
 use self::statements::{CLEARED_AT_ONCE, Statements};
 use super::index::{Entry, Index, Near, New, Partition, QuestionHash};
 use super::schema::{PgvectorSchema, Table};
@@ -24,6 +23,7 @@ mod builder;
 mod error;
 mod lines;
 mod link;
+mod rows;
 mod statements;
 mod survey;
 mod text;
@@ -94,7 +94,8 @@ impl PgvectorIndex {
     /// The database of a pool that is there already, with more to say.
     ///
     /// While its server cannot be reached, a pool tries again for as long as it is given: the connect timeout. What hangs at
-    /// the server does so until the pool's own `statement_timeout`.
+    /// the server does so until the pool's own `statement_timeout`. Look-ups are quicker with
+    /// `plan_cache_mode = force_generic_plan`: else the server plans each anew.
     pub fn builder_with_pool(pool: PgPool) -> PgvectorBuilder {
         PgvectorBuilder::with_pool(pool)
     }
@@ -141,11 +142,7 @@ impl PgvectorIndex {
     }
 
     fn numbers(&self, embedding: &Embedding) -> Numbers {
-        if self.core.schema.is_half() {
-            Numbers::Half(HalfVector::from_f32_slice(embedding.as_slice()))
-        } else {
-            Numbers::Whole(embedding.as_slice().to_vec().into())
-        }
+        Numbers::new(embedding, self.core.schema.is_half())
     }
 }
 
@@ -367,66 +364,6 @@ fn lock(purpose: &str, of: &[&str]) -> i64 {
     let mut first = [0; 8];
     hasher.finalize_xof().fill(&mut first);
     i64::from_le_bytes(first)
-}
-
-/// A partition as the columns of the table.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Place([String; 4]);
-
-impl Place {
-    fn of(partition: &Partition) -> Place {
-        let column = |text: &str| text::column(text).into_owned();
-        let Partition { namespace, model, tenant, arguments } = partition;
-        Place([column(namespace), text::hex(arguments), column(tenant), column(model)])
-    }
-
-    /// A statement that begins with a partition.
-    fn bind(&self, statement: &SqlStr) -> Query<'static, Postgres, PgArguments> {
-        self.0.iter().fold(query(statement.clone()), |query, column| query.bind(column.clone()))
-    }
-}
-
-/// An embedding as the table keeps it.
-enum Numbers {
-    Whole(Vector),
-    Half(HalfVector),
-}
-
-impl Numbers {
-    fn bind(&self, query: Query<'static, Postgres, PgArguments>) -> Query<'static, Postgres, PgArguments> {
-        match self {
-            Numbers::Whole(vector) => query.bind(vector.clone()),
-            Numbers::Half(vector) => query.bind(vector.clone()),
-        }
-    }
-}
-
-/// Microseconds, as many as dates are counted in: two hundred years are for ever.
-fn micros(span: Duration) -> i64 {
-    const MICROS_MAX: i64 = 200 * 365 * 86_400 * 1_000_000;
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX).min(MICROS_MAX)
-}
-
-fn entry(row: &PgRow) -> Result<Entry, Error> {
-    let span = |micros: i64| Duration::from_micros(u64::try_from(micros).unwrap_or(0));
-    let (age, fresh, cost): (i64, i64, i64) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-    let hash = text::unhex(row.try_get(0)?).ok_or_else(|| Error::Decode("no hash".into()))?;
-    Ok(Entry {
-        hash,
-        question: row.try_get(1)?,
-        response: row.try_get(2)?,
-        age: span(age),
-        fresh: span(fresh),
-        past: span(fresh.saturating_neg()),
-        cost: span(cost),
-    })
-}
-
-fn near(row: &PgRow) -> Result<Near, Error> {
-    let similarity: f64 = row.try_get(6)?;
-    #[expect(clippy::cast_possible_truncation, reason = "from -1 to 1")]
-    let similarity = (similarity as f32).clamp(-1.0, 1.0);
-    Ok(Near { entry: entry(row)?, similarity })
 }
 
 /// Neither the address nor a password: the one may hold the other.

@@ -179,6 +179,8 @@ impl PgvectorBuilder {
             ("statement_timeout", millis(self.query_timeout)),
             // A transaction that stands still for longer is nobody's any more, and others may wait for its lock.
             ("idle_in_transaction_session_timeout", millis(self.query_timeout.saturating_add(A_LITTLE))),
+            // A plan takes longer to make than a look-up, and ours do not depend on what is asked: one for all.
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
             // It takes longer to begin than a look-up to end.
             ("jit", "off".to_owned()),
         ];
