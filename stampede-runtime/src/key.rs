@@ -17,7 +17,9 @@ pub use content::{Content, Digested, Steps};
 pub use id::{Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, must_feed};
 #[cfg(feature = "semantic")]
 pub(crate) use meaning::Question;
-pub use meaning::{Asking, Meaning, NoTenant, Tenant, must_name, text_of};
+pub use meaning::{
+    Asked, Asking, InsteadOfTenant, IsText, Meaning, NamesTenant, NoTenant, Tenant, Whose, must_name, text_of,
+};
 pub use text::{Escaped, Text, text};
 
 /// A key as a caller brings it.

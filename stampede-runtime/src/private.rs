@@ -16,8 +16,9 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::Invalidation;
 pub use crate::key::{
-    Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed, Key, Look, Meaning,
-    Nil, NoTenant, Part, PartOf, Steps, Tenant, Text, ViaBits, ViaOwnWay, ViaRef, must_feed, must_name, text, text_of,
+    Asked, Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed,
+    InsteadOfTenant, IsText, Key, Look, Meaning, NamesTenant, Nil, NoTenant, Part, PartOf, Steps, Tenant, Text,
+    ViaBits, ViaOwnWay, ViaRef, Whose, must_feed, must_name, text, text_of,
 };
 pub use crate::policy::Options;
 pub use crate::share::{
@@ -148,7 +149,7 @@ macro_rules! __tenant {
         match $part {
             value => {
                 $crate::__private::must_name(value);
-                $crate::__private::Tenant($crate::__private::part!(value), value)
+                $crate::__private::Tenant($crate::__private::part!(value), value).stampede_tenant()
             }
         }
     };
@@ -218,9 +219,11 @@ pub use crate::store::StoredSite;
 #[cfg(feature = "backends")]
 pub use inventory;
 
-/// The traits of `part!` and `fed_part!`.
+/// The traits of `part!`, `fed_part!` and `tenant!`.
 pub mod parts {
-    pub use super::{InsteadOfFeed as _, InsteadOfPart as _, ViaBits as _, ViaOwnWay as _, ViaRef as _};
+    pub use super::{
+        InsteadOfFeed as _, InsteadOfPart as _, InsteadOfTenant as _, ViaBits as _, ViaOwnWay as _, ViaRef as _,
+    };
 }
 
 /// Owns an argument.

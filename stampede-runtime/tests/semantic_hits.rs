@@ -44,6 +44,7 @@ fn allocations<T>(call: impl Future<Output = T>) -> (T, usize) {
     (value, COUNT.get() - before)
 }
 
+#[derive(Clone)]
 struct User {
     organisation: String,
 }

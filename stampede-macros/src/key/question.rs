@@ -68,11 +68,11 @@ pub(super) fn find(args: &Args, item: &Item, errors: &mut Errors) -> Option<Ques
         ),
         several => {
             let names: Vec<String> = several.iter().map(|input| input.plain_name()).collect();
-            let first = &names[0];
+            let last = &names[names.len() - 1];
             errors.at(
                 function,
                 format!(
-                    "`{function}` takes several texts, {}; name the one that is compared by its meaning, such as `query = {first}`",
+                    "`{function}` takes several texts, {}; name the one that is compared by its meaning, such as `query = {last}`",
                     list(names.iter().map(String::as_str))
                 ),
             );

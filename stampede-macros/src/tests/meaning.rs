@@ -138,7 +138,7 @@ fn what_is_no_question_is_one_error() {
         (
             "",
             "async fn ask(a: &str, b: String, c: u8) {}",
-            "`ask` takes several texts, `a`, `b`; name the one that is compared by its meaning, such as `query = a`",
+            "`ask` takes several texts, `a`, `b`; name the one that is compared by its meaning, such as `query = b`",
         ),
         ("", "async fn ask() {}", "`ask` takes no `&str` or `String`; name what its calls ask with `query = argument`"),
         (

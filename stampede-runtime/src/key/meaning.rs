@@ -142,6 +142,27 @@ impl<L: Look, T: ?Sized + Display> Whose for Tenant<'_, L, T> {
     }
 }
 
+// As in `checked`: inherent methods come before those of traits.
+
+impl<L: Look, T: ?Sized + Display> Tenant<'_, L, T> {
+    /// The tenant, if it has a name.
+    #[inline]
+    #[must_use]
+    pub fn stampede_tenant(self) -> Self {
+        self
+    }
+}
+
+/// For what has been reported.
+pub trait InsteadOfTenant: Sized {
+    /// The replacement.
+    fn stampede_tenant(self) -> NoTenant {
+        NoTenant
+    }
+}
+
+impl<L, T: ?Sized> InsteadOfTenant for Tenant<'_, L, T> {}
+
 /// Nobody in particular.
 #[derive(Clone, Copy, Debug)]
 pub struct NoTenant;

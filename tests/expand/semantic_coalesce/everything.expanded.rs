@@ -90,7 +90,7 @@ impl answers {
             ::core::module_path!(),
             "answer",
         );
-        ::stampede_runtime::__private::stored_site! {
+        ::stampede_runtime::__private::meant_site! {
             "answer", ::core::option::Option::Some("assistant"), "meanings"
         }
         let here = ::stampede_runtime::__private::Here::new(

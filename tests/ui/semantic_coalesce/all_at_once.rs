@@ -1,5 +1,7 @@
+use serde::Serialize;
 use stampede_runtime::semantic_coalesce;
 
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 struct Model;
 
 #[derive(Clone)]
