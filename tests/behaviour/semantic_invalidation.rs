@@ -1,0 +1,380 @@
+//! Invalidation wins, at whatever moment it comes: what was begun before it is given to those who wait already, and to nobody
+//! else, under no question.
+
+use std::sync::Arc;
+
+use stampede_runtime::semantic::at_least;
+use stampede_runtime::semantic_coalesce;
+
+use super::backends_help::Mood;
+use super::help::{World, boarded, settle};
+use super::semantic_help::{Parts, Temper, add_up, patient};
+
+#[semantic_coalesce(namespace = "invalidation", guard = none, skip(world))]
+async fn ask(question: &str, world: Arc<World>) -> usize {
+    let _ = question;
+    world.body().await
+}
+
+const A: &str = "@0 one";
+/// Near to `A`, as `C` is. They are not near to each other.
+const B: &str = "@20 two";
+const C: &str = "@-20 three";
+
+/// What takes an answer out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Invalidate(&'static str),
+    Clear,
+    /// With the value 100.
+    Insert(&'static str),
+}
+
+impl Way {
+    async fn go(self) {
+        match self {
+            Way::Invalidate(question) => ask::invalidate(question).await.map(drop).unwrap(),
+            Way::Clear => ask::clear().await.map(drop).unwrap(),
+            Way::Insert(question) => {
+                ask::insert(question, 100);
+                settle().await;
+            }
+        }
+    }
+}
+
+const OF_A: [Way; 3] = [Way::Invalidate(A), Way::Clear, Way::Insert(A)];
+
+/// What a call is answered with that comes after it all.
+async fn now(question: &str, world: &Arc<World>) -> usize {
+    world.open_all();
+    ask(question, Arc::clone(world)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_executed() {
+    for way in OF_A {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::new();
+            let old = boarded(ask(A, Arc::clone(&world))).await;
+            way.go().await;
+            let arrives = boarded(ask(A, Arc::clone(&world))).await;
+            let near = boarded(ask(B, Arc::clone(&world))).await;
+            world.open_all();
+            assert_eq!(old.await.unwrap(), 1, "{way:?}");
+            let new = if way == Way::Insert(A) { 100 } else { 2 };
+            assert_eq!((arrives.await.unwrap(), near.await.unwrap()), (new, new), "{way:?}");
+            for question in [A, B, C] {
+                assert_eq!(now(question, &world).await, new, "{way:?} {question}");
+            }
+            add_up(&ask::stats(), 6);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_executed_when_it_lands_before_anybody_asks_again() {
+    for way in OF_A {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::new();
+            let old = boarded(ask(A, Arc::clone(&world))).await;
+            way.go().await;
+            world.open_all();
+            assert_eq!(old.await.unwrap(), 1);
+            settle().await;
+            let new = if way == Way::Insert(A) { 100 } else { 2 };
+            for question in [B, A, C] {
+                assert_eq!(now(question, &world).await, new, "{way:?} {question}");
+            }
+        })
+        .await;
+    }
+}
+
+/// `B` is taken out while `A`'s execution, which would answer it, is under way.
+#[tokio::test(start_paused = true)]
+async fn of_what_would_be_answered_by_what_is_executed() {
+    for way in [Way::Invalidate(B), Way::Insert(B)] {
+        for lands_first in [true, false] {
+            let parts = Parts::new();
+            patient(&parts, async {
+                let world = World::new();
+                let one = boarded(ask(A, Arc::clone(&world))).await;
+                way.go().await;
+                if lands_first {
+                    world.open_all();
+                    settle().await;
+                }
+                let two = boarded(ask(B, Arc::clone(&world))).await;
+                world.open_all();
+                let new = if way == Way::Insert(B) { 100 } else { 2 };
+                assert_eq!((one.await.unwrap(), two.await.unwrap()), (1, new), "{way:?} {lands_first}");
+                assert_eq!(now(B, &world).await, new, "{way:?} {lands_first}");
+            })
+            .await;
+        }
+    }
+}
+
+/// The same, with `B` already waiting for `A`.
+#[tokio::test(start_paused = true)]
+async fn of_what_has_joined() {
+    for way in [Way::Invalidate(B), Way::Invalidate(A), Way::Clear, Way::Insert(B)] {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::new();
+            let one = boarded(ask(A, Arc::clone(&world))).await;
+            let two = boarded(ask(B, Arc::clone(&world))).await;
+            assert_eq!(world.runs(), 1);
+            way.go().await;
+            world.open(1);
+            assert_eq!((one.await.unwrap(), two.await.unwrap()), (1, 1), "those who wait get it: {way:?}");
+            settle().await;
+            let new = if way == Way::Insert(B) { 100 } else { 2 };
+            assert_eq!(ask::peek(B), (way == Way::Insert(B)).then_some(100), "{way:?}");
+            assert_eq!(now(B, &world).await, new, "{way:?}");
+        })
+        .await;
+    }
+}
+
+/// `A` is taken out, and the next to ask `B` finds a call of it that waits for `A`'s old execution.
+#[tokio::test(start_paused = true)]
+async fn of_what_those_who_joined_wait_for() {
+    for way in OF_A {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::new();
+            let one = boarded(ask(A, Arc::clone(&world))).await;
+            let two = boarded(ask(B, Arc::clone(&world))).await;
+            way.go().await;
+            let arrives = boarded(ask(B, Arc::clone(&world))).await;
+            world.open_all();
+            assert_eq!((one.await.unwrap(), two.await.unwrap()), (1, 1));
+            let new = if way == Way::Insert(A) { 100 } else { 2 };
+            assert_eq!(arrives.await.unwrap(), new, "{way:?}");
+            assert_eq!(now(B, &world).await, new, "{way:?}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_being_embedded() {
+    for way in [Way::Invalidate(B), Way::Clear, Way::Insert(B), Way::Invalidate(A)] {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::at_ease();
+            assert_eq!(now(A, &world).await, 1);
+            parts.compass.is(Temper::Waits);
+            let old = boarded(ask(B, Arc::clone(&world))).await;
+            // What takes out is embedded, too.
+            let going = tokio::spawn(way.go());
+            settle().await;
+            parts.compass.open();
+            let of_old = old.await.unwrap();
+            going.await.unwrap();
+            parts.compass.is(Temper::Well);
+            let next = now(B, &world).await;
+            match way {
+                Way::Insert(_) => assert_eq!(next, 100),
+                // Whether the first call was told before or after, the next one sees nothing that was made before.
+                _ => assert!(next >= 2 && of_old <= next, "{way:?}: {of_old}, then {next}"),
+            }
+        })
+        .await;
+    }
+}
+
+/// `B` asks the index, which has found `A` and not yet said so.
+#[tokio::test(start_paused = true)]
+async fn of_what_the_index_is_about_to_say() {
+    for way in [Way::Invalidate(A), Way::Invalidate(B), Way::Clear, Way::Insert(A), Way::Insert(B)] {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::at_ease();
+            assert_eq!(now(A, &world).await, 1);
+            parts.index.nearest.is(Mood::Lingers);
+            let old = boarded(ask(B, Arc::clone(&world))).await;
+            way.go().await;
+            parts.index.nearest.open();
+            let of_old = old.await.unwrap();
+            assert!(of_old <= 2, "{way:?}: {of_old}");
+            settle().await;
+            parts.index.nearest.is(Mood::Well);
+            let next = now(B, &world).await;
+            match way {
+                Way::Insert(_) => assert_eq!(next, 100, "{way:?}"),
+                _ => assert_eq!(next, 2, "{way:?}: {of_old}, then {next}"),
+            }
+        })
+        .await;
+    }
+}
+
+/// Exactly `A`, which memory does not have any more.
+#[tokio::test(start_paused = true)]
+async fn of_what_the_index_is_about_to_say_exactly() {
+    let parts = Parts::new();
+    let world = World::at_ease();
+    patient(&parts, async { assert_eq!(now(A, &world).await, 1) }).await;
+    patient(&parts, async {
+        parts.index.exact.is(Mood::Lingers);
+        let old = boarded(ask(A, Arc::clone(&world))).await;
+        Way::Invalidate(A).go().await;
+        parts.index.exact.open();
+        assert_eq!(old.await.unwrap(), 1);
+        settle().await;
+        parts.index.exact.is(Mood::Well);
+        assert_eq!(now(A, &world).await, 2);
+        assert_eq!(now(B, &world).await, 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_on_its_way_to_the_index() {
+    for way in [Way::Invalidate(A), Way::Invalidate(B), Way::Clear, Way::Insert(A), Way::Insert(B)] {
+        for mood in [Mood::Waits, Mood::Lingers] {
+            let parts = Parts::new();
+            patient(&parts, async {
+                let world = World::at_ease();
+                parts.index.put.is(mood);
+                assert_eq!(now(A, &world).await, 1);
+                settle().await;
+                let going = tokio::spawn(way.go());
+                settle().await;
+                parts.index.put.open();
+                going.await.unwrap();
+                settle().await;
+                let (Way::Invalidate(question) | Way::Insert(question)) = way else {
+                    assert_eq!((now(A, &world).await, now(B, &world).await), (2, 2));
+                    return;
+                };
+                let new = if let Way::Insert(_) = way { 100 } else { 2 };
+                assert_eq!(now(question, &world).await, new, "{way:?} {mood:?}");
+                if question == A {
+                    assert_eq!(now(B, &world).await, new, "{way:?} {mood:?}");
+                }
+            })
+            .await;
+        }
+    }
+}
+
+/// While the index is being told, the answer that it still has is nobody's.
+#[tokio::test(start_paused = true)]
+async fn before_the_index_has_heard_of_it() {
+    for verb in
+        [|parts: &Parts| parts.index.remove.is(Mood::Waits), |parts: &Parts| parts.index.remove_near.is(Mood::Waits)]
+    {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::at_ease();
+            assert_eq!(now(A, &world).await, 1);
+            verb(&parts);
+            let told = ask::invalidate(A);
+            settle().await;
+            assert_eq!(now(B, &world).await, 2);
+            let third = now(A, &world).await;
+            assert!(third == 2 || third == 3, "{third}");
+            parts.index.open();
+            told.await.unwrap();
+            settle().await;
+            assert!(now(C, &world).await >= 2);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_one_reaches_what_it_answered_and_not_what_others_did() {
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::at_ease();
+        let far = "@90 far";
+        assert_eq!((now(A, &world).await, now(far, &world).await), (1, 2));
+        assert_eq!((now(B, &world).await, now("@95 far", &world).await), (1, 2));
+        ask::invalidate(A).await.unwrap();
+        assert_eq!((ask::peek(A), ask::peek(B), ask::peek("@95 far")), (None, None, Some(2)));
+        assert_eq!((now(far, &world).await, now("@100 far", &world).await), (2, 2));
+        assert_eq!((now(B, &world).await, now(A, &world).await), (3, 3));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_newer_than_what_was_under_way() {
+    for question in [A, B] {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::new();
+            let old = boarded(ask(A, Arc::clone(&world))).await;
+            let new = boarded(ask::refresh(question, Arc::clone(&world))).await;
+            assert_eq!(world.runs(), 2, "{question}");
+            world.open_all();
+            assert_eq!((old.await.unwrap(), new.await.unwrap()), (1, 2));
+            settle().await;
+            assert_eq!(now(question, &world).await, 2, "{question}");
+            assert_eq!(now(if question == A { C } else { "@30 more" }, &world).await, 2, "{question}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_near_joins_a_refresh_and_not_what_it_is_to_replace() {
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::new();
+        let old = boarded(ask(A, Arc::clone(&world))).await;
+        let new = boarded(ask::refresh(A, Arc::clone(&world))).await;
+        let near = boarded(ask(B, Arc::clone(&world))).await;
+        world.open_all();
+        assert_eq!((old.await.unwrap(), new.await.unwrap()), (1, 2));
+        assert_eq!(near.await.unwrap(), 2);
+    })
+    .await;
+}
+
+/// Calls that insist on more have answers of their own, which are answers to the same question.
+#[tokio::test(start_paused = true)]
+async fn of_a_question_is_one_of_those_who_insist_on_more_too() {
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::at_ease();
+        assert_eq!(at_least(0.99, ask(A, Arc::clone(&world))).await, 1);
+        assert_eq!(ask(A, Arc::clone(&world)).await, 1);
+        ask::invalidate(A).await.unwrap();
+        assert_eq!(at_least(0.99, ask(A, Arc::clone(&world))).await, 2);
+        // In flight.
+        ask::clear().await.unwrap();
+        let world = World::new();
+        let old = boarded(at_least(0.99, ask(A, Arc::clone(&world)))).await;
+        ask::invalidate(A).await.unwrap();
+        let new = boarded(at_least(0.99, ask(A, Arc::clone(&world)))).await;
+        world.open_all();
+        assert_eq!((old.await.unwrap(), new.await.unwrap()), (1, 2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_insists_on_more_takes_out_as_much() {
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::at_ease();
+        assert_eq!(ask(A, Arc::clone(&world)).await, 1);
+        at_least(0.99, async { ask::invalidate(A).await.unwrap() }).await;
+        assert_eq!(ask(A, Arc::clone(&world)).await, 2);
+        at_least(0.99, async { ask::insert(A, 100) }).await;
+        settle().await;
+        assert_eq!(ask(A, Arc::clone(&world)).await, 100);
+        at_least(0.99, ask::refresh(A, Arc::clone(&world))).await;
+        assert_eq!(ask(A, Arc::clone(&world)).await, 3);
+    })
+    .await;
+}
