@@ -25,13 +25,7 @@ const QUESTIONS: [[&str; 5]; 4] = [
         "Can I return an item, within 14 days?",
         "Can I retrun an item within 14 days?",
     ],
-    [
-        "Where is my order?",
-        "where is my order",
-        "Where is my  order ?",
-        "where's my order?",
-        "Where is my oder?",
-    ],
+    ["Where is my order?", "where is my order", "Where is my  order ?", "where's my order?", "Where is my oder?"],
     [
         "Do you deliver to Norway?",
         "do you deliver to norway",

@@ -39,8 +39,16 @@ mod behaviour {
     mod panics;
     mod programmatic;
     mod runtimes;
+    mod semantic_apart;
     mod semantic_basics;
+    mod semantic_chains;
+    mod semantic_endings;
     mod semantic_help;
+    mod semantic_invalidation;
+    mod semantic_nests;
+    mod semantic_one;
+    mod semantic_thresholds;
+    mod semantic_time;
     mod soft_timeout;
     mod stale;
     mod stale_if_error;

@@ -70,8 +70,7 @@ async fn attached(question: &str, then: &'static [&'static str], world: Arc<Worl
     match then {
         [] => format!("{number}"),
         [next, then @ ..] => {
-            let deeper: Pin<Box<dyn Future<Output = String>>> =
-                Box::pin(attached(next, then, Arc::clone(&world)));
+            let deeper: Pin<Box<dyn Future<Output = String>>> = Box::pin(attached(next, then, Arc::clone(&world)));
             format!("{number} of {}", deeper.await)
         }
     }

