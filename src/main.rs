@@ -1,7 +1,11 @@
 //! The command-line tool of stampede: see many identical calls become one.
 
 mod demo;
+mod evaluate;
 mod failure;
+mod file;
+mod page;
+mod report;
 mod terminal;
 
 use std::process::ExitCode;
@@ -19,6 +23,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Options),
+    Evaluate(evaluate::Options),
     /// One of the processes of `demo --processes`, which starts them itself
     #[command(name = demo::WORKER, hide = true)]
     Worker,
@@ -29,6 +34,7 @@ fn main() -> ExitCode {
     terminal::choose_colour();
     let ending = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Evaluate(options) => evaluate::run(&options),
         Command::Worker => demo::work(),
     };
     match ending {

@@ -1,6 +1,7 @@
 //! Where the output goes: colour or not, bars or not, and a reader that may leave early.
 
 use std::env;
+use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use tokio::sync::oneshot;
@@ -62,4 +63,19 @@ pub(crate) async fn wait_for_enter(question: &str) {
         let _ = pressed.send(());
     });
     let _ = enter.await;
+}
+
+/// Runs a command to its end, or until somebody has seen enough.
+pub(crate) fn until_ctrl_c(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        tokio::select! {
+            biased; // Nothing is shown before Ctrl-C is heard.
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            ending = command => ending,
+        }
+    })
+}
+
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Runtime::new().map_err(|error| Failure::Failed(format!("the async runtime cannot start: {error}")))
 }

@@ -16,13 +16,11 @@ mod traffic;
 mod upstream;
 mod wire;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::api::Api;
 pub(crate) use self::fleet::{WORKER, work};
-use self::options::Format;
 pub(crate) use self::options::Options;
 use self::plan::Plan;
 use self::progress::Bar;
@@ -31,6 +29,7 @@ use self::tally::Half;
 use self::traffic::Way;
 use self::upstream::Upstream;
 use crate::failure::Failure;
+use crate::report::Format;
 use crate::terminal;
 
 /// The rounds of each half: a cold one and a repeat.
@@ -47,22 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     // Both ends of every connection are ours, and some systems allow a process only 256 open files. Where more are
     // refused, calls fail with a timeout that says so.
     let _ = rlimit::increase_nofile_limit(2 * plan.callers as u64 + 100);
-    until_ctrl_c(show(options, &plan))
-}
-
-/// Runs a show to its end, or until somebody has seen enough.
-fn until_ctrl_c(show: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    runtime()?.block_on(async {
-        tokio::select! {
-            biased; // Nothing is shown before Ctrl-C is heard.
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            ending = show => ending,
-        }
-    })
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Runtime::new().map_err(|error| Failure::Failed(format!("the async runtime cannot start: {error}")))
+    terminal::until_ctrl_c(show(options, &plan))
 }
 
 fn plan(options: &Options) -> Result<Plan, Failure> {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, value_parser};
 
 use super::fleet;
+use crate::report::Format;
 
 /// Send the same stampede of calls without and with the attribute, and compare
 ///
@@ -59,15 +60,6 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) fleet: fleet::Options,
-}
-
-/// What to print at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Table,
-    /// For programs; the fields are described below
-    Json,
 }
 
 const EXITS_AND_JSON: &str = "\

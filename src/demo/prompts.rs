@@ -1,41 +1,23 @@
 //! The file of prompts: read whole, with limits, and refused with one sentence that says what to look at.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::failure::Failure;
-
-const FILE_BYTES_MAX: usize = 64 << 20;
-const LINE_BYTES_MAX: usize = 64 << 10;
-/// How many bad lines are named before the rest is only counted.
-const NAMED_MAX: usize = 5;
+use crate::file::{self, LINE_BYTES_MAX, name};
 
 /// Reads the prompts in `path`, each once.
 pub(crate) fn read(path: &Path) -> Result<Vec<String>, Failure> {
-    let refuse = |why: String| Failure::Failed(format!("{} {why}", path.display()));
-    let bytes = read_bytes(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(refuse(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20)));
-    }
-    parse(&bytes).map_err(refuse)
-}
-
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file::parse(path, parse)
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let (mut prompts, mut not_text, mut too_long) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen = HashSet::new();
-    for (line, bytes) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+    for (line, bytes) in file::lines(bytes) {
         if bytes.len() > LINE_BYTES_MAX {
             too_long.push(line);
             continue;
@@ -65,20 +47,6 @@ fn parse(bytes: &[u8]) -> Result<Vec<String>, String> {
 pub(crate) fn content(prompt: &str) -> UniCase<String> {
     let composed: String = prompt.nfkc().collect();
     UniCase::unicode(composed.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// `line 3`, `lines 3 and 4`, `lines 3, 4, 5, 6, 7 and 12 more`
-fn name(lines: &[usize]) -> String {
-    let (named, more) = lines.split_at(lines.len().min(NAMED_MAX));
-    let mut parts: Vec<String> = named.iter().map(ToString::to_string).collect();
-    if !more.is_empty() {
-        parts.push(format!("{} more", more.len()));
-    }
-    match parts.as_slice() {
-        [one] => format!("line {one}"),
-        [some @ .., last] => format!("lines {} and {last}", some.join(", ")),
-        [] => unreachable!("only lines that were found are named"),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::plan::{Kind, Plan};
 use super::tally::{Half, Tally, dollars};
 use super::upstream;
 use crate::failure::Failure;
+use crate::report::json;
 
 /// All that the demo found out. Serialised, it is the JSON output; the names stay as they are.
 #[derive(Debug, Serialize)]
@@ -51,12 +52,6 @@ pub(crate) struct Verdict {
     pub(crate) one_call_per_key: bool,
     /// With the attribute, every caller got the answer to its question.
     pub(crate) all_answered: bool,
-}
-
-/// A report as JSON.
-pub(super) fn json(report: &impl Serialize) -> Result<String, Failure> {
-    let json = serde_json::to_string_pretty(report);
-    json.map(|json| json + "\n").map_err(|error| Failure::Failed(format!("the report cannot be written: {error}")))
 }
 
 /// One key in both halves.

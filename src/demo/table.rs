@@ -1,26 +1,22 @@
 //! The report for people: what happens, the two halves side by side, and the verdict in a sentence.
 
 use std::cmp::Reverse;
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, Table};
 
 use super::plan::{Kind, Plan};
 use super::report::{Comparison, Report};
 use super::tally::{Half, dollars};
 use super::traffic::Way;
 use super::upstream;
+use crate::page::{COLUMNS_MAX, bad, count, good, nothing, some, table, time};
 use crate::terminal;
 
 /// Rows of the table by key; the rest is only counted.
 const KEYS_MAX: usize = 20;
-/// How wide a table may be where there is no terminal to ask.
-const COLUMNS_MAX: u16 = 80;
 /// The columns that figures take up in the table by key, with four digits in each.
 const FIGURES_COLUMNS: u16 = 56;
-
-/// A rule below the header, nothing between the columns.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 
 /// What is about to happen.
 pub(crate) fn introduction(plan: &Plan, flush: bool) -> String {
@@ -124,64 +120,8 @@ fn verdict(report: &Report) -> String {
     format!("{mark} {became}: one per {one}{each_time}. The difference is one line:\n\n      {line}")
 }
 
-/// An empty table in our style: the first column for words, the others for figures.
-pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
-    let mut table = Table::new();
-    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
-    if !table.is_tty() {
-        table.set_width(COLUMNS_MAX);
-    }
-    for column in table.column_iter_mut() {
-        column.set_cell_alignment(CellAlignment::Right);
-        column.set_padding((2, 0));
-    }
-    if let Some(words) = table.column_mut(0) {
-        words.set_cell_alignment(CellAlignment::Left);
-        words.set_padding((0, 0));
-    }
-    table
-}
-
-pub(super) fn good(figure: impl Display) -> Cell {
-    painted(Cell::new(figure), Color::Green)
-}
-
-pub(super) fn bad(figure: impl Display) -> Cell {
-    painted(Cell::new(figure), Color::Red)
-}
-
-fn painted(cell: Cell, color: Color) -> Cell {
-    if terminal::has_colour() { cell.fg(color).add_attribute(Attribute::Bold) } else { cell }
-}
-
-pub(super) fn some(figure: u64) -> Cell {
-    if figure == 0 { nothing() } else { Cell::new(figure) }
-}
-
-pub(super) fn nothing() -> Cell {
-    Cell::new("–")
-}
-
-pub(super) fn time(milliseconds: Option<f64>) -> Cell {
-    match milliseconds {
-        None => nothing(),
-        Some(ms) if ms < 1.0 => Cell::new(format!("{:.0} µs", ms * 1000.0)),
-        Some(ms) => Cell::new(format!("{ms:.0} ms")),
-    }
-}
-
 fn price(amount: f64) -> String {
     format!("${amount:.2}")
-}
-
-/// `1 call`, `2 calls`, `3 cities`, `4 processes`
-pub(super) fn count(number: u64, one: &str) -> String {
-    match one.strip_suffix('y') {
-        _ if number == 1 => format!("1 {one}"),
-        Some(stem) => format!("{number} {stem}ies"),
-        None if one.ends_with('s') => format!("{number} {one}es"),
-        None => format!("{number} {one}s"),
-    }
 }
 
 /// A prompt is somebody else's text: nothing in it may steer the terminal.
@@ -204,11 +144,5 @@ mod tests {
     #[test]
     fn escape_sequences_in_a_prompt_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\u{9b}c\r\n"), "a [31mb c  ");
-    }
-
-    #[test]
-    fn numbers_agree_with_their_nouns() {
-        assert_eq!([count(1, "city"), count(2, "city"), count(0, "call")], ["1 city", "2 cities", "0 calls"]);
-        assert_eq!([count(1, "process"), count(2, "process")], ["1 process", "2 processes"]);
     }
 }

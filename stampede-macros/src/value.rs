@@ -343,7 +343,7 @@ impl Value<'_> {
         }
         let guards: Vec<Ident> = self.list()?.into_iter().map(|Name(guard)| guard).collect();
         match guards.iter().find(|guard| !GUARDS.contains(&guard.to_string().as_str())) {
-            Some(guard) => Err(match suggest(&guard.to_string(), GUARDS.into_iter()) {
+            Some(guard) => Err(match suggest(&guard.to_string(), GUARDS) {
                 Some(meant) => Error::new_spanned(guard, format!("unknown guard `{guard}`; did you mean `{meant}`?")),
                 None => self.wrong(guard, "`numbers`, `antonyms`, `negation`, `entities` and `quoted`"),
             }),

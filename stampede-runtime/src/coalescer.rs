@@ -318,14 +318,19 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// Takes out what is kept as another question's answer, where that is taken out.
-    pub(crate) fn take_out_derived(&self, _id: Option<&Arc<Id>>) {
-        #[cfg(feature = "semantic")]
-        if let (Some(meetings), Some(question)) = (&self.meetings, _id.and_then(|id| id.question())) {
+    #[cfg(feature = "semantic")]
+    pub(crate) fn take_out_derived(&self, id: Option<&Arc<Id>>) {
+        if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
             for node in meetings.take_out(&question.digest) {
                 self.drop_kept(&node);
             }
         }
     }
+
+    /// Without meanings there is none.
+    #[cfg(not(feature = "semantic"))]
+    #[expect(clippy::unused_self, reason = "of one shape with the other")]
+    pub(crate) fn take_out_derived(&self, _: Option<&Arc<Id>>) {}
 
     /// Takes a key out: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
     /// anything.

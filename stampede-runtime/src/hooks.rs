@@ -7,7 +7,7 @@ use crate::carry::Carry;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::Error;
-use crate::policy::{Options, Policy};
+use crate::policy::Policy;
 use crate::share::Share;
 use crate::tier::{Found, Life, Origin, Tier};
 
@@ -35,7 +35,8 @@ pub(crate) struct Place<'a> {
     /// As the function or its configuration names it.
     pub(crate) backend: Option<&'a str>,
     pub(crate) policy: &'a Policy,
-    pub(crate) options: &'a Options,
+    #[cfg(feature = "semantic")]
+    pub(crate) embedder: Option<&'a Arc<dyn crate::semantic::Embedder>>,
 }
 
 #[expect(clippy::expl_impl_clone_on_copy, reason = "a derive would ask it of the result too")]

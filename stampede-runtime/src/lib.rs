@@ -81,7 +81,7 @@
 //! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
 //! values outside of the process (`store`), and `#[distributed_coalesce]`. `redis`, `redis-tls`: Redis and Valkey as a
 //! backend, the latter encrypted too. `semantic`: calls that mean the same, and the index in this process; `pgvector`,
-//! `pgvector-tls`: PostgreSQL as an index; `openai`: an API that makes embeddings. `config-files`: configuration from TOML and YAML files and from the environment.
+//! `pgvector-tls`: `PostgreSQL` as an index; `openai`: an API that makes embeddings. `config-files`: configuration from TOML and YAML files and from the environment.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -101,7 +101,15 @@ impl Registry {
             if hooks.has_tier() && !self.is_the_only_one(&format!("{namespace}::{function}"), version, owner) {
                 return None;
             }
-            let place = Place { namespace, function, version, backend: backend.as_deref(), policy: &policy, options };
+            let place = Place {
+                namespace,
+                function,
+                version,
+                backend: backend.as_deref(),
+                policy: &policy,
+                #[cfg(feature = "semantic")]
+                embedder: options.embedder.as_ref(),
+            };
             hooks.make_tier(&place, &config).map(Outside::new)
         };
         let mut outsides = self.outsides.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,9 @@
 //! The body of a flight, running: first inside the call that began it, then, if it has to wait for something, as a task
 //! of its own.
 
+mod land;
+mod look;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -11,23 +14,23 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
-use crate::clock::{Moment, Stopwatch};
-use crate::coalescer::{By, Coalescing, Landed, Purpose};
+use crate::clock::Stopwatch;
+use crate::coalescer::{By, Coalescing, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
 use crate::fly::Unbegun;
-use crate::home::{self, Home, Task};
+use crate::home::{Home, Task};
 use crate::hooks::Keeping;
 use crate::key::{Id, Key};
 use crate::leased::Leased;
 #[cfg(feature = "semantic")]
-use crate::meeting::{self, Meeting};
+use crate::meeting::Meeting;
 use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
 #[cfg(feature = "semantic")]
 use crate::tier::Near;
-use crate::tier::{Answer, Found, Lease, Life, Look, OrElse, Told, Wanted, Work};
+use crate::tier::{Answer, Lease, Wanted, Work};
 
 /// Gives an execution that has to wait for something a task of its own. One that has none is driven by its call.
 pub(crate) type Detach<K, S, P> = fn(Execution<K, S, P>, &Home) -> Task;
@@ -146,176 +149,6 @@ where
         home.spawn(self)
     }
 
-    /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
-    fn look_or_begin(&mut self, may_wait: bool) {
-        #[cfg(feature = "semantic")]
-        self.meeting.look(&self.coalescing);
-        let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
-            (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
-                outside.look(id, Look { wanted, is_nested: self.is_nested, may_wait, joined: self.joined })
-            }
-            _ => None,
-        };
-        self.look_on(work);
-    }
-
-    /// Goes on with what the tier answers. There may be nothing more to do.
-    fn answered(&mut self, answer: Answer<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
-        if self.node.ending().is_some() {
-            // Nobody waits any more, and there was no task to be ended.
-            return Some((Ending::abandoned(), Keeping::NOT));
-        }
-        match answer {
-            Answer::Found(found) => return self.found(found),
-            Answer::Told(told, or_else) => return self.told(told, or_else),
-            Answer::Lead(lease) => self.lease = Some(lease),
-            Answer::Nothing => (),
-            Answer::Busy(fence) => {
-                // Another of this process may have the permit meanwhile.
-                self.permit = None;
-                self.joined.get_or_insert(fence);
-                self.look_or_begin(true);
-                return None;
-            }
-        }
-        self.begin_or_join()
-    }
-
-    /// Begins, unless it goes on with another flight that means the same. There may be nothing more to do.
-    #[cfg(feature = "semantic")]
-    fn begin_or_join(&mut self) -> Option<(Ending<K, S>, Keeping)> {
-        let is_refresh = self.reason.wanted == Some(Wanted::Newest);
-        match self.meeting.meet(&self.coalescing, self.reason.id.as_ref(), &self.node, is_refresh) {
-            Some((seat, near)) if seat.node.ending().is_some() => return self.join(&seat.node.clone(), near),
-            Some((seat, near)) => self.stage = Stage::Joined(seat, near),
-            None => self.begin_or_queue(),
-        }
-        None
-    }
-
-    #[cfg(not(feature = "semantic"))]
-    fn begin_or_join(&mut self) -> Option<(Ending<K, S>, Keeping)> {
-        self.begin_or_queue();
-        None
-    }
-
-    /// Ends as another flight has, if that is this one's end too; else begins, or looks again.
-    #[cfg(feature = "semantic")]
-    fn join(&mut self, other: &Node<K, S>, near: Near) -> Option<(Ending<K, S>, Keeping)> {
-        let Some((ending, keeping)) = meeting::of_other(other, near) else {
-            // It was abandoned, or found what is not near enough to this one. Whoever looks again asks for the lease again.
-            self.give_lease_back();
-            self.look_or_begin(true);
-            return None;
-        };
-        if self.saves_a_call() {
-            self.coalescing.counters.coalesce_hits.add_one();
-        }
-        self.body = None;
-        Some((ending, keeping))
-    }
-
-    /// Looks on for something of more use than what was found, or begins.
-    fn look_on(&mut self, work: Option<Work<Answer<S::Value>>>) {
-        let is_blocking = self.coalescing.policy.blocking;
-        match work {
-            Some(work) => self.stage = Stage::Looking(if is_blocking { home::elsewhere(work) } else { work }),
-            None => self.begin_or_queue(),
-        }
-    }
-
-    /// What the tier had, if it answers the call.
-    fn found(&mut self, mut found: Found<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
-        let coalescing = Arc::clone(&self.coalescing);
-        if found.lease.is_some() {
-            self.lease = found.lease.take();
-        }
-        #[cfg(feature = "semantic")]
-        if let (Some(near), Some(outside)) = (found.origin.near(), &coalescing.outside)
-            && !outside.is_known(near.source)
-        {
-            return self.begin_or_join();
-        }
-        found.age = coalescing.policy.age_here(found.age, found.made);
-        let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
-        let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
-        let is_old = self.reason.purpose == Purpose::Behind && !is_newer();
-        if is_old || coalescing.policy.keeps_nothing() {
-            self.look_on(found.or_else.map(|or_else| or_else()));
-            return None;
-        }
-        if !coalescing.policy.serves(found.age) {
-            // Of no use to this call, and perhaps to its execution.
-            if coalescing.policy.retains() {
-                coalescing.keep_old(&self.node, found.value, &keeping);
-            }
-            self.look_on(found.or_else.map(|or_else| or_else()));
-            return None;
-        }
-        if self.saves_a_call() {
-            if found.is_awaited {
-                coalescing.counters.coalesce_hits.add_one();
-            } else {
-                coalescing.counters.hit(matches!(found.age, Life::Past(_)));
-            }
-        }
-        if matches!(found.age, Life::Fresh(_)) {
-            self.body = None;
-        }
-        Some((Ending::Value(found.value), keeping))
-    }
-
-    /// How another process's execution has ended, which is as good as this one's.
-    fn told(&mut self, told: Told<S::Value>, or_else: OrElse<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
-        let hooks = &self.coalescing.hooks;
-        let (ending, keeping) = match told {
-            Told::Value(value) => (Ending::Value(value), Keeping::NOT),
-            Told::TimedOut(limit) => (Ending::rare(Rare::TimedOut(limit, None)), Keeping::NOT),
-            Told::Fault(bytes) => {
-                let Some(fault) = hooks.unpack(&bytes) else {
-                    // Of another version of the program.
-                    self.look_on(Some(or_else()));
-                    return None;
-                };
-                let keeping = hooks.keeping_fault(&fault, &self.coalescing.policy);
-                (Ending::rare(Rare::Fault(fault, None)), keeping)
-            }
-        };
-        if self.saves_a_call() {
-            self.coalescing.counters.coalesce_hits.add_one();
-        }
-        self.body = None;
-        Some((ending, keeping))
-    }
-
-    /// The flight ends without its body. Whether it was a call that was saved its execution.
-    fn saves_a_call(&mut self) -> bool {
-        self.stage = Stage::Saved;
-        let queue = self.node.queue();
-        queue.begin();
-        // As for a body: if the first caller has left, it is counted as refused, and this as whoever is still there.
-        let is_nobodys = queue.owes_nobody() && queue.claim_lead();
-        !self.reason.again && self.reason.purpose == Purpose::Call && !is_nobodys
-    }
-
-    /// Has the body, which was not needed, refresh what was found, if that was old.
-    fn refresh_behind(&mut self, keeping: &Keeping) {
-        let Some(body) = self.body.take() else { return };
-        if Moment::now() < keeping.expires {
-            return;
-        }
-        if let Some(detach) = self.detach
-            && let Some((mut seat, home)) = self.coalescing.begin_behind_landed(&self.node)
-        {
-            // Where executions are shared, another process may have begun it.
-            let wanted =
-                self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases()).then_some(Wanted::Any);
-            let reason = Reason { purpose: Purpose::Behind, again: false, wanted, ..self.reason.clone() };
-            let execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
-            seat.node.set_body(detach(execution, &home));
-        }
-    }
-
     /// Begins, if there is a permit or none is needed.
     fn begin_or_queue(&mut self) {
         if let Some(permit) = self.permit.take() {
@@ -388,14 +221,12 @@ where
                     #[cfg(feature = "semantic")]
                     Stage::Joined(seat, near) => {
                         let near = *near;
-                        match seat.poll(cx) {
-                            Ok(poll) => ready!(poll),
+                        let Ok(poll) = seat.poll(cx) else {
                             // It waits for what this one is to make.
-                            Err(nest::Circle) => {
-                                self.begin_or_queue();
-                                continue;
-                            }
-                        }
+                            self.begin_or_queue();
+                            continue;
+                        };
+                        ready!(poll);
                         let other = Arc::clone(&seat.node);
                         if let Some(saved) = self.join(&other, near) {
                             return Poll::Ready(saved);
@@ -445,61 +276,6 @@ where
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Ending<K, S> {
         Ending::rare(Rare::Panicked(Payload::new(panic, &self.coalescing.name)))
-    }
-}
-
-impl<K: Key, S: Share, P> Execution<K, S, P> {
-    fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
-        let waiters = self.node.waiters();
-        let coalescing = &self.coalescing;
-        let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
-        let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
-        let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
-        #[cfg(feature = "semantic")]
-        let keeping = &self.meeting.keeping(coalescing, self.reason.id.as_ref(), &self.node, keeping);
-        #[cfg(feature = "semantic")]
-        let mark = self.meeting.end();
-        #[cfg(not(feature = "semantic"))]
-        let mark = ();
-        // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
-        let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
-        let saying = if is_made && is_newest { coalescing.say(self.reason.id.as_ref()) } else { None };
-        // Nor is what somebody else has made meanwhile older than this.
-        let is_lost = leased.as_ref().is_some_and(Leased::is_lost);
-        let keeping = if is_lost { &keeping.not() } else { keeping };
-        let by = if let Stage::Saved = stage { By::Others } else { By::Body };
-        let landed = coalescing.land(&self.node, ending, keeping, by);
-        if let Some(leased) = leased {
-            leased.end(coalescing, &self.node, landed, keeping, mark);
-        } else if let Some(saying) = saying {
-            let home = coalescing.home_outside();
-            match (landed, self.node.value()) {
-                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping, mark),
-                // What is there is older than what was just made.
-                (Landed::Kept | Landed::Unkept, _) => drop(saying.forget(&home)),
-                _ => saying.nothing(),
-            }
-        } else if let (true, Some(outside), Some(id), Landed::Kept, Some(value)) =
-            (is_made, &coalescing.outside, &self.reason.id, landed, self.node.value())
-        {
-            outside.keep_unleased(id, value, keeping, mark);
-        }
-        if !self.span.is_disabled() {
-            // As it ended, which a timeout may have decided.
-            let outcome = match self.node.ending() {
-                // Somebody else ends it, at this very moment.
-                None => return,
-                Some(Ending::Value(_)) => "value",
-                Some(Ending::Rare(rare)) => match **rare {
-                    Rare::Fault(..) => "error",
-                    Rare::Panicked(_) => "panic",
-                    Rare::TimedOut(..) => "timeout",
-                    Rare::Abandoned(_) => "abandoned",
-                },
-            };
-            self.span.record("outcome", outcome).record("waiters", waiters);
-        }
     }
 }
 

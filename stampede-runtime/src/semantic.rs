@@ -16,7 +16,8 @@
 //! - What has to be equal for that is the [`Partition`]: function, tenant, model, every argument but the question. It is
 //!   compared exactly, and never part of the text whose meaning is compared.
 //! - [`Guards`] turn a near hit into a miss where closeness deceives: other numbers, opposite words.
-//! - [`EmbeddedIndex`] needs no server. [`conformance`] is the test for an index of your own.
+//! - [`EmbeddedIndex`] needs no server; with the feature `pgvector`, `PgvectorIndex` is for all processes of a PostgreSQL.
+//!   [`conformance`] is the test for an index of your own.
 
 mod batch;
 pub(crate) mod call;
@@ -31,6 +32,9 @@ mod live;
 pub(crate) mod meet;
 #[cfg(feature = "openai")]
 mod openai;
+#[cfg(feature = "pgvector")]
+mod pgvector;
+mod schema;
 mod tier;
 
 pub use call::{Outcome, Tier, at_least, outcome};
@@ -41,6 +45,11 @@ pub use guard::{Guard, Guards};
 #[doc(no_inline)]
 pub use index::{Index, Partition};
 pub use lexical::LexicalEmbedder;
+#[cfg(feature = "openai")]
+pub use openai::{OpenAiBuilder, OpenAiEmbedder};
+#[cfg(feature = "pgvector")]
+pub use pgvector::{PgvectorBuilder, PgvectorIndex, SchemaError};
+pub use schema::PgvectorSchema;
 pub(crate) use tier::Meant;
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.

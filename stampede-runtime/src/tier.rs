@@ -143,7 +143,7 @@ pub(crate) struct Near {
 
 /// The same of what is kept, which need not know more.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
+#[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
 pub(crate) enum Came {
     Made,
     Backend,

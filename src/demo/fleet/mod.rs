@@ -24,11 +24,10 @@ pub(crate) use self::options::Options;
 use self::processes::Processes;
 use self::report::Report;
 use self::wire::{Ended, Job, Said};
-use super::options::Format;
-use super::report::json;
 use super::upstream::{Arrival, LATENCY, Upstream};
 use crate::demo;
 use crate::failure::Failure;
+use crate::report::{Format, json};
 use crate::terminal;
 
 /// The hidden command that makes this program a worker.
@@ -44,7 +43,7 @@ const ROUNDS: usize = 2;
 
 /// Runs one worker.
 pub(crate) fn work() -> Result<(), Failure> {
-    super::runtime()?.block_on(worker::work())
+    terminal::runtime()?.block_on(worker::work())
 }
 
 pub(super) fn run(processes: u16, options: &demo::Options) -> Result<(), Failure> {
@@ -64,7 +63,7 @@ pub(super) fn run(processes: u16, options: &demo::Options) -> Result<(), Failure
         return Err(usage("--kill takes two --processes: nobody is left to take over"));
     }
     let _ = rlimit::increase_nofile_limit(plan.requests_at_once() + 100);
-    super::until_ctrl_c(show(plan, redis, options))
+    terminal::until_ctrl_c(show(plan, redis, options))
 }
 
 fn usage(sentence: &str) -> Failure {

@@ -7,8 +7,8 @@ use comfy_table::{Cell, Table};
 use super::report::{Figures, Place, Report};
 use super::wire::Counted;
 use super::{LEASE, Plan};
-use crate::demo::table::{bad, count, nothing, some, table, time};
 use crate::demo::upstream;
+use crate::page::{bad, count, nothing, some, table, time};
 
 /// Rows of the table by key; the rest is only counted.
 const KEYS_MAX: usize = 20;

@@ -12,7 +12,7 @@ pub(crate) struct Chosen(Option<Arc<dyn Embedder>>);
 /// Its model. What an embedder holds, a key perhaps, is nobody's business.
 impl fmt::Debug for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Embedder").field(&self.0.as_ref().map(|embedder| embedder.model_id())).finish()
+        f.debug_tuple("Embedder").field(&self.0.as_deref().map(Embedder::model_id)).finish()
     }
 }
 

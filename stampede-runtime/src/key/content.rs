@@ -25,6 +25,12 @@ impl Steps {
     pub const ALL: Steps = Steps { nfkc: true, case: true, trim: true, spaces: true };
     /// Nothing: text is compared byte by byte.
     pub const NONE: Steps = Steps { nfkc: false, case: false, trim: false, spaces: false };
+
+    /// A text after these steps.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn apply(self, text: &str) -> std::borrow::Cow<'_, str> {
+        canonical::normalise(text, self)
+    }
 }
 
 /// A content key in the making.

@@ -69,8 +69,8 @@ pub struct Feed(blake3::Hasher);
 #[derive(Debug)]
 pub struct Fed<'a, L, T: ?Sized>(L, &'a T);
 
+#[cfg(all(test, feature = "semantic"))]
 impl<'a, L, T: ?Sized> Fed<'a, L, T> {
-    #[cfg(all(test, feature = "semantic"))]
     pub(super) fn new(part: L, value: &'a T) -> Fed<'a, L, T> {
         Fed(part, value)
     }

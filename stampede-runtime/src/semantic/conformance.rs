@@ -187,10 +187,10 @@ impl Trial {
 
     /// Puts one that has to be kept.
     async fn keep(&self, of: &Partition, put: &Put<'_>) -> Verdict {
-        match self.put(of, put).await? {
-            true => Ok(()),
-            false => Err(format!("`put` of `{}` said false, and nothing newer was there", put.name)),
+        if self.put(of, put).await? {
+            return Ok(());
         }
+        Err(format!("`put` of `{}` said false, and nothing newer was there", put.name))
     }
 
     async fn remove(&self, of: &Partition, name: &str) -> Result<bool, String> {

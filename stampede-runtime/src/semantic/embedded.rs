@@ -116,7 +116,7 @@ impl EmbeddedIndex {
         held.get(hash).cloned()
     }
 
-    fn put(&self, of: &Partition, new: &New<'_>) -> Result<bool, BackendErrorKind> {
+    fn keep(&self, of: &Partition, new: &New<'_>) -> Result<bool, BackendErrorKind> {
         let now = Instant::now();
         // Copied before the lock is taken, its number given after.
         let mut item = Item::new(0, new, now);
@@ -149,7 +149,7 @@ impl EmbeddedIndex {
         Ok(true)
     }
 
-    async fn nearest(&self, of: &Partition, to: &Embedding, limit: usize) -> Vec<Near> {
+    async fn look_near(&self, of: &Partition, to: &Embedding, limit: usize) -> Vec<Near> {
         let rows = {
             let state = self.read();
             let Some(held) = state.partitions.get(of) else { return Vec::new() };
@@ -173,7 +173,7 @@ impl EmbeddedIndex {
         found.iter().map(|found| Near { entry: found.item.entry(now), similarity: found.similarity }).collect()
     }
 
-    async fn remove_near(&self, of: &Partition, to: &Embedding, similarity: f32) -> u64 {
+    async fn take_near(&self, of: &Partition, to: &Embedding, similarity: f32) -> u64 {
         let (rows, puts) = {
             let state = self.read();
             let Some(held) = state.partitions.get(of) else { return 0 };
@@ -201,7 +201,7 @@ impl EmbeddedIndex {
         near.iter().filter(|item| item.is_kept(now)).count() as u64
     }
 
-    fn clear(&self, namespace: &str) -> u64 {
+    fn take_all(&self, namespace: &str) -> u64 {
         let now = Instant::now();
         let mut state = self.write();
         state.notes.cleared(namespace, now);
@@ -263,11 +263,11 @@ impl Index for EmbeddedIndex {
     }
 
     fn nearest<'a>(&'a self, of: &'a Partition, to: &'a Embedding, limit: usize) -> Pending<'a, Vec<Near>> {
-        Box::pin(async move { Ok(self.nearest(of, to, limit).await) })
+        Box::pin(async move { Ok(self.look_near(of, to, limit).await) })
     }
 
     fn put<'a>(&'a self, of: &'a Partition, new: New<'a>) -> Pending<'a, bool> {
-        Box::pin(async move { Ok(self.put(of, &new)?) })
+        Box::pin(async move { Ok(self.keep(of, &new)?) })
     }
 
     fn hit<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, ()> {
@@ -292,11 +292,11 @@ impl Index for EmbeddedIndex {
     }
 
     fn remove_near<'a>(&'a self, of: &'a Partition, to: &'a Embedding, similarity: f32) -> Pending<'a, u64> {
-        Box::pin(async move { Ok(self.remove_near(of, to, similarity).await) })
+        Box::pin(async move { Ok(self.take_near(of, to, similarity).await) })
     }
 
     fn clear<'a>(&'a self, namespace: &'a str) -> Pending<'a, u64> {
-        Box::pin(async move { Ok(self.clear(namespace)) })
+        Box::pin(async move { Ok(self.take_all(namespace)) })
     }
 
     fn ping(&self) -> Pending<'_, ()> {

@@ -131,7 +131,8 @@ impl Drop for Noting {
 impl Live {
     /// Counts a look-up whose nearest question is so near.
     pub(super) fn not_near_enough(&self, similarity: f32) {
-        let step = (similarity.max(0.0) * 20.0) as usize;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 20")]
+        let step = (similarity.clamp(0.0, 1.0) * 20.0) as usize;
         count(&self.below[step.min(self.below.len() - 1)]);
     }
 

@@ -70,7 +70,7 @@ impl<V: Storable + Send + 'static> Meant<V> {
         });
         let backend = named.and_then(|name| config.backends.get(name)).or_else(|| config.backends.get(BACKEND));
         let index = named.and_then(|name| config.backends.index(name)).or_else(|| config.backends.index(INDEX));
-        let embedder = place.options.embedder.clone().or_else(|| config.embedder.get());
+        let embedder = place.embedder.cloned().or_else(|| config.embedder.get());
         if embedder.is_none() {
             tracing::warn!(
                 target: "stampede", function = &*function,
@@ -82,11 +82,11 @@ impl<V: Storable + Send + 'static> Meant<V> {
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
             Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), model }
         });
-        let embedded = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
+        let in_this_process = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
         let shared = Arc::new(Shared {
             function,
             version: place.version,
-            index: index.unwrap_or_else(embedded),
+            index: index.unwrap_or_else(in_this_process),
             embeds,
             policy: policy.clone(),
             live: Live::default(),

@@ -103,12 +103,17 @@ async fn returns_any_text(trial: &Trial) -> Verdict {
 
 async fn returns_a_mebibyte(trial: &Trial) -> Verdict {
     let f = trial.partition("f");
-    let letters = |seed: u64| (0..1 << 20).map(move |at: u64| char::from(b'a' + (at * at % (seed + 25)) as u8 % 26));
-    let response = format!("\"{}\"", letters(2).collect::<String>());
-    let question: String = letters(1).take(crate::semantic::QUESTION_BYTES_MAX).collect();
-    trial.keep(&f, &Put { response: &response, ..Put::new(&question, &trial.direction(1)) }).await?;
-    trial.expect(&f, &question, Some(&response), "after `put`").await?;
-    trial.expect_near(&f, &trial.direction(1), 1, &[&question], "after `put`").await
+    let mut numbers = String::new();
+    for number in 0..170_000 {
+        numbers += &number.to_string();
+        numbers.push(' ');
+    }
+    numbers.truncate((1 << 20) - 2);
+    let response = format!("\"{numbers}\"");
+    let question = &numbers[..crate::semantic::QUESTION_BYTES_MAX];
+    trial.keep(&f, &Put { response: &response, ..Put::new(question, &trial.direction(1)) }).await?;
+    trial.expect(&f, question, Some(&response), "after `put`").await?;
+    trial.expect_near(&f, &trial.direction(1), 1, &[question], "after `put`").await
 }
 
 async fn replaces_what_was_put(trial: &Trial) -> Verdict {

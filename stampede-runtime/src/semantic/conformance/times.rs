@@ -71,7 +71,7 @@ async fn lets_go_of_an_entry_at_its_ttl(trial: &Trial) -> Verdict {
 
 async fn old_entries_are_exact_and_never_near(trial: &Trial) -> Verdict {
     let (f, to) = (trial.partition("f"), trial.direction(1));
-    let retention = Duration::from_millis(1000);
+    let retention = Duration::from_secs(1);
     trial.keep(&f, &Put { ttl: SHORT, retention, ..Put::new("old", &to) }).await?;
     let put = Instant::now();
     trial.keep(&f, &Put::new("fresh", &trial.at(1, 0.3, 2))).await?;

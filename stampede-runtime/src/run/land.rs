@@ -1,0 +1,64 @@
+//! The end of an execution: what is kept of it, here and outside, and who is told.
+
+use super::{Execution, Stage};
+use crate::coalescer::{By, Landed, Purpose};
+use crate::flight::{Ending, Rare};
+use crate::hooks::Keeping;
+use crate::key::Key;
+use crate::leased::Leased;
+use crate::share::Share;
+
+impl<K: Key, S: Share, P> Execution<K, S, P> {
+    pub(super) fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        let waiters = self.node.waiters();
+        let coalescing = &self.coalescing;
+        let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
+        let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
+        let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
+        #[cfg(feature = "semantic")]
+        let keeping = &self.meeting.keeping(coalescing, self.reason.id.as_ref(), &self.node, keeping);
+        #[cfg(feature = "semantic")]
+        let mark = self.meeting.end();
+        #[cfg(not(feature = "semantic"))]
+        let mark = ();
+        // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
+        let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
+        let saying = if is_made && is_newest { coalescing.say(self.reason.id.as_ref()) } else { None };
+        // Nor is what somebody else has made meanwhile older than this.
+        let is_lost = leased.as_ref().is_some_and(Leased::is_lost);
+        let keeping = if is_lost { &keeping.not() } else { keeping };
+        let by = if let Stage::Saved = stage { By::Others } else { By::Body };
+        let landed = coalescing.land(&self.node, ending, keeping, by);
+        if let Some(leased) = leased {
+            leased.end(coalescing, &self.node, landed, keeping, mark);
+        } else if let Some(saying) = saying {
+            let home = coalescing.home_outside();
+            match (landed, self.node.value()) {
+                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping, mark),
+                // What is there is older than what was just made.
+                (Landed::Kept | Landed::Unkept, _) => drop(saying.forget(&home)),
+                _ => saying.nothing(),
+            }
+        } else if let (true, Some(outside), Some(id), Landed::Kept, Some(value)) =
+            (is_made, &coalescing.outside, &self.reason.id, landed, self.node.value())
+        {
+            outside.keep_unleased(id, value, keeping, mark);
+        }
+        if !self.span.is_disabled() {
+            // As it ended, which a timeout may have decided.
+            let outcome = match self.node.ending() {
+                // Somebody else ends it, at this very moment.
+                None => return,
+                Some(Ending::Value(_)) => "value",
+                Some(Ending::Rare(rare)) => match **rare {
+                    Rare::Fault(..) => "error",
+                    Rare::Panicked(_) => "panic",
+                    Rare::TimedOut(..) => "timeout",
+                    Rare::Abandoned(_) => "abandoned",
+                },
+            };
+            self.span.record("outcome", outcome).record("waiters", waiters);
+        }
+    }
+}

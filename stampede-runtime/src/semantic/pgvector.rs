@@ -1,0 +1,425 @@
+//! PostgreSQL with pgvector as an index: for all processes that use the same database.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::pgvector::{HalfVector, Vector};
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Error, Postgres, Row, SqlStr, query, raw_sql};
+
+use self::background::{Background, Counted};
+use self::error::Failure;
+use self::link::{Link, Repeat, Work};
+use self::statements::{CLEARED_AT_ONCE, Statements};
+use super::index::{Entry, Index, Near, New, Partition, QuestionHash};
+use super::schema::{PgvectorSchema, Table};
+use super::{Embedding, QUESTION_BYTES_MAX};
+use crate::config::ConfigError;
+use crate::store::{BackendErrorKind, Pending};
+
+mod background;
+mod builder;
+mod error;
+mod lines;
+mod link;
+mod statements;
+mod survey;
+mod text;
+
+pub use builder::PgvectorBuilder;
+pub use survey::SchemaError;
+
+/// An [`Index`] in PostgreSQL with pgvector 0.8 or newer, for all processes that use the same table.
+///
+/// ```no_run
+/// use stampede_runtime::semantic::PgvectorIndex;
+///
+/// # async fn set_up() -> Result<(), Box<dyn std::error::Error>> {
+/// let index = PgvectorIndex::builder("postgres://stampede@database.internal/app")
+///     .password("from a vault")
+///     .dimensions(1536)
+///     .build()?;
+/// // Once, or in a migration: `stampede schema --dimensions 1536` prints the SQL.
+/// index.ensure_schema().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// All clones share their connections. They are opened when there is work, in the background of the process rather than in
+/// the runtime of whoever was first, and each look-up is one round trip on one of them. What is kept is looked for by its
+/// hash, and by its meaning: a partition of at most 500 fresh entries is compared entry by entry, which finds exactly the
+/// nearest; larger ones are looked up in an HNSW index (Malkov & Yashunin, 2016), which may miss a true nearest neighbour,
+/// and goes on until it has found enough entries of the partition that are fresh.
+///
+/// Times are the database's: the clocks of the hosts do not matter.
+///
+/// **Cancel.** Futures may be dropped at any point. What has begun goes on to its end.
+///
+/// **Errors.** None holds a text, an address or a password. While the server refuses connections, calls fail at once; while
+/// it is silent, they take the connect timeout or the query timeout.
+///
+/// **Limits.** A question of 32 KiB, an answer of 64 MiB. An answer comes within the query timeout; where a connection has
+/// to be opened, or all are in use, within the connect timeout besides; and where others were in the way or the server had
+/// hung up, a second try takes as long again. [`clear`](Index::clear) asks as often as it takes. What was taken out is
+/// noted for ten minutes: a call whose body takes longer than that may put what it made before. `hits` are counted about a
+/// second late, and those of the last second of a process are lost. Entries that are not kept any more are deleted every
+/// half minute or so, by one process at a time, in the background.
+///
+/// **PgBouncer** has to let what a connection begins with pass (`ignore_startup_parameters = extra_float_digits,options`),
+/// and to keep prepared statements (`max_prepared_statements`), or the url says `statement-cache-capacity=0`.
+#[derive(Clone)]
+pub struct PgvectorIndex {
+    core: Arc<Core>,
+}
+
+struct Core {
+    link: Arc<Link>,
+    schema: PgvectorSchema,
+    table: Table,
+    statements: Statements,
+    background: Background,
+}
+
+/// The longest answer. PostgreSQL takes more, and nobody waits for that.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
+
+impl PgvectorIndex {
+    /// The database of a url such as `postgres://user:password@host:5432/database`, with more to say.
+    pub fn builder(url: impl Into<String>) -> PgvectorBuilder {
+        PgvectorBuilder::new(url.into())
+    }
+
+    /// The database of a pool that is there already, with more to say.
+    ///
+    /// While its server cannot be reached, a pool tries again for as long as it is given: the connect timeout. What hangs at
+    /// the server does so until the pool's own `statement_timeout`.
+    pub fn builder_with_pool(pool: PgPool) -> PgvectorBuilder {
+        PgvectorBuilder::with_pool(pool)
+    }
+
+    /// The database of a pool that is there already, and the table `semantic_cache`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`]: the number of dimensions is not from 1 to 4,000.
+    pub fn from_pool(pool: PgPool, dimensions: usize) -> Result<PgvectorIndex, ConfigError> {
+        PgvectorIndex::builder_with_pool(pool).dimensions(dimensions).build()
+    }
+
+    fn of(link: Link, schema: PgvectorSchema, table: Table, ef_search: Option<u16>) -> PgvectorIndex {
+        let statements = Statements::new(&table, ef_search);
+        let core = Core { link: Arc::new(link), schema, table, statements, background: Background::default() };
+        PgvectorIndex { core: Arc::new(core) }
+    }
+
+    /// The SQL of its table: [`PgvectorSchema::sql`].
+    pub fn schema_sql(&self) -> String {
+        self.core.schema.text(&self.core.table)
+    }
+
+    /// Makes the extension, the table and its indexes where they are not there yet. Any number of processes may do so at a
+    /// time. An index over a table that is full already takes its time, and nobody writes meanwhile.
+    ///
+    /// **Cancel**: what has begun goes on to its end.
+    ///
+    /// # Errors
+    /// [`SchemaError`]: pgvector is missing or too old, a table of this name has another shape, the user has no right to do
+    /// this, the database cannot be reached. A table that is there is never altered.
+    pub async fn ensure_schema(&self) -> Result<(), SchemaError> {
+        survey::ensure(&self.core.link, &self.core.schema, &self.core.table).await
+    }
+
+    /// Does work that takes what a query may.
+    async fn ask<T: Send + 'static>(&self, repeat: Repeat, work: Work<T>) -> Result<T, Failure> {
+        self.core.link.ask(repeat, work).await
+    }
+
+    /// Whether an embedding is one of those that the table keeps.
+    fn fits(&self, embedding: &Embedding) -> bool {
+        embedding.dimensions() == self.core.schema.dimensions()
+    }
+
+    fn numbers(&self, embedding: &Embedding) -> Numbers {
+        if self.core.schema.is_half() {
+            Numbers::Half(HalfVector::from_f32_slice(embedding.as_slice()))
+        } else {
+            Numbers::Whole(embedding.as_slice().to_vec().into())
+        }
+    }
+}
+
+impl Index for PgvectorIndex {
+    fn exact<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, Option<Entry>> {
+        Box::pin(async move {
+            let (statement, place, hash) = (self.core.statements.exact.clone(), Place::of(of), text::hex(hash));
+            let work: Work<Option<PgRow>> = Box::new(move |connection| {
+                let asked = place.bind(&statement).bind(hash.clone());
+                Box::pin(async move { asked.fetch_optional(connection).await })
+            });
+            let row = self.ask(Repeat::Harmless, work).await?;
+            Ok(row.map(|row| entry(&row)).transpose().map_err(|error| Failure::from(&error))?)
+        })
+    }
+
+    fn nearest<'a>(&'a self, of: &'a Partition, to: &'a Embedding, limit: usize) -> Pending<'a, Vec<Near>> {
+        Box::pin(async move {
+            if !self.fits(to) || limit == 0 {
+                return Ok(Vec::new());
+            }
+            let (statement, place, to) = (self.core.statements.nearest.clone(), Place::of(of), self.numbers(to));
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let work: Work<Vec<PgRow>> = Box::new(move |connection| {
+                let asked = to.bind(place.bind(&statement)).bind(limit);
+                Box::pin(async move { asked.fetch_all(connection).await })
+            });
+            let rows = self.ask(Repeat::Harmless, work).await?;
+            let nears: Result<Vec<_>, _> = rows.iter().map(near).collect();
+            let mut nears = nears.map_err(|error| Failure::from(&error))?;
+            // A way through the index goes by nearness, more or less.
+            nears.retain(|near| near.similarity.is_finite());
+            nears.sort_by(|one, other| other.similarity.total_cmp(&one.similarity));
+            Ok(nears)
+        })
+    }
+
+    fn put<'a>(&'a self, of: &'a Partition, new: New<'a>) -> Pending<'a, bool> {
+        Box::pin(async move {
+            self.takes(&new)?;
+            let called = Instant::now();
+            let begin = self.begin(&of.namespace, Others::Putting);
+            let (statement, place, numbers) =
+                (self.core.statements.put.clone(), Place::of(of), self.numbers(new.embedding));
+            let texts: [Arc<str>; 3] = [text::hex(&new.hash).into(), new.question.into(), new.response.into()];
+            let [cost, ttl, kept] = [new.cost, new.ttl, new.ttl.saturating_add(new.retention)].map(micros);
+            let (began, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
+            let work: Work<i64> = Box::new(move |connection| {
+                // Up to the moment that the database's clock is looked at.
+                let began = micros(began.saturating_add(called.elapsed()));
+                let [hash, question, response] = &texts;
+                let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
+                let asked = numbers.bind(asked).bind(response.to_string());
+                let asked = asked.bind(cost).bind(began).bind(ttl).bind(kept).bind(capacity);
+                let begin = begin.clone();
+                Box::pin(async move {
+                    raw_sql(begin).execute(&mut *connection).await?;
+                    let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
+                    raw_sql("COMMIT").execute(connection).await?;
+                    Ok(count)
+                })
+            });
+            let count = self.ask(Repeat::Harmless, work).await?;
+            background::sweep_sometimes(&self.core);
+            Ok(count > 0)
+        })
+    }
+
+    fn hit<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, ()> {
+        background::count(&self.core, Counted::new(Place::of(of), text::hex(hash)));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool> {
+        Box::pin(async move {
+            let (statement, place, hash) = (self.core.statements.remove.clone(), Place::of(of), text::hex(hash));
+            let work: Work<i64> = Box::new(move |connection| {
+                let asked = place.bind(&statement).bind(hash.clone());
+                Box::pin(async move { asked.fetch_one(connection).await?.try_get(0) })
+            });
+            Ok(self.ask(Repeat::Never, work).await? == 1)
+        })
+    }
+
+    fn remove_near<'a>(&'a self, of: &'a Partition, to: &'a Embedding, similarity: f32) -> Pending<'a, u64> {
+        Box::pin(async move {
+            if !self.fits(to) {
+                return Ok(0);
+            }
+            let (statement, place, to) = (self.core.statements.remove_near.clone(), Place::of(of), self.numbers(to));
+            let work: Work<i64> = Box::new(move |connection| {
+                let asked = to.bind(place.bind(&statement)).bind(similarity);
+                Box::pin(async move { asked.fetch_one(connection).await?.try_get(0) })
+            });
+            Ok(self.ask(Repeat::Never, work).await?.unsigned_abs())
+        })
+    }
+
+    fn clear<'a>(&'a self, namespace: &'a str) -> Pending<'a, u64> {
+        Box::pin(async move {
+            let namespace = text::column(namespace).into_owned();
+            self.note_clear(&namespace).await?;
+            let mut cleared = 0;
+            loop {
+                let (statement, namespace) = (self.core.statements.clear.clone(), namespace.clone());
+                let work: Work<(i64, i64)> = Box::new(move |connection| {
+                    let asked = query(statement.clone()).bind(namespace.clone());
+                    Box::pin(async move {
+                        let row = asked.fetch_one(connection).await?;
+                        Ok((row.try_get(0)?, row.try_get(1)?))
+                    })
+                });
+                let (rows, entries) = self.ask(Repeat::Never, work).await?;
+                cleared += entries.unsigned_abs();
+                if rows.unsigned_abs() < CLEARED_AT_ONCE {
+                    return Ok(cleared);
+                }
+            }
+        })
+    }
+
+    fn ping(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let statement = self.core.statements.ping.clone();
+            let work: Work<()> = Box::new(move |connection| {
+                let asked = query(statement.clone());
+                Box::pin(async move { asked.fetch_optional(connection).await.map(|_| ()) })
+            });
+            Ok(self.ask(Repeat::Harmless, work).await?)
+        })
+    }
+}
+
+impl PgvectorIndex {
+    /// Whether PostgreSQL and the table take what is new.
+    fn takes(&self, new: &New<'_>) -> Result<(), Failure> {
+        if !self.fits(new.embedding) {
+            let [theirs, ours] = [new.embedding.dimensions(), self.core.schema.dimensions()];
+            let cause = format!("the embedding has {theirs} dimensions, and the index {ours}");
+            return Err(Failure::new(BackendErrorKind::Refused, cause));
+        }
+        if new.question.len() > QUESTION_BYTES_MAX || new.response.len() > RESPONSE_BYTES_MAX {
+            return Err(Failure::new(
+                BackendErrorKind::TooLarge,
+                "32 KiB of question and 64 MiB of answer are the most",
+            ));
+        }
+        if new.question.contains('\0') || new.response.contains('\0') {
+            return Err(Failure::new(BackendErrorKind::Refused, "no text holds the character NUL"));
+        }
+        Ok(())
+    }
+
+    /// Writes down when all of a function was taken out, once all that is being put has been: each `put` after that sees
+    /// it, and what each before that has put is seen by the deletion.
+    async fn note_clear(&self, namespace: &str) -> Result<(), Failure> {
+        let (begin, statement) = (self.begin(namespace, Others::Clearing), self.core.statements.note_clear.clone());
+        let namespace = namespace.to_owned();
+        let work: Work<()> = Box::new(move |connection| {
+            let (begin, asked) = (begin.clone(), query(statement.clone()).bind(namespace.clone()));
+            Box::pin(async move {
+                raw_sql(begin).execute(&mut *connection).await?;
+                asked.execute(&mut *connection).await?;
+                raw_sql("COMMIT").execute(connection).await.map(|_| ())
+            })
+        });
+        self.ask(Repeat::Harmless, work).await
+    }
+
+    /// The beginning of a transaction that puts something of a function or clears it. Each of its statements sees what was
+    /// done before that statement, so what is done after the lock sees what was done before.
+    fn begin(&self, namespace: &str, others: Others) -> SqlStr {
+        let lock = lock("clear", &[&self.core.table.to_string(), &text::column(namespace)]);
+        let [_, query_timeout] = self.core.link.timeouts();
+        let millis = query_timeout.as_millis().clamp(1, i32::MAX as u128);
+        let shared = match others {
+            Others::Putting => "_shared",
+            Others::Clearing => "",
+        };
+        sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {millis}; \
+             SELECT pg_advisory_xact_lock{shared}({lock})"
+        )))
+    }
+}
+
+/// Who begins a transaction.
+#[derive(Clone, Copy)]
+enum Others {
+    /// Any number at a time.
+    Putting,
+    /// Alone.
+    Clearing,
+}
+
+/// The number of a lock among all of a database.
+fn lock(purpose: &str, of: &[&str]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in ["stampede", purpose].iter().chain(of) {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    let mut first = [0; 8];
+    hasher.finalize_xof().fill(&mut first);
+    i64::from_le_bytes(first)
+}
+
+/// A partition as the columns of the table.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place([String; 4]);
+
+impl Place {
+    fn of(partition: &Partition) -> Place {
+        let column = |text: &str| text::column(text).into_owned();
+        let Partition { namespace, model, tenant, arguments } = partition;
+        Place([column(namespace), text::hex(arguments), column(tenant), column(model)])
+    }
+
+    /// A statement that begins with a partition.
+    fn bind(&self, statement: &SqlStr) -> Query<'static, Postgres, PgArguments> {
+        self.0.iter().fold(query(statement.clone()), |query, column| query.bind(column.clone()))
+    }
+}
+
+/// An embedding as the table keeps it.
+enum Numbers {
+    Whole(Vector),
+    Half(HalfVector),
+}
+
+impl Numbers {
+    fn bind(&self, query: Query<'static, Postgres, PgArguments>) -> Query<'static, Postgres, PgArguments> {
+        match self {
+            Numbers::Whole(vector) => query.bind(vector.clone()),
+            Numbers::Half(vector) => query.bind(vector.clone()),
+        }
+    }
+}
+
+/// Microseconds, as many as dates are counted in: two hundred years are for ever.
+fn micros(span: Duration) -> i64 {
+    const MICROS_MAX: i64 = 200 * 365 * 86_400 * 1_000_000;
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX).min(MICROS_MAX)
+}
+
+fn entry(row: &PgRow) -> Result<Entry, Error> {
+    let span = |micros: i64| Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    let (age, fresh, cost): (i64, i64, i64) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+    let hash = text::unhex(row.try_get(0)?).ok_or_else(|| Error::Decode("no hash".into()))?;
+    Ok(Entry {
+        hash,
+        question: row.try_get(1)?,
+        response: row.try_get(2)?,
+        age: span(age),
+        fresh: span(fresh),
+        past: span(fresh.saturating_neg()),
+        cost: span(cost),
+    })
+}
+
+fn near(row: &PgRow) -> Result<Near, Error> {
+    let similarity: f64 = row.try_get(6)?;
+    #[expect(clippy::cast_possible_truncation, reason = "from -1 to 1")]
+    let similarity = (similarity as f32).clamp(-1.0, 1.0);
+    Ok(Near { entry: entry(row)?, similarity })
+}
+
+/// Neither the address nor a password: the one may hold the other.
+impl fmt::Debug for PgvectorIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [connect_timeout, query_timeout] = self.core.link.timeouts();
+        f.debug_struct("PgvectorIndex")
+            .field("schema", &self.core.schema)
+            .field("connect_timeout", &connect_timeout)
+            .field("query_timeout", &query_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! What the database is asked, as SQL. Each is made once for a table; what is the user's is only ever a parameter.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::semantic::schema::{PLACE, Table};
+
+/// So many fresh entries of a partition are compared one by one: that finds exactly the nearest, and an index that holds
+/// the entries of all partitions would have to be walked for long before it came to one of so few.
+pub(super) const FEW: usize = 500;
+/// How many entries that have no place any more one `put` takes out. What is left over the next ones do.
+const TRIMMED_AT_ONCE: usize = 100;
+/// How many rows one statement of `clear` and of a sweep takes out: it is over soon, and others get in between.
+pub(super) const CLEARED_AT_ONCE: u64 = 5_000;
+pub(super) const SWEPT_AT_ONCE: u64 = 1_000;
+
+/// The hash in the row that says when all of a function was taken out. No question has it.
+pub(super) const ALL: &str = "*";
+
+/// What an entry is read from. Times are told as spans by the database's clock, so that of this host does not matter.
+const ENTRY: &str = "query_hash, query_normalized, response, \
+     (extract(epoch FROM now() - created_at) * 1000000)::bigint, \
+     (extract(epoch FROM expires_at - now()) * 1000000)::bigint, cost_micros";
+const OF_PLACE: &str = "namespace = $1 AND partition = $2 AND tenant = $3 AND model = $4";
+
+pub(super) struct Statements {
+    pub(super) exact: SqlStr,
+    pub(super) nearest: SqlStr,
+    pub(super) put: SqlStr,
+    pub(super) count_hits: SqlStr,
+    pub(super) remove: SqlStr,
+    pub(super) remove_near: SqlStr,
+    pub(super) note_clear: SqlStr,
+    pub(super) clear: SqlStr,
+    pub(super) sweep: SqlStr,
+    pub(super) ping: SqlStr,
+}
+
+impl Statements {
+    /// `ef_search`: how many candidates a look into the index keeps, where it is not for the database to say.
+    pub(super) fn new(table: &Table, ef_search: Option<u16>) -> Statements {
+        let table = table.to_string();
+        let all =
+            [exact, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping].map(|of| safe(of(&table)));
+        let [exact, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping] = all;
+        let nearest = safe(nearest(&table, ef_search));
+        Statements { exact, nearest, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping }
+    }
+}
+
+/// Nothing but constants and a table's name, which has been checked letter by letter.
+fn safe(text: String) -> SqlStr {
+    AssertSqlSafe(std::sync::Arc::<str>::from(text)).into_sql_str()
+}
+
+fn exact(table: &str) -> String {
+    format!(
+        "SELECT {ENTRY} FROM {table} \
+         WHERE {OF_PLACE} AND query_hash = $5 AND response IS NOT NULL AND kept_until > now()"
+    )
+}
+
+/// Few are compared one by one, and the index is asked about many: two ways, of which the first part opens one. Left to
+/// itself the planner goes by statistics, which know nothing of how the embeddings of a partition lie, and takes the
+/// index also where it has to be walked from end to end.
+///
+/// `(…) + 0` and `CASE` are there to keep the planner from the index, and from any other.
+///
+/// The settings hold for this statement alone. They are made before the index is opened, since the way there is opened by
+/// the same part. `relaxed_order`: without it, entries of other partitions and those that are not fresh any more count
+/// among the candidates, and what is left may be nothing.
+fn nearest(table: &str, ef_search: Option<u16>) -> String {
+    let ef_search = ef_search.map_or_else(String::new, |candidates| {
+        format!(", set_config('hnsw.ef_search', '{candidates}', true) AS candidates")
+    });
+    let at_most = FEW + 1;
+    let fresh = format!(
+        "FROM {table} WHERE {OF_PLACE} AND response IS NOT NULL AND expires_at > now() \
+         ORDER BY expires_at DESC LIMIT {at_most}"
+    );
+    format!(
+        "WITH way AS MATERIALIZED (\
+           SELECT count(*) <= {FEW} AS is_short, set_config('hnsw.iterative_scan', 'relaxed_order', true) AS scan{ef_search} \
+           FROM (SELECT 1 {fresh}) AS fresh) \
+         (SELECT {ENTRY}, 1 - (embedding <=> $5) \
+           FROM (SELECT * FROM (SELECT * {fresh}) AS fresh WHERE (SELECT is_short FROM way)) AS few \
+           ORDER BY (embedding <=> $5) + 0 LIMIT $6) \
+         UNION ALL \
+         (SELECT {ENTRY}, 1 - (embedding <=> $5) FROM {table} \
+           WHERE NOT (SELECT is_short FROM way) \
+             AND CASE WHEN {OF_PLACE} THEN response IS NOT NULL AND expires_at > now() ELSE false END \
+           ORDER BY embedding <=> $5 LIMIT $6)"
+    )
+}
+
+/// `$9` to `$12`: what it cost, how long ago its making began, how long it is fresh, how long it is kept: microseconds.
+/// `$13`: the capacity.
+fn put(table: &str) -> String {
+    let micros = |number: u8| format!("${number}::float8 * interval '1 microsecond'");
+    let [began, fresh, kept] = [10, 11, 12].map(micros);
+    format!(
+        "WITH put AS (\
+           INSERT INTO {table} AS was ({PLACE}, query_hash, query_normalized, embedding, response, hits, cost_micros, \
+             began_at, created_at, expires_at, kept_until) \
+           SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9, now() - {began}, now(), now() + {fresh}, now() + {kept} \
+           WHERE NOT EXISTS (SELECT FROM {table} WHERE namespace = $1 AND partition = '' AND tenant = '' AND model = '' \
+             AND query_hash = '{ALL}' AND began_at > now() - {began}) \
+           ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET \
+             query_normalized = excluded.query_normalized, embedding = excluded.embedding, \
+             response = excluded.response, hits = 0, cost_micros = excluded.cost_micros, began_at = excluded.began_at, \
+             created_at = excluded.created_at, expires_at = excluded.expires_at, kept_until = excluded.kept_until \
+           WHERE was.began_at <= excluded.began_at OR was.kept_until <= now() \
+           RETURNING 1\
+         ), beyond AS (\
+           SELECT id FROM {table} WHERE EXISTS (SELECT FROM put) AND {OF_PLACE} AND query_hash <> $5 \
+             AND response IS NOT NULL AND kept_until > now() \
+           ORDER BY created_at DESC OFFSET $13::bigint - 1 LIMIT {TRIMMED_AT_ONCE}\
+         ), trimmed AS (\
+           DELETE FROM {table} WHERE id IN \
+             (SELECT id FROM {table} WHERE id IN (SELECT id FROM beyond) FOR UPDATE SKIP LOCKED)\
+         ) \
+         SELECT count(*) FROM put"
+    )
+}
+
+fn count_hits(table: &str) -> String {
+    format!(
+        "UPDATE {table} AS kept SET hits = kept.hits + counted.hits \
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) \
+           AS counted ({PLACE}, query_hash, hits) \
+         WHERE kept.namespace = counted.namespace AND kept.partition = counted.partition \
+           AND kept.tenant = counted.tenant AND kept.model = counted.model AND kept.query_hash = counted.query_hash \
+           AND kept.response IS NOT NULL"
+    )
+}
+
+/// What stays is a row without an answer, whose `hits` say whether there was one.
+const TAKEN_OUT: &str = "query_normalized = '', embedding = NULL, response = NULL, cost_micros = 0, \
+     began_at = clock_timestamp(), created_at = clock_timestamp(), expires_at = clock_timestamp(), \
+     kept_until = clock_timestamp() + interval '10 minutes'";
+const WAS_KEPT: &str = "(was.response IS NOT NULL AND was.kept_until > now())";
+
+fn remove(table: &str) -> String {
+    format!(
+        "INSERT INTO {table} AS was ({PLACE}, query_hash, query_normalized, began_at, created_at, expires_at, kept_until) \
+         VALUES ($1, $2, $3, $4, $5, '', clock_timestamp(), clock_timestamp(), clock_timestamp(), \
+           clock_timestamp() + interval '10 minutes') \
+         ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET hits = {WAS_KEPT}::int, {TAKEN_OUT} \
+         RETURNING hits"
+    )
+}
+
+/// Compared one by one: an index may miss some.
+fn remove_near(table: &str) -> String {
+    format!(
+        "WITH near AS (\
+           UPDATE {table} AS was SET hits = {WAS_KEPT}::int, {TAKEN_OUT} \
+           WHERE {OF_PLACE} AND response IS NOT NULL AND (1 - (embedding <=> $5))::real >= $6 \
+           RETURNING hits) \
+         SELECT coalesce(sum(hits), 0)::bigint FROM near"
+    )
+}
+
+/// Notes that all of a function is taken out.
+fn note_clear(table: &str) -> String {
+    format!(
+        "INSERT INTO {table} ({PLACE}, query_hash, query_normalized, began_at, created_at, expires_at, kept_until) \
+         VALUES ($1, '', '', '', '{ALL}', '', clock_timestamp(), clock_timestamp(), clock_timestamp(), \
+           clock_timestamp() + interval '10 minutes') \
+         ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET {TAKEN_OUT}"
+    )
+}
+
+/// Takes out some of what began before that, and says how many rows, and how many entries among them.
+fn clear(table: &str) -> String {
+    format!(
+        "WITH gone AS (\
+           DELETE FROM {table} AS was WHERE id IN (\
+             SELECT id FROM {table} WHERE namespace = $1 AND query_hash <> '{ALL}' \
+               AND began_at <= (SELECT began_at FROM {table} WHERE namespace = $1 AND partition = '' AND tenant = '' \
+                 AND model = '' AND query_hash = '{ALL}') \
+             LIMIT {CLEARED_AT_ONCE}) \
+           RETURNING {WAS_KEPT} AS was_kept) \
+         SELECT count(*), count(*) FILTER (WHERE was_kept) FROM gone"
+    )
+}
+
+/// Takes out some of what is not kept any more, unless another process does.
+fn sweep(table: &str) -> String {
+    format!(
+        "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS is_ours) \
+         DELETE FROM {table} WHERE id IN (\
+           SELECT id FROM {table} WHERE (SELECT is_ours FROM turn) AND kept_until <= now() \
+           LIMIT {SWEPT_AT_ONCE} FOR UPDATE SKIP LOCKED)"
+    )
+}
+
+fn ping(table: &str) -> String {
+    format!("SELECT 1 FROM {table} LIMIT 0")
+}

@@ -1,0 +1,401 @@
+//! PostgreSQL as an index, on a real server: what every index promises, and what is its own.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use stampede_runtime::semantic::index::{Near, New, Partition, QuestionHash};
+use stampede_runtime::semantic::{Embedding, Index, PgvectorIndex, conformance};
+use stampede_runtime::store::BackendErrorKind;
+
+#[path = "support/postgres_server.rs"]
+mod postgres_server;
+
+use postgres_server::{Database, PATIENCE};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// A machine that builds something else meanwhile is slow.
+const SLOW: Duration = Duration::from_secs(20);
+
+async fn index(url: &str, dimensions: usize) -> PgvectorIndex {
+    let index = PgvectorIndex::builder(url).dimensions(dimensions).connect_timeout(SLOW).query_timeout(SLOW).build();
+    let index = index.expect("the url is right");
+    index.ensure_schema().await.expect("the table is made");
+    index
+}
+
+/// Fails where something would never end.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it ends")
+}
+
+fn partition(namespace: &str) -> Partition {
+    Partition { namespace: namespace.into(), model: "model".into(), tenant: "".into(), arguments: [7; 32] }
+}
+
+fn hash(name: &str) -> QuestionHash {
+    *blake3::hash(name.as_bytes()).as_bytes()
+}
+
+fn embedding(values: &[f32]) -> Embedding {
+    Embedding::new(values.to_vec(), 0).unwrap()
+}
+
+/// The same numbers from -1 to 1 for the same seed.
+fn noise(seed: u64, length: usize) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..length).map(|_| random.f32() * 2.0 - 1.0).collect()
+}
+
+fn new<'a>(name: &'a str, embedding: &'a Embedding) -> New<'a> {
+    New {
+        hash: hash(name),
+        question: name,
+        embedding,
+        response: "\"answer\"",
+        ttl: HOUR,
+        retention: Duration::ZERO,
+        cost: Duration::from_millis(20),
+        began: Duration::ZERO,
+        capacity: 100_000,
+    }
+}
+
+fn questions(nears: &[Near]) -> Vec<&str> {
+    nears.iter().map(|near| near.entry.question.as_str()).collect()
+}
+
+#[tokio::test]
+async fn keeps_what_every_index_promises() {
+    let Some(database) = Database::new("keeps_what_every_index_promises") else { return };
+    index(&database.url(), 384).await;
+    conformance::check(384, async || {
+        let index = PgvectorIndex::builder(database.url()).dimensions(384);
+        index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap()
+    })
+    .await;
+    let entries = database.ask("SELECT count(*) FROM semantic_cache WHERE response IS NOT NULL");
+    assert_eq!(entries, "0", "the checks leave nothing");
+}
+
+#[tokio::test]
+async fn keeps_it_with_a_pool_of_ones_own_too() {
+    let Some(database) = Database::new("keeps_it_with_a_pool_of_ones_own_too") else { return };
+    index(&database.url(), 16).await;
+    conformance::check(16, async || {
+        let pool = sqlx::PgPool::connect(&database.url()).await.unwrap();
+        let index = PgvectorIndex::builder_with_pool(pool).dimensions(16);
+        index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keeps_embeddings_of_any_number_of_dimensions() {
+    let Some(database) = Database::new("keeps_embeddings_of_any_number_of_dimensions") else { return };
+    for dimensions in [1, 3, 384, 1_536, 2_000, 2_001, 3_072, 4_000] {
+        let table = format!("of_{dimensions}");
+        let index = PgvectorIndex::builder(database.url()).dimensions(dimensions).table(&table);
+        let index = index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap();
+        index.ensure_schema().await.unwrap();
+        let of = partition("f");
+        let [one, other] = [1, 2].map(|seed| embedding(&noise(seed, dimensions)));
+        index.put(&of, new("one", &one)).await.unwrap();
+        index.put(&of, new("other", &other)).await.unwrap();
+        let nears = index.nearest(&of, &one, 1).await.unwrap();
+        assert!(nears[0].similarity > 0.999, "{nears:?}");
+        if dimensions > 1 {
+            assert_eq!(questions(&nears), ["one"]);
+        }
+        // What has other dimensions is near to nothing, and is refused by us before the server has to.
+        let longer = embedding(&noise(3, dimensions + 1));
+        assert_eq!(index.nearest(&of, &longer, 1).await.unwrap(), []);
+        assert_eq!(index.remove_near(&of, &longer, -1.0).await.unwrap(), 0);
+        let refused = index.put(&of, new("longer", &longer)).await.unwrap_err();
+        assert_eq!(refused.kind(), BackendErrorKind::Refused);
+        let kind = database.ask(&format!(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute \
+             WHERE attrelid = '{table}'::regclass AND attname = 'embedding'"
+        ));
+        let expected = if dimensions > 2_000 { "halfvec" } else { "vector" };
+        assert_eq!(kind, format!("{expected}({dimensions})"));
+    }
+    let told = PgvectorIndex::builder(database.url()).dimensions(4_001).build().unwrap_err().to_string();
+    assert!(told.contains("`dimensions`: pgvector indexes at most 4000, and these are 4001"), "{told}");
+}
+
+#[tokio::test]
+async fn texts_are_texts() {
+    let Some(database) = Database::new("texts_are_texts") else { return };
+    let index = index(&database.url(), 3).await;
+    let to = embedding(&[1.0, 0.0, 0.0]);
+    let long = ["x".repeat(20_000), format!("{}y", "x".repeat(20_000)), "é\u{1F980}".repeat(5_000)];
+    let mut texts = vec![
+        "",
+        "'; DROP TABLE semantic_cache; --",
+        "\"",
+        "\\",
+        "\\0",
+        "\0",
+        "a\0b",
+        "a\\0b",
+        "$1",
+        "%",
+        "_",
+        "\u{FEFF}",
+        "\u{10FFFF}",
+        "{}",
+        "NULL",
+        "*",
+        "\u{202E}",
+        "\n",
+    ];
+    texts.extend(long.iter().map(String::as_str));
+    // Each is a tenant, a model and a function of its own.
+    let places: Vec<_> = (0..3)
+        .flat_map(|of| {
+            texts.iter().map(move |&text| {
+                let mut place = partition("f");
+                let part = [&mut place.tenant, &mut place.model, &mut place.namespace].into_iter().nth(of).unwrap();
+                *part = text.into();
+                place
+            })
+        })
+        .collect();
+    for (number, place) in places.iter().enumerate() {
+        let response = number.to_string();
+        assert!(index.put(place, New { response: &response, ..new("a", &to) }).await.unwrap(), "{number}");
+    }
+    for (number, place) in places.iter().enumerate() {
+        let exact = index.exact(place, &hash("a")).await.unwrap().expect("it is there");
+        let near = index.nearest(place, &to, 10).await.unwrap();
+        // The same place, where the first tenant, the last function's name, … are empty.
+        let same = places.iter().rposition(|other| other == place).unwrap();
+        assert_eq!(exact.response, same.to_string(), "{number}");
+        assert_eq!((near.len(), &near[0].entry.response), (1, &exact.response), "{number}");
+    }
+    // As questions and answers they come back as they were.
+    for text in texts.iter().filter(|text| !text.contains('\0')) {
+        index.put(&partition("g"), New { question: text, response: text, ..new(text, &to) }).await.unwrap();
+        let entry = index.exact(&partition("g"), &hash(text)).await.unwrap().unwrap();
+        assert_eq!((&*entry.question, &*entry.response), (*text, *text));
+    }
+    for (question, response) in [("a\0b", "1"), ("a", "\0")] {
+        let refused = index.put(&partition("g"), New { question, response, ..new("a", &to) }).await.unwrap_err();
+        assert_eq!(refused.kind(), BackendErrorKind::Refused);
+    }
+    let large = "x".repeat((64 << 20) + 1);
+    let refused = index.put(&partition("g"), New { response: &large, ..new("a", &to) }).await.unwrap_err();
+    assert_eq!(refused.kind(), BackendErrorKind::TooLarge);
+    // What the table says of what was taken out is no entry.
+    index.clear("g").await.unwrap();
+    let empty = Partition { namespace: "g".into(), model: "".into(), tenant: "".into(), arguments: [0; 32] };
+    assert_eq!(index.nearest(&empty, &to, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_one_process_takes_out_another_does_not_put_back() {
+    let Some(database) = Database::new("what_one_process_takes_out_another_does_not_put_back") else { return };
+    let [one, other] = [index(&database.url(), 3).await, index(&database.url(), 3).await];
+    let (of, to) = (partition("f"), embedding(&[1.0, 0.0, 0.0]));
+    let began = Duration::from_secs(5);
+    for name in ["kept", "never kept"] {
+        if name == "kept" {
+            assert!(one.put(&of, New { began, ..new(name, &to) }).await.unwrap());
+        }
+        assert_eq!(one.remove(&of, &hash(name)).await.unwrap(), name == "kept");
+        assert!(!one.remove(&of, &hash(name)).await.unwrap());
+        assert!(!other.put(&of, New { began, ..new(name, &to) }).await.unwrap());
+        assert_eq!(other.exact(&of, &hash(name)).await.unwrap(), None);
+        assert!(other.put(&of, new(name, &to)).await.unwrap());
+    }
+    one.clear("f").await.unwrap();
+    for name in ["kept", "new"] {
+        assert!(!other.put(&of, New { began, ..new(name, &to) }).await.unwrap());
+        assert!(other.put(&of, new(name, &to)).await.unwrap());
+    }
+    // Notes of that are kept for ten minutes, and are nobody's entries.
+    database.ask("UPDATE semantic_cache SET kept_until = now() - interval '1 second' WHERE response IS NULL");
+    assert_eq!(questions(&one.nearest(&of, &to, 10).await.unwrap()).len(), 2);
+    one.remove(&of, &hash("kept")).await.unwrap();
+    let left = "SELECT extract(epoch FROM kept_until - began_at) FROM semantic_cache WHERE query_hash = ";
+    let left: f64 = database.ask(&format!("{left}'{}'", blake3::hash(b"kept").to_hex())).parse().unwrap();
+    assert!((left - 600.0).abs() < 1.0, "{left}");
+}
+
+/// A `clear` that runs while many put: what began before it is never there after it.
+#[tokio::test]
+async fn nothing_slips_past_a_clear() {
+    let Some(database) = Database::new("nothing_slips_past_a_clear") else { return };
+    let index = index(&database.url(), 3).await;
+    let to = embedding(&[1.0, 0.0, 0.0]);
+    for round in 0..30 {
+        let namespace = format!("f{round}");
+        let of = partition(&namespace);
+        let puts = (0..20).map(|number| {
+            let (index, of, to) = (index.clone(), of.clone(), to.clone());
+            tokio::spawn(async move {
+                let name = number.to_string();
+                // It began before all of this.
+                index.put(&of, New { began: HOUR, ..new(&name, &to) }).await.unwrap();
+            })
+        });
+        let puts: Vec<_> = puts.collect();
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        index.clear(&namespace).await.unwrap();
+        for put in puts {
+            put.await.unwrap();
+        }
+        assert_eq!(index.nearest(&of, &to, 100).await.unwrap(), [], "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_partition_keeps_its_newest() {
+    let Some(database) = Database::new("a_partition_keeps_its_newest") else { return };
+    let index = index(&database.url(), 3).await;
+    let (of, other, to) = (partition("f"), partition("g"), embedding(&[1.0, 0.0, 0.0]));
+    let put = async |of: &Partition, number: u32, capacity| {
+        let name = number.to_string();
+        assert!(index.put(of, New { capacity, ..new(&name, &to) }).await.unwrap());
+    };
+    for number in 0..5 {
+        put(&other, number, 100).await;
+    }
+    for number in 0..300 {
+        put(&of, number, 1_000).await;
+    }
+    // Also where it was larger before. One call does not take out all of what is too much.
+    for number in 300..303 {
+        put(&of, number, 4).await;
+    }
+    let nears = index.nearest(&of, &to, 1_000).await.unwrap();
+    let mut left: Vec<u32> = questions(&nears).iter().map(|name| name.parse().unwrap()).collect();
+    left.sort_unstable();
+    assert_eq!(left, [299, 300, 301, 302]);
+    assert_eq!(index.nearest(&other, &to, 1_000).await.unwrap().len(), 5);
+    assert_eq!(database.ask("SELECT count(*) FROM semantic_cache"), "9");
+}
+
+#[tokio::test]
+async fn what_is_not_kept_any_more_is_swept() {
+    let Some(database) = Database::new("what_is_not_kept_any_more_is_swept") else { return };
+    let index = index(&database.url(), 3).await;
+    // More than two statements take.
+    database.ask(
+        "INSERT INTO semantic_cache (namespace, partition, tenant, model, query_hash, query_normalized, embedding, \
+           response, began_at, created_at, expires_at, kept_until) \
+         SELECT 'f', 'p', '', 'm', n, '', '[1,0,0]', '1', now(), now(), now(), \
+           CASE WHEN n < 2500 THEN now() ELSE now() + interval '1 hour' END FROM generate_series(1, 2600) AS n",
+    );
+    let to = embedding(&[1.0, 0.0, 0.0]);
+    index.put(&partition("f"), new("a", &to)).await.unwrap();
+    let kept = async {
+        while database.ask("SELECT count(*) FROM semantic_cache") != "102" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(kept).await;
+    // One process at a time: who finds another at it leaves it alone.
+    database.ask("UPDATE semantic_cache SET kept_until = now() WHERE query_hash = '2600'");
+    let swept = database.ask("SELECT count(*) FROM semantic_cache WHERE kept_until <= now()");
+    assert_eq!(swept, "1", "not again so soon");
+}
+
+#[tokio::test]
+async fn hits_are_counted() {
+    let Some(database) = Database::new("hits_are_counted") else { return };
+    let index = index(&database.url(), 3).await;
+    let (of, to) = (partition("f"), embedding(&[1.0, 0.0, 0.0]));
+    for name in ["a", "b"] {
+        index.put(&of, new(name, &to)).await.unwrap();
+    }
+    for name in ["a", "b", "a", "unknown", "a"] {
+        index.hit(&of, &hash(name)).await.unwrap();
+    }
+    let counted = async {
+        while database.ask("SELECT query_normalized, hits FROM semantic_cache ORDER BY 1") != "a|3\nb|1" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(counted).await;
+}
+
+/// Where an entry is found, and where an exact comparison of all finds it.
+struct Recall {
+    right: usize,
+    empty: usize,
+    asked: usize,
+}
+
+/// 20,000 entries in clusters, of which one in a hundred is in a partition of its own, three are in another, and nine of ten
+/// are not fresh any more: the nearest is found as an exact comparison finds it.
+#[tokio::test]
+async fn the_nearest_of_a_partition_is_found_among_many_others() {
+    const DIMENSIONS: usize = 64;
+    const ENTRIES: usize = 20_000;
+    let Some(database) = Database::new("the_nearest_of_a_partition_is_found_among_many_others") else { return };
+    let index = index(&database.url(), DIMENSIONS).await;
+    let mut random = fastrand::Rng::with_seed(1);
+    let centres: Vec<_> = (0..200).map(|seed| noise(seed, DIMENSIONS)).collect();
+    let around = |random: &mut fastrand::Rng| {
+        let centre = &centres[random.usize(..centres.len())];
+        let values: Vec<f32> = centre.iter().map(|value| value + (random.f32() - 0.5) * 0.8).collect();
+        embedding(&values)
+    };
+    let place = |number: usize| match number {
+        0..3 => "three",
+        _ if number % 100 == 10 => "rare",
+        _ if number % 3 == 0 => "large",
+        _ => "common",
+    };
+    let is_fresh = |number: usize| number < 3 || number / 100 % 10 == 0 || place(number) == "large";
+    let all: Vec<Embedding> = (0..ENTRIES).map(|_| around(&mut random)).collect();
+    let mut copy = String::from(
+        "COPY semantic_cache (namespace, partition, tenant, model, query_hash, query_normalized, embedding, response, \
+         began_at, created_at, expires_at, kept_until) FROM stdin;\n",
+    );
+    let arguments = blake3::Hash::from_bytes([7; 32]).to_hex();
+    for (number, embedding) in all.iter().enumerate() {
+        let hash = blake3::hash(number.to_string().as_bytes()).to_hex();
+        let expires = if is_fresh(number) { "infinity" } else { "2000-01-01" };
+        let namespace = place(number);
+        copy += &format!(
+            "{namespace}\t{arguments}\t\tmodel\t{hash}\t{number}\t{:?}\t1\t2000-01-01\t2000-01-01\t{}\tinfinity\n",
+            embedding.as_slice(),
+            expires.replace("infinity", "2100-01-01"),
+        );
+    }
+    copy += "\\.\nANALYZE semantic_cache;\n";
+    database.ask(&copy);
+
+    let mut seen: HashMap<&str, Recall> = HashMap::new();
+    for namespace in ["three", "rare", "large", "common"] {
+        let entries: Vec<usize> =
+            (0..ENTRIES).filter(|&number| place(number) == namespace && is_fresh(number)).collect();
+        let recall = seen.entry(namespace).or_insert(Recall { right: 0, empty: 0, asked: 0 });
+        for _ in 0..100 {
+            let to = around(&mut random);
+            let similarity = |number: &usize| all[*number].similarity(&to).unwrap();
+            let nearest = entries.iter().map(similarity).max_by(f32::total_cmp).unwrap();
+            let found = index.nearest(&partition(namespace), &to, 3).await.unwrap();
+            recall.asked += 1;
+            recall.empty += usize::from(found.len() < 3);
+            recall.right += usize::from(found.first().is_some_and(|near| near.similarity > nearest - 1e-5));
+            for near in &found {
+                let number: usize = near.entry.question.parse().unwrap();
+                assert!(entries.contains(&number), "{number} is not fresh, or in another partition");
+                assert!((near.similarity - similarity(&number)).abs() < 1e-4);
+            }
+        }
+    }
+    for (namespace, Recall { right, empty, asked }) in seen {
+        println!("{namespace}: {right} of {asked} right, {empty} found less than asked");
+        assert_eq!(empty, 0, "{namespace}");
+        // Few are compared one by one.
+        let expected = if ["three", "rare"].contains(&namespace) { asked } else { asked * 95 / 100 };
+        assert!(right >= expected, "{namespace}: {right} of {asked}");
+    }
+}
