@@ -42,11 +42,15 @@ mod behaviour {
     mod semantic_apart;
     mod semantic_basics;
     mod semantic_chains;
+    mod semantic_embedder_broken;
     mod semantic_endings;
+    mod semantic_guards;
     mod semantic_help;
+    mod semantic_index_broken;
     mod semantic_invalidation;
     mod semantic_nests;
     mod semantic_one;
+    mod semantic_stats;
     mod semantic_thresholds;
     mod semantic_time;
     mod soft_timeout;

@@ -1,5 +1,5 @@
-//! An embedder whose vectors are written into the questions: `@30 …` is at 30 degrees. What says nothing is at 0. An index
-//! that does as it is told. Processes that have them.
+//! An embedder whose vectors are written into the questions: `@30 …` is at 30 degrees, and so is `@d`, where numbers count.
+//! What says nothing is at 0. An index that does as it is told. Processes that have them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -67,7 +67,11 @@ impl Compass {
 
 /// Where a question points to.
 pub(super) fn direction(text: &str) -> Vec<f32> {
-    let degrees = text.split_whitespace().find_map(|word| word.strip_prefix('@')?.parse::<f32>().ok());
+    let degrees = |word: &str| match word.as_bytes() {
+        [letter @ (b'a'..=b'z' | b'A'..=b'Z')] => Some(f32::from(letter.to_ascii_lowercase() - b'a') * 10.0),
+        _ => word.parse::<f32>().ok(),
+    };
+    let degrees = text.split_whitespace().find_map(|word| degrees(word.strip_prefix('@')?));
     let radians = degrees.unwrap_or_default().to_radians();
     vec![radians.cos(), radians.sin(), 0.0]
 }
