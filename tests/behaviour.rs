@@ -46,13 +46,17 @@ mod behaviour {
     mod semantic_endings;
     mod semantic_guards;
     mod semantic_help;
+    mod semantic_hostile;
     mod semantic_index_broken;
     mod semantic_invalidation;
     mod semantic_nests;
     mod semantic_one;
+    mod semantic_random;
+    mod semantic_runtimes;
     mod semantic_stats;
     mod semantic_thresholds;
     mod semantic_time;
+    mod semantic_values;
     mod soft_timeout;
     mod stale;
     mod stale_if_error;

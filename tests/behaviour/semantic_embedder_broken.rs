@@ -221,6 +221,24 @@ async fn a_question_that_cannot_be_embedded_cannot_be_taken_out_for_sure() {
     .await;
 }
 
+/// Nonsense is no answer: what is near to it may still be there.
+#[tokio::test(start_paused = true)]
+async fn nor_can_one_whose_embedding_is_nonsense() {
+    for temper in [Temper::Vectors(7), Temper::Says(&[f32::NAN, 0.0, 0.0])] {
+        let parts = Parts::new();
+        patient(&parts, async {
+            let world = World::at_ease();
+            assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
+            parts.compass.is(temper);
+            let told = ask::invalidate("@10 other").await;
+            parts.compass.is(Temper::Well);
+            assert_eq!(ask("@10 other", Arc::clone(&world)).await, 2, "{temper:?}");
+            told.unwrap_err();
+        })
+        .await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_is_said_once_and_without_the_question() {
     let parts = Parts::new();
