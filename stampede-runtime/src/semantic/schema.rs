@@ -1,4 +1,4 @@
-//! The table of a [`PgvectorIndex`](super::index::Index): its shape, and the SQL that makes it.
+//! The table of an index in PostgreSQL: its shape, and the SQL that makes it. Needs no driver.
 
 use std::fmt;
 
@@ -149,7 +149,7 @@ BEGIN;
         let mut columns = String::new();
         for (name, kind, constraints) in COLUMNS {
             let kind = if name == EMBEDDING { embedding.as_str() } else { kind };
-            columns.push_str(&format!("    {name} {kind}{constraints},\n"));
+            columns += &["    ", name, " ", kind, constraints, ",\n"].concat();
         }
         format!(
             "\
