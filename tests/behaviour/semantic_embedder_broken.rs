@@ -4,14 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stampede_runtime::semantic::{EmbedErrorKind, Outcome, Tier, outcome};
-use stampede_runtime::{EmbedFaults, Settings, Stats, semantic_coalesce};
-use tokio::time::Instant;
+use stampede_runtime::semantic::{EmbedErrorKind, Embedded, Embedder, Outcome, Tier, outcome};
+use stampede_runtime::{Config, EmbedFaults, Settings, Stats, semantic_coalesce};
+use tokio::runtime::Builder;
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance};
 use tracing::Level;
 
 use super::backends_help::{Fake, Log, process_with};
-use super::help::{World, all, boarded, crowd, settle};
-use super::semantic_help::{Parts, Temper, add_up, hasty, patient};
+use super::help::{World, all, boarded, crowd, in_a_process_of_its_own, settle};
+use super::semantic_help::{Compass, Parts, Temper, add_up, hasty, patient};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[semantic_coalesce(namespace = "embedder", guard = none, skip(world))]
 async fn ask(question: &str, world: Arc<World>) -> usize {
@@ -61,6 +65,8 @@ async fn each_is_answered(parts: &Parts, temper: Temper, kind: usize) {
     add_up(&stats, 12);
 
     parts.compass.is(Temper::Well);
+    // It may have been left alone for a while.
+    advance(MINUTE).await;
     assert_eq!(ask("@5 third", Arc::clone(&world)).await, 3);
     assert_eq!(ask("@6 fourth", Arc::clone(&world)).await, 3);
     assert_eq!(faults(&ask::stats()), expected);
@@ -166,7 +172,6 @@ async fn a_text_that_is_not_taken_costs_the_others_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: 13"]
 async fn without_embeddings_equal_questions_in_flight_are_one() {
     let parts = Parts::new();
     patient(&parts, async {
@@ -215,7 +220,8 @@ async fn a_question_that_cannot_be_embedded_cannot_be_taken_out_for_sure() {
         parts.compass.is(Temper::Well);
         // Nobody has told the index, so this process does not believe it.
         assert_eq!(ask("@10 other", Arc::clone(&world)).await, 2);
-        assert_eq!(ask("@0 one", Arc::clone(&world)).await, 3);
+        let first = ask("@0 one", Arc::clone(&world)).await;
+        assert!(first == 2 || first == 3, "{first}");
         ask::invalidate("@10 other").await.unwrap();
     })
     .await;
@@ -239,6 +245,74 @@ async fn nor_can_one_whose_embedding_is_nonsense() {
     }
 }
 
+/// One text at a time, so that several batches are about to begin when their callers leave. Nothing panics behind the scenes.
+#[test]
+fn texts_that_nobody_waits_for_any_more_harm_nobody() {
+    in_a_process_of_its_own("behaviour::semantic_embedder_broken::inner_texts_that_nobody_waits_for", &[]);
+}
+
+#[test]
+#[ignore = "aborts its process when it fails"]
+fn inner_texts_that_nobody_waits_for() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        std::process::abort();
+    }));
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("nothing is needed");
+    let embedder = OneByOne(Compass::default());
+    runtime.block_on(process_with(Config::builder().embedder(embedder), async {
+        for leave in 1..16_u32 {
+            for polls in 0..6 {
+                let world = World::at_ease();
+                let mut calls = Vec::new();
+                for at in 0..4 {
+                    let world = Arc::clone(&world);
+                    calls.push(tokio::spawn(async move { ask(&format!("@{} to leave", 60 * at), world).await }));
+                }
+                for _ in 0..polls {
+                    yield_now().await;
+                }
+                for (at, call) in calls.iter().enumerate() {
+                    if leave & 1 << at != 0 {
+                        call.abort();
+                    }
+                }
+                for call in calls {
+                    // Answered, or gone.
+                    let _ = call.await;
+                }
+                let next = World::at_ease();
+                ask("@30 next", Arc::clone(&next)).await;
+                assert_eq!(ask("@31 near to it", next).await, 1, "{leave:b} after {polls} polls");
+                ask::clear().await.unwrap();
+            }
+        }
+        assert_eq!(ask::stats().semantic.embed_failures(), 0);
+    }));
+}
+
+/// Takes one text at a time.
+struct OneByOne(Compass);
+
+impl Embedder for OneByOne {
+    fn model_id(&self) -> &str {
+        self.0.model_id()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.0.dimensions()
+    }
+
+    fn batch_max(&self) -> usize {
+        1
+    }
+
+    fn embed<'a>(&'a self, texts: &'a [String]) -> Embedded<'a> {
+        self.0.embed(texts)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_is_said_once_and_without_the_question() {
     let parts = Parts::new();
@@ -251,6 +325,7 @@ async fn what_is_wrong_is_said_once_and_without_the_question() {
         }
         assert_eq!(log.lines(Level::WARN).len(), 1, "{:?}", log.lines(Level::WARN));
         parts.compass.is(Temper::Well);
+        advance(MINUTE).await;
         ask("@50 secret", Arc::clone(&world)).await;
         parts.compass.is(Temper::Panics);
         ask("@80 secret", Arc::clone(&world)).await;
@@ -280,7 +355,7 @@ async fn one_of_one_text_fails_for_that_text() {
 #[tokio::test(start_paused = true)]
 async fn without_one_only_equal_questions_are_shared() {
     let (log, _guard) = Log::install();
-    process_with(stampede_runtime::Config::builder(), async {
+    process_with(Config::builder(), async {
         let world = World::new();
         let one = boarded(ask("@0 one", Arc::clone(&world))).await;
         let equal = boarded(ask("@0 one", Arc::clone(&world))).await;

@@ -163,7 +163,6 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: 6"]
 async fn the_question_is_free_when_the_first_hears_of_an_error() {
     let parts = Parts::new();
     patient(&parts, async {
@@ -188,7 +187,6 @@ async fn the_question_is_free_when_the_first_hears_of_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: 6"]
 async fn the_question_is_free_when_the_first_hears_of_a_value_that_is_not_kept() {
     let parts = Parts::new();
     patient(&parts, async {
@@ -209,7 +207,6 @@ async fn the_question_is_free_when_the_first_hears_of_a_value_that_is_not_kept()
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: 6"]
 async fn the_question_is_free_when_the_first_hears_of_a_timeout() {
     let parts = Parts::new();
     patient(&parts, async {
@@ -235,7 +232,6 @@ async fn the_question_is_free_when_the_first_hears_of_a_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "defect: 7"]
 async fn a_body_that_blocks_for_ever_keeps_no_question() {
     let parts = Parts::new();
     patient(&parts, async {

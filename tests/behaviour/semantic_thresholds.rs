@@ -211,7 +211,6 @@ async fn calls_in_flight_may_insist_on_different_things() {
 
 /// `1` for its own: whoever compares it with a number gets what the documentation says.
 #[tokio::test(start_paused = true)]
-#[ignore = "defect: 8"]
 async fn its_own_question_is_at_exactly_one() {
     let parts = Parts::new();
     patient(&parts, async {
