@@ -404,11 +404,11 @@ impl Shared {
                 Ok(question.embedding.get_or_init(|| embedding))
             }
             Err(error) => {
-                let is_of_text = matches!(error.kind(), EmbedErrorKind::Unsuitable | EmbedErrorKind::Invalid);
-                if is_of_text {
-                    embeds.rest.answered()
+                let is_of_text = error.kind() == EmbedErrorKind::Unsuitable;
+                if is_of_text || error.kind() == EmbedErrorKind::Invalid {
+                    embeds.rest.answered();
                 } else {
-                    embeds.rest.failed()
+                    embeds.rest.failed();
                 }
                 if self.live.embedder_fails(error.kind()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
