@@ -106,18 +106,18 @@ async fn what_is_too_long_or_empty_is_found_exactly_or_not_at_all() {
     patient(&parts, async {
         let world = World::at_ease();
         let long = |word: &str| format!("{} {word}", "x".repeat(QUESTION_BYTES_MAX));
-        for (at, question) in [long("one"), long("two"), String::new(), " \n\t ".to_owned()].iter().enumerate() {
+        for (at, question) in [long("one"), long("two"), String::new()].iter().enumerate() {
             assert!(call(question, &world).await.starts_with(&format!("{}: ", at + 1)), "question {at}");
             assert!(call(question, &world).await.starts_with(&format!("{}: ", at + 1)), "question {at}");
         }
         let stats = ask::stats();
         assert_eq!((parts.compass.texts(), stats.semantic.index_writes, stats.semantic.embed_failures()), (0, 0, 0));
-        assert!(stats.semantic.not_embedded >= 4);
-        add_up(&stats, 8);
+        assert!(stats.semantic.not_embedded >= 3);
+        add_up(&stats, 6);
         for question in [long("one"), String::new()] {
             ask::invalidate("tenant".to_owned(), &question).await.unwrap();
         }
-        assert!(call("", &world).await.starts_with("5: "));
+        assert!(call("", &world).await.starts_with("4: "));
     })
     .await;
 }

@@ -2,9 +2,11 @@
 //! else, under no question.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stampede_runtime::semantic::at_least;
 use stampede_runtime::semantic_coalesce;
+use tokio::time::advance;
 
 use super::backends_help::Mood;
 use super::help::{World, boarded, settle};
@@ -47,6 +49,11 @@ impl Way {
 async fn now(question: &str, world: &Arc<World>) -> usize {
     world.open_all();
     ask(question, Arc::clone(world)).await
+}
+
+/// What begins at one moment with an invalidation may have begun after it.
+async fn a_moment_later() {
+    advance(Duration::from_millis(1)).await;
 }
 
 /// One test for each way.
@@ -155,6 +162,7 @@ async fn of_what_lands_before_anybody_asks_again(way: Way, _: &Parts) {
 async fn of_what_would_be_answered_by_what_is_executed(way: Way, lands_first: bool, _: &Parts) {
     let world = World::new();
     let one = boarded(ask(A, Arc::clone(&world))).await;
+    a_moment_later().await;
     way.go().await;
     if lands_first {
         world.open_all();
@@ -173,6 +181,7 @@ async fn of_what_has_joined(way: Way, _: &Parts) {
     let one = boarded(ask(A, Arc::clone(&world))).await;
     let two = boarded(ask(B, Arc::clone(&world))).await;
     assert_eq!(world.runs(), 1);
+    a_moment_later().await;
     way.go().await;
     world.open(1);
     assert_eq!((one.await.unwrap(), two.await.unwrap()), (1, 1), "those who wait get it");
@@ -243,6 +252,7 @@ async fn of_what_is_on_its_way_to_the_index(way: Way, mood: Mood, parts: &Parts)
     parts.index.put.is(mood);
     assert_eq!(now(A, &world).await, 1);
     settle().await;
+    a_moment_later().await;
     let going = tokio::spawn(way.go());
     settle().await;
     parts.index.put.open();

@@ -31,7 +31,7 @@ async fn compass(texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
 
 #[test]
 fn near_flights_are_shared_between_runtimes() {
-    #[semantic_coalesce(guard = none, embed = compass, skip(world))]
+    #[semantic_coalesce(namespace = "runtimes_shared", guard = none, embed = compass, skip(world))]
     async fn ask(question: &str, world: Arc<World>) -> usize {
         let _ = question;
         world.body().await
@@ -53,7 +53,7 @@ fn near_flights_are_shared_between_runtimes() {
 
 #[test]
 fn those_who_joined_go_on_together_when_the_runtime_ends() {
-    #[semantic_coalesce(guard = none, embed = compass, skip(world))]
+    #[semantic_coalesce(namespace = "runtimes_dying", guard = none, embed = compass, skip(world))]
     async fn ask(question: &str, world: Arc<World>) -> usize {
         let _ = question;
         world.body().await
@@ -92,7 +92,7 @@ fn those_who_joined_go_on_together_when_the_runtime_ends() {
 /// Nobody else moves what a current-thread runtime drives, so nobody else joins it.
 #[test]
 fn a_current_thread_runtime_that_stands_still_holds_nobody() {
-    #[semantic_coalesce(guard = none, embed = compass, skip(world))]
+    #[semantic_coalesce(namespace = "runtimes_still", guard = none, embed = compass, skip(world))]
     async fn ask(question: &str, world: Arc<World>) -> usize {
         let _ = question;
         world.body().await
@@ -115,7 +115,7 @@ fn a_current_thread_runtime_that_stands_still_holds_nobody() {
 /// One after the other, as tests have them; each leaves something under way.
 #[test]
 fn runtimes_that_end_leave_nothing_behind() {
-    #[semantic_coalesce(guard = none, embed = compass, skip(world))]
+    #[semantic_coalesce(namespace = "runtimes_ending", guard = none, embed = compass, skip(world))]
     async fn ask(question: &str, world: Arc<World>) -> usize {
         let _ = question;
         world.body().await
@@ -169,7 +169,7 @@ impl Gate {
 
 #[test]
 fn a_sync_function_finds_what_is_near() {
-    #[semantic_coalesce(namespace = "sync", guard = none, skip(gate))]
+    #[semantic_coalesce(namespace = "runtimes_sync", guard = none, skip(gate))]
     fn ask(question: &str, gate: Arc<Gate>) -> usize {
         let _ = question;
         gate.body()
@@ -195,7 +195,7 @@ fn a_sync_function_finds_what_is_near() {
 
 #[test]
 fn threads_that_ask_the_same_in_other_words_wait_for_one_execution() {
-    #[semantic_coalesce(guard = none, embed = compass, skip(gate))]
+    #[semantic_coalesce(namespace = "runtimes_blocking", guard = none, embed = compass, skip(gate))]
     fn ask(question: &str, gate: Arc<Gate>) -> usize {
         let _ = question;
         gate.body()
@@ -227,7 +227,7 @@ fn threads_that_ask_the_same_in_other_words_wait_for_one_execution() {
 /// Its own question in other words, from inside.
 #[test]
 fn a_sync_body_may_ask_its_own_question_in_other_words() {
-    #[semantic_coalesce(guard = none, embed = compass, skip(depth))]
+    #[semantic_coalesce(namespace = "runtimes_nested", guard = none, embed = compass, skip(depth))]
     fn ask(question: &str, depth: usize) -> usize {
         if depth == 0 { 0 } else { 1 + ask(&format!("@{depth} other"), depth - 1) }
     }
