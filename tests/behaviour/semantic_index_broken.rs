@@ -278,7 +278,7 @@ async fn a_failed_clear_is_said_and_wins_all_the_same() {
             parts.index.clear.is(Mood::Well);
             // It is left alone for a moment, in the time of those who try it.
             while ask::clear().await.is_err() {
-                tokio::task::yield_now().await;
+                sleep(SECOND).await;
             }
             assert!(ask("@3 again", Arc::clone(&world)).await > 3, "{mood:?}");
         })

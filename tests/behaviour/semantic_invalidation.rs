@@ -118,6 +118,7 @@ in_each_way! {
     of_what_is_on_its_way_to_the_index {
         not_there(Way::Invalidate(A), Mood::Waits),
         there(Way::Invalidate(A), Mood::Lingers),
+        #[ignore = "defect: 1b"]
         near_and_not_there(Way::Invalidate(B), Mood::Waits),
         near_and_there(Way::Invalidate(B), Mood::Lingers),
         cleared_and_not_there(Way::Clear, Mood::Waits),

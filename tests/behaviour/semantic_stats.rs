@@ -172,6 +172,7 @@ async fn all_can_be_seen_reset_shown_and_written() {
         assert_eq!(written["semantic"]["index_state"], "closed");
         assert!(!written.to_string().contains("broken") && !format!("{:?}", ask::stats()).contains("@j far"));
 
+        settle().await;
         reset_stats();
         let reset = ask::stats();
         assert_eq!((reset.requests, reset.executions, reset.embeddings_generated), (0, 0, 0), "{reset}");
