@@ -66,7 +66,7 @@ impl Verb {
         self.asked.load(SeqCst)
     }
 
-    async fn act<T>(
+    pub(super) async fn act<T>(
         &self,
         work: impl Future<Output = Result<T, stampede_runtime::store::BackendError>>,
     ) -> Result<T, stampede_runtime::store::BackendError> {

@@ -6,7 +6,7 @@ use stampede_runtime::semantic::{Outcome, Tier, at_least, outcome};
 use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, semantic_coalesce};
 
-use super::help::{World, all, crowd, in_time};
+use super::help::{World, all, crowd, in_time, settle};
 use super::semantic_help::Compass;
 
 #[semantic_coalesce(namespace = "basics", guard = none, skip(world))]
@@ -60,9 +60,10 @@ async fn equal_and_near_questions_in_flight_are_one_execution() {
                 tokio::spawn(async move { outcome(ask(1, &format!("@{} other", at % 20), world)).await })
             })
             .collect();
-        while ask::stats().semantic.joined < 20 {
+        while compass.texts() < 21 {
             tokio::task::yield_now().await;
         }
+        settle().await;
         world.open_all();
         assert_eq!(all(equal).await, [1; 100]);
         for call in near {

@@ -236,9 +236,10 @@ impl Shared {
         Some(Box::pin(async move {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return true };
             let of = shared.partition(embeds, question);
-            let ttl = ends.since(Moment::now());
             let put = async {
                 let embedding = shared.embed(embeds, question).await.ok()?;
+                // Not before: what it takes to embed is no part of its time.
+                let ttl = ends.since(Moment::now());
                 let new = New {
                     hash: question.hash,
                     question: &question.text,
