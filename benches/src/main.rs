@@ -1,9 +1,9 @@
 //! How fast stampede is, beside its peers and beside hand-written floors: one table, with each goal beside its figure.
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
-//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`, and
-//! parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a shared one between
-//! minutes. What an attribute costs at compile time is a script beside this: `benches/compile-time`.
+//! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`,
+//! `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a
+//! shared one between minutes. What an attribute costs at compile time is a script beside this: `benches/compile-time`.
 
 mod alloc;
 mod blocked;
@@ -21,6 +21,7 @@ mod options;
 mod peers;
 mod redis;
 mod report;
+mod semantic;
 mod threads;
 mod warm;
 
@@ -32,7 +33,7 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 12] = [
+const MEASUREMENTS: [Measurement; 13] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -46,6 +47,7 @@ const MEASUREMENTS: [Measurement; 12] = [
     ("hits", hits::measure),
     ("memory", memory::measure),
     ("redis", redis::measure),
+    ("semantic", semantic::measure),
 ];
 
 fn main() -> ExitCode {

@@ -369,7 +369,9 @@ async fn the_nearest_of_a_partition_is_found_among_many_others() {
         );
     }
     copy += "\\.\nANALYZE semantic_cache;\n";
+    database.ask("DROP INDEX semantic_cache_near_idx");
     database.ask(&copy);
+    index.ensure_schema().await.unwrap();
 
     let mut seen: HashMap<&str, Recall> = HashMap::new();
     for namespace in ["three", "rare", "large", "common"] {

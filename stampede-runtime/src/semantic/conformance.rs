@@ -94,15 +94,24 @@ pub async fn check<I: Index>(dimensions: usize, make: impl AsyncFn() -> I) {
 pub async fn failures<I: Index>(dimensions: usize, make: impl AsyncFn() -> I) -> Vec<Failure> {
     assert!(dimensions >= 8, "the checks need embeddings of at least 8 dimensions");
     let mut failures = Vec::new();
-    for (check, run) in [kept::ALL, times::ALL, near::ALL, apart::ALL, order::ALL, busy::ALL].concat() {
-        let trial = Trial::new(check, dimensions, Arc::new(make().await));
-        let outcome = tokio::time::timeout(PATIENCE, run(&trial)).await;
-        let seen = outcome.unwrap_or_else(|_| Err(format!("no end within {PATIENCE:?}")));
-        // Only tidying up: an index that cannot has been found out already.
-        let _ = tokio::time::timeout(PATIENCE, trial.tidy()).await;
-        failures.extend(seen.err().map(|seen| Failure { check, seen }));
+    for check in all() {
+        failures.extend(failure(check, dimensions, Arc::new(make().await)).await);
     }
     failures
+}
+
+fn all() -> Vec<Check> {
+    [kept::ALL, times::ALL, near::ALL, apart::ALL, order::ALL, busy::ALL].concat()
+}
+
+/// Runs one check.
+async fn failure((check, run): Check, dimensions: usize, index: Arc<dyn Index>) -> Option<Failure> {
+    let trial = Trial::new(check, dimensions, index);
+    let outcome = tokio::time::timeout(PATIENCE, run(&trial)).await;
+    let seen = outcome.unwrap_or_else(|_| Err(format!("no end within {PATIENCE:?}")));
+    // Only tidying up: an index that cannot has been found out already.
+    let _ = tokio::time::timeout(PATIENCE, trial.tidy()).await;
+    seen.err().map(|seen| Failure { check, seen })
 }
 
 /// What a check says: nothing, or what it saw that should not be.
@@ -220,7 +229,8 @@ impl Trial {
         if seen == response {
             return Ok(());
         }
-        Err(format!("{when}, `exact` of `{name}` gave {} instead of {}", shown(seen), shown(response)))
+        let [name, seen, response] = [Some(name), seen, response].map(shown);
+        Err(format!("{when}, `exact` of {name} gave {seen} instead of {response}"))
     }
 
     /// Asks for exactly these entries, nearest first.

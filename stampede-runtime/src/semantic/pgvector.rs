@@ -187,22 +187,22 @@ impl Index for PgvectorIndex {
         Box::pin(async move {
             self.takes(&new)?;
             let called = Instant::now();
-            let begin = self.begin(&of.namespace, Others::Putting);
+            let beginning = self.beginning(&of.namespace, Others::Putting);
             let (statement, place, numbers) =
                 (self.core.statements.put.clone(), Place::of(of), self.numbers(new.embedding));
             let texts: [Arc<str>; 3] = [text::hex(&new.hash).into(), new.question.into(), new.response.into()];
             let [cost, ttl, kept] = [new.cost, new.ttl, new.ttl.saturating_add(new.retention)].map(micros);
-            let (began, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
+            let (since, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
             let work: Work<i64> = Box::new(move |connection| {
                 // Up to the moment that the database's clock is looked at.
-                let began = micros(began.saturating_add(called.elapsed()));
+                let since = micros(since.saturating_add(called.elapsed()));
                 let [hash, question, response] = &texts;
                 let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
                 let asked = numbers.bind(asked).bind(response.to_string());
-                let asked = asked.bind(cost).bind(began).bind(ttl).bind(kept).bind(capacity);
-                let begin = begin.clone();
+                let asked = asked.bind(cost).bind(since).bind(ttl).bind(kept).bind(capacity);
+                let beginning = beginning.clone();
                 Box::pin(async move {
-                    raw_sql(begin).execute(&mut *connection).await?;
+                    raw_sql(beginning).execute(&mut *connection).await?;
                     let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
                     raw_sql("COMMIT").execute(connection).await?;
                     Ok(count)
@@ -302,12 +302,13 @@ impl PgvectorIndex {
     /// Writes down when all of a function was taken out, once all that is being put has been: each `put` after that sees
     /// it, and what each before that has put is seen by the deletion.
     async fn note_clear(&self, namespace: &str) -> Result<(), Failure> {
-        let (begin, statement) = (self.begin(namespace, Others::Clearing), self.core.statements.note_clear.clone());
+        let (beginning, statement) =
+            (self.beginning(namespace, Others::Clearing), self.core.statements.note_clear.clone());
         let namespace = namespace.to_owned();
         let work: Work<()> = Box::new(move |connection| {
-            let (begin, asked) = (begin.clone(), query(statement.clone()).bind(namespace.clone()));
+            let (beginning, asked) = (beginning.clone(), query(statement.clone()).bind(namespace.clone()));
             Box::pin(async move {
-                raw_sql(begin).execute(&mut *connection).await?;
+                raw_sql(beginning).execute(&mut *connection).await?;
                 asked.execute(&mut *connection).await?;
                 raw_sql("COMMIT").execute(connection).await.map(|_| ())
             })
@@ -317,7 +318,7 @@ impl PgvectorIndex {
 
     /// The beginning of a transaction that puts something of a function or clears it. Each of its statements sees what was
     /// done before that statement, so what is done after the lock sees what was done before.
-    fn begin(&self, namespace: &str, others: Others) -> SqlStr {
+    fn beginning(&self, namespace: &str, others: Others) -> SqlStr {
         let lock = lock("clear", &[&self.core.table.to_string(), &text::column(namespace)]);
         let [_, query_timeout] = self.core.link.timeouts();
         let millis = query_timeout.as_millis().clamp(1, i32::MAX as u128);

@@ -149,7 +149,7 @@ BEGIN;
         let mut columns = String::new();
         for (name, kind, constraints) in COLUMNS {
             let kind = if name == EMBEDDING { embedding.as_str() } else { kind };
-            columns.push_str(&format!("    {name} {kind}{constraints},\n"));
+            columns += &["    ", name, " ", kind, constraints, ",\n"].concat();
         }
         format!(
             "\

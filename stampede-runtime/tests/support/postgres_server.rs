@@ -25,6 +25,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The server refuses to run as root; then it runs as whoever this is: nobody, on most systems.
 const NOBODY: u32 = 65_534;
 
+/// Where programs that were put into a folder find their libraries.
+const LIBRARIES: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
+
 pub(crate) struct PostgresServer {
     /// Where its programs are.
     programs: PathBuf,
@@ -112,6 +115,7 @@ impl PostgresServer {
     fn of_its_own(&self, command: &mut Command) {
         command.stdin(Stdio::null()).current_dir(&self.folder).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("HOME", &self.folder);
+        command.env(LIBRARIES, self.programs.join("lib"));
         if std::fs::metadata(&self.folder).is_ok_and(|folder| folder.uid() == NOBODY) {
             command.uid(NOBODY).gid(NOBODY);
         }
@@ -336,7 +340,8 @@ fn programs() -> Option<PathBuf> {
 
 fn has_pgvector(folder: &Path) -> bool {
     let is_program = |file: PathBuf| file.metadata().is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-    let shared = Command::new(folder.join("bin/pg_config")).arg("--sharedir").output();
+    let mut shared = Command::new(folder.join("bin/pg_config"));
+    let shared = shared.env(LIBRARIES, folder.join("lib")).arg("--sharedir").output();
     is_program(folder.join("bin/postgres"))
         && shared.is_ok_and(|shared| {
             let shared = String::from_utf8_lossy(&shared.stdout).trim().to_owned();

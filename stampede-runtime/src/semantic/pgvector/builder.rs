@@ -179,7 +179,7 @@ impl PgvectorBuilder {
             ("jit", "off".to_owned()),
         ];
         let options = options.options(settings).disable_statement_logging();
-        Ok(Source::Lines(Lines::new(options, self.connections_max)))
+        Ok(Source::Lines(Box::new(Lines::new(options, self.connections_max))))
     }
 }
 

@@ -86,10 +86,8 @@ fn server(error: &dyn DatabaseError) -> Failure {
 /// What a server's code means. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn code_of(code: &str) -> Failure {
     let is_code = code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let cause = |why: &str| match is_code {
-        true => format!("the server says {code}: {why}"),
-        false => format!("the server says no: {why}"),
-    };
+    let said = if is_code { code } else { "no" };
+    let cause = |why: &str| format!("the server says {said}: {why}");
     let told = |kind, why| Failure::new(kind, cause(why));
     match code {
         "40001" | "40P01" => Failure::undone(cause("the work of others was in the way")),

@@ -95,7 +95,7 @@ impl Lines {
     fn pop(&self) -> Option<Line> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // Those below have been idle for longer still.
-        let Some(Idle { line, since }) = idle.pop() else { return None };
+        let Idle { line, since } = idle.pop()?;
         let too_long = (since.elapsed() >= IDLE_MAX).then(|| std::mem::take(&mut *idle));
         drop(idle);
         too_long.is_none().then_some(line)

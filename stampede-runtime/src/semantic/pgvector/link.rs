@@ -29,7 +29,7 @@ pub(super) struct Link {
 
 /// Where connections come from.
 pub(super) enum Source {
-    Lines(Lines),
+    Lines(Box<Lines>),
     Pool(PgPool),
 }
 
