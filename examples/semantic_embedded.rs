@@ -45,7 +45,7 @@ async fn complete(shop: &str, question: &str) -> Result<String, String> {
 }
 
 /// Two shops never see each other's answers, however near their questions are.
-#[semantic_coalesce(threshold = 0.75, tenant = shop, query = question)]
+#[semantic_coalesce(threshold = 0.7, tenant = shop, query = question)]
 async fn answer(shop: &str, question: &str) -> Result<String, String> {
     complete(shop, question).await
 }

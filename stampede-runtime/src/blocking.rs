@@ -132,12 +132,21 @@ fn run(work: impl Future<Output = ()>) {
 
 /// A runtime for what sync functions need of one, on a thread of its own that begins at its first use and stays.
 pub(crate) fn helper() -> &'static Handle {
-    static HELPER: LazyLock<Handle> = LazyLock::new(|| {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-        let handle = runtime.handle().clone();
-        let stay = move || runtime.block_on(pending::<()>());
-        thread::Builder::new().name("stampede-helper".to_owned()).spawn(stay).expect("a thread can be made");
-        handle
-    });
+    static HELPER: LazyLock<Handle> = LazyLock::new(|| staying("stampede-helper"));
     &HELPER
+}
+
+/// Another one, for what is the user's and may take its time.
+#[cfg(feature = "semantic")]
+pub(crate) fn workshop() -> &'static Handle {
+    static WORKSHOP: LazyLock<Handle> = LazyLock::new(|| staying("stampede-workshop"));
+    &WORKSHOP
+}
+
+fn staying(name: &str) -> Handle {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let handle = runtime.handle().clone();
+    let stay = move || runtime.block_on(pending::<()>());
+    thread::Builder::new().name(name.to_owned()).spawn(stay).expect("a thread can be made");
+    handle
 }

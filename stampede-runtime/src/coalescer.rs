@@ -184,7 +184,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     fn age(&self, node: &Node<K, S>) -> Age {
         // Looked at once more: somebody may have put it off by now.
         let (now, calm_until, expires) = (Moment::now(), node.calm_until(), node.expires());
-        let age = self.age_without_refresh(expires, now);
+        let age = self.age_without_refresh(node, now);
         let may_refresh = match age {
             Age::Fresh => hooks::is_early(expires.since(now), node.cost(), self.policy.early),
             Age::Stale => true,
@@ -195,19 +195,22 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         if is_mine { Age::Mine } else { age }
     }
 
-    fn age_without_refresh(&self, expires: Moment, now: Moment) -> Age {
+    fn age_without_refresh(&self, node: &Node<K, S>, now: Moment) -> Age {
+        let expires = node.expires();
         if now < expires {
             Age::Fresh
-        } else if expires > Moment::PAST && now < expires.after(self.policy.stale) {
+        } else if node.may_be_old() && expires > Moment::PAST && now < expires.after(self.policy.stale) {
             Age::Stale
         } else {
             Age::Over
         }
     }
 
-    /// Whether a value that expired then may still be of use: to a failing or slow execution, if to nobody else.
-    fn is_retained(&self, expires: Moment) -> bool {
-        expires > Moment::PAST && Moment::now() < expires.after(self.policy.retention())
+    /// Whether a value may still be of use: to a failing or slow execution, if to nobody else.
+    fn is_retained(&self, node: &Node<K, S>) -> bool {
+        let expires = node.expires();
+        let retention = if node.may_be_old() { self.policy.retention() } else { Duration::ZERO };
+        expires > Moment::PAST && Moment::now() < expires.after(retention)
     }
 
     /// The value that a call would be answered with from memory.
@@ -216,7 +219,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             _ if !look.is(&node.key) => None,
             View::Fresh(value) | View::Stale(value) => Some(S::value(value)),
             View::Fault(fault) => Some(S::fault(fault)),
-            View::Aging(value) => match self.age_without_refresh(node.expires(), Moment::now()) {
+            View::Aging(value) => match self.age_without_refresh(node, Moment::now()) {
                 Age::Over => None,
                 _ => Some(S::value(value)),
             },
@@ -234,6 +237,18 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         came.unwrap_or(Came::Made)
     }
 
+    /// Whether what is kept of a key was made for a question so near, and is fresh.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn has_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> bool {
+        let is_near = |node: &Arc<Node<K, S>>| match node.came() {
+            Came::Near { similarity, .. } => similarity >= least,
+            _ => true,
+        };
+        self.table
+            .find(self.hash(look), |node| (look.is(&node.key) && node.fresh().is_some() && is_near(node)).then_some(()))
+            .is_some()
+    }
+
     /// Whether a value that was found outside, and expires then, is another than the one that is kept here. The two clocks
     /// may differ by a little.
     pub(crate) fn is_newer_than_kept(&self, flight: &Node<K, S>, expires: Moment) -> bool {
@@ -247,14 +262,14 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Whether there is an old value.
     pub(crate) fn has_old(&self, flight: &Node<K, S>) -> bool {
-        let is_old = |node: &Node<K, S>| node.value().is_some() && self.is_retained(node.expires());
+        let is_old = |node: &Node<K, S>| node.value().is_some() && self.is_retained(node);
         self.table.find(flight.hash(), |node| (is_old(node) && node.key == flight.key).then_some(())).is_some()
     }
 
     /// An old value that an execution of this flight may be answered with when it is slow.
     pub(crate) fn old(&self, flight: &Node<K, S>) -> Option<S::Output> {
         self.table.find(flight.hash(), |node| {
-            let value = node.value().filter(|_| self.is_retained(node.expires()) && node.key == flight.key)?;
+            let value = node.value().filter(|_| self.is_retained(node) && node.key == flight.key)?;
             Some(S::value(value))
         })
     }
@@ -321,11 +336,37 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[cfg(feature = "semantic")]
     pub(crate) fn take_out_derived(&self, id: Option<&Arc<Id>>) {
         if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
-            for node in meetings.take_out(&question.digest) {
+            for node in meetings.take_out(question) {
                 self.drop_kept(&node);
             }
         }
     }
+
+    /// The same, but for the flight that has made the newest answer.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn take_out_older(&self, id: Option<&Arc<Id>>, newest: &Arc<Node<K, S>>) {
+        if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
+            for node in meetings.take_out(question) {
+                if !Arc::ptr_eq(&node, newest) {
+                    self.drop_kept(&node);
+                }
+            }
+            meetings.note(question, newest);
+        }
+    }
+
+    /// A value that was put in is a question's answer.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn note(&self, id: Option<&Arc<Id>>, node: &Arc<Node<K, S>>) {
+        if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
+            meetings.note(question, node);
+        }
+    }
+
+    /// Without meanings it is its key's.
+    #[cfg(not(feature = "semantic"))]
+    #[expect(clippy::unused_self, reason = "of one shape with the other")]
+    pub(crate) fn note(&self, _: Option<&Arc<Id>>, _: &Arc<Node<K, S>>) {}
 
     /// Without meanings there is none.
     #[cfg(not(feature = "semantic"))]

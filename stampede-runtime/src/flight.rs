@@ -105,6 +105,9 @@ impl Payload {
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// From this number on, how a value came is that it is another question's.
+const NEAR: u8 = 4;
+
 /// A caller that is not polled keeps its abandoned flight, and that the next, and so on. After so many in a row its callers
 /// do not go on together any more.
 const MOST_LINKS: u8 = 200;
@@ -136,16 +139,16 @@ pub(crate) struct Node<K, S: Share> {
     /// How long the value took to make, in seconds, as the bits of an `f32`.
     cost: plain::AtomicU32,
     weight: plain::AtomicU32,
-    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
-    similarity: plain::AtomicU32,
-    /// How it came here: the [`Came`] of this number.
-    came: plain::AtomicU8,
     pub(crate) key: K,
     ending: OnceLock<Ending<K, S>>,
     hash: u64,
     /// Given when it enters the table, under the shard's lock: of two flights of a key, the one that began later has the
     /// larger one.
     id: plain::AtomicU64,
+    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
+    similarity: plain::AtomicU32,
+    /// How it came here: the [`Came`] of this number.
+    came: plain::AtomicU8,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
     home: Option<HomeId>,
     /// Empty until somebody has to wait.
@@ -266,6 +269,11 @@ impl<K, S: Share> Node<K, S> {
         self.calm_until.get()
     }
 
+    /// Whether its value may be of use past its `ttl`. Another question's may not.
+    pub(crate) fn may_be_old(&self) -> bool {
+        self.came.load(Relaxed) < NEAR
+    }
+
     /// What its value counts against the capacity.
     #[cfg(feature = "semantic")]
     pub(crate) fn weight_of_value(&self) -> u32 {
@@ -286,7 +294,8 @@ impl<K, S: Share> Node<K, S> {
             Origin::Made => return,
             Origin::Backend => (1, 0.0),
             Origin::Index => (2, 0.0),
-            Origin::Near(near) => (3 + u8::from(near.is_joined), near.similarity),
+            Origin::Told => (3, 0.0),
+            Origin::Near(near) => (NEAR + u8::from(near.is_joined), near.similarity),
         };
         self.similarity.store(similarity.to_bits(), Relaxed);
         self.came.store(came, Relaxed);
@@ -299,9 +308,10 @@ impl<K, S: Share> Node<K, S> {
             0 => Came::Made,
             1 => Came::Backend,
             2 => Came::Index,
+            3 => Came::Told,
             near => {
                 let similarity = f32::from_bits(self.similarity.load(Relaxed));
-                Came::Near { similarity, is_joined: near == 4 }
+                Came::Near { similarity, is_joined: near > NEAR }
             }
         }
     }

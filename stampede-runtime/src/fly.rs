@@ -19,7 +19,7 @@ use crate::nest::{self, Circle};
 use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
 #[cfg(feature = "semantic")]
-use crate::semantic::{Outcome, call::Note};
+use crate::semantic::{Outcome, call, call::Note};
 use crate::share::Share;
 use crate::stats::count;
 #[cfg(feature = "semantic")]
@@ -329,8 +329,14 @@ where
                         None => continue,
                     }
                 }
-                Stage::Alone(Some(body)) => return Pin::new(body).poll(cx).map(S::of_own),
+                Stage::Alone(Some(body)) => {
+                    #[cfg(feature = "semantic")]
+                    let _nobodys = call::nobodys();
+                    return Pin::new(body).poll(cx).map(S::of_own);
+                }
                 Stage::Inside(body) => {
+                    #[cfg(feature = "semantic")]
+                    let _nobodys = call::nobodys();
                     let _deeper = nest::deeper();
                     return Pin::new(body).poll(cx).map(S::of_own);
                 }

@@ -157,7 +157,9 @@ impl<S: Share> Hooks<S> {
     /// How a value is kept that was found outside.
     pub(crate) fn keeping_found(&self, found: &Found<S::Value>, policy: &Policy) -> Keeping {
         let keeping = Keeping::found(found.age, found.cost, self.weight(&found.value), policy);
-        Keeping { origin: found.origin, ..keeping }
+        // Another question's answer is never old, and not renewed early: that is its own question's affair.
+        let calm_until = if found.origin.near().is_some() { keeping.expires } else { keeping.calm_until };
+        Keeping { origin: found.origin, calm_until, ..keeping }
     }
 
     /// How a value is kept that was just made. `cost`: how long that took.

@@ -35,6 +35,10 @@ pub trait Look: Sized {
     #[must_use]
     fn again(&self) -> Self;
 
+    /// The call insists on an answer to a question that is so near. For keys with a question.
+    #[cfg(feature = "semantic")]
+    fn insist(&mut self, _least: f32) {}
+
     /// Feeds the key to a digest that stands for it outside of this process. `false`: it is for this process only.
     fn feed(&self, _feed: &mut Feed) -> bool {
         false

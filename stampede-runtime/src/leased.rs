@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::clock::Moment;
 use crate::coalescer::{Coalescing, Landed};
 use crate::flight::{Ending, Node, Rare};
 use crate::hooks::Keeping;
-use crate::key::Key;
+use crate::key::{Id, Key};
 use crate::share::Share;
 use crate::tier::{Lease, Told};
 
@@ -43,6 +44,7 @@ impl<S: Share> Leased<S> {
         self,
         coalescing: &Coalescing<K, S>,
         node: &Arc<Node<K, S>>,
+        id: Option<&Arc<Id>>,
         landed: Landed,
         keeping: &Keeping,
         held: H,
@@ -52,13 +54,16 @@ impl<S: Share> Leased<S> {
             // Whoever ends the flight ends the lease; but one that nobody waits for is just given back.
             (Some(Ending::Rare(rare)), Landed::Late) if matches!(**rare, Rare::Abandoned(_)) => None,
             (_, Landed::Late) => return,
-            // Another question's answer is kept under that one's key, where whatever becomes of it is known.
-            (Some(Ending::Value(_)), _) if keeping.origin.near().is_some() => None,
+            // Another question's end is told under that one's key, where whatever becomes of it is known.
+            _ if keeping.origin.near().is_some() => None,
+            // It was past its time when it was found.
+            (Some(Ending::Value(_)), Landed::Kept) if keeping.expires <= Moment::now() => None,
             (Some(Ending::Value(value)), Landed::Kept) => {
-                let (coalescing, node) = (coalescing.me(), Arc::clone(node));
+                let (coalescing, node, id) = (coalescing.me(), Arc::clone(node), id.map(Arc::clone));
                 return outside.end(self.lease.commit(value, keeping), move |is_refused| {
                     drop(held);
                     if is_refused {
+                        coalescing.take_out_derived(id.as_ref());
                         coalescing.drop_kept(&node);
                     }
                 });

@@ -8,13 +8,14 @@ use crate::flight::{Ending, Node, Rare};
 use crate::home::Home;
 use crate::hooks::Keeping;
 use crate::key::{Id, Key};
+use crate::outside::Outside;
 use crate::seat::{Due, Seat};
 use crate::semantic::meet::{Looking, Met, UnderWayMark};
 use crate::share::Share;
 use crate::tier::{Near, Origin};
 
 pub(crate) struct Meeting<K: Key, S: Share> {
-    /// Since it first looked into its tiers.
+    /// Since it last began to look into its tiers, and until that has led to something.
     looking: Option<Looking<K, S>>,
     /// Others can join it.
     mark: Option<UnderWayMark<K, S>>,
@@ -27,11 +28,26 @@ impl<K: Key, S: Share> Default for Meeting<K, S> {
 }
 
 impl<K: Key, S: Share> Meeting<K, S> {
-    /// It looks into its tiers.
-    pub(crate) fn look(&mut self, coalescing: &Coalescing<K, S>) {
-        if let (None, Some(meetings)) = (&self.looking, &coalescing.meetings) {
-            self.looking = Some(meetings.begin_looking());
+    /// It looks into its tiers. From here on, whoever takes the question out takes the flight out, whatever its key.
+    pub(crate) fn look(&mut self, coalescing: &Coalescing<K, S>, id: Option<&Arc<Id>>, node: &Arc<Node<K, S>>) {
+        if let (None, Some(meetings), Some(question)) =
+            (&self.looking, &coalescing.meetings, id.and_then(|id| id.question()))
+        {
+            self.looking = Some(meetings.begin_looking(question, node));
         }
+    }
+
+    /// Whether the answer of another question, which was found, may be taken: nobody has taken that out since, or tried to.
+    pub(crate) fn believes(
+        &self,
+        coalescing: &Coalescing<K, S>,
+        outside: &Outside<S::Value>,
+        near: Near,
+        node: &Arc<Node<K, S>>,
+    ) -> bool {
+        let both = coalescing.meetings.as_ref().zip(self.looking.as_ref());
+        outside.is_known(near.source)
+            && both.is_some_and(|(meetings, looking)| meetings.believe(looking, near.source, node))
     }
 
     /// A seat on a flight whose question means the same, if there is one; perhaps it has just landed. If not, others can join
@@ -43,12 +59,13 @@ impl<K: Key, S: Share> Meeting<K, S> {
         node: &Arc<Node<K, S>>,
         is_refresh: bool,
     ) -> Option<(Seat<K, S>, Near)> {
-        let (meetings, looking) = coalescing.meetings.as_ref().zip(self.looking.as_ref())?;
+        // That look is over, and what ended since it began is not needed for it any more.
+        let (looking, meetings) = self.looking.take().zip(coalescing.meetings.as_ref())?;
         if self.mark.is_some() {
             return None;
         }
         let home = coalescing.around().as_ref().and_then(Home::if_alone);
-        match meetings.meet(looking, id?.question()?, node, home, is_refresh)? {
+        match meetings.meet(&looking, id?.question()?, node, home, is_refresh)? {
             Met::None(mark) => {
                 self.mark = Some(mark);
                 None
@@ -63,48 +80,33 @@ impl<K: Key, S: Share> Meeting<K, S> {
         }
     }
 
-    /// How a value is kept, given what has been taken out since this one began to look.
-    pub(crate) fn keeping(
-        &self,
-        coalescing: &Coalescing<K, S>,
-        id: Option<&Arc<Id>>,
-        node: &Arc<Node<K, S>>,
-        keeping: &Keeping,
-    ) -> Keeping {
-        let (Some(meetings), Some(looking), true) = (&coalescing.meetings, &self.looking, keeping.is_kept()) else {
-            return *keeping;
-        };
-        let question = id.and_then(|id| id.question());
-        // Calls that insist on more have keys of their own, and are taken out with the others.
-        let own = question.filter(|question| question.least.is_some()).map(|question| question.digest);
-        let source = keeping.origin.near().map(|near| near.source);
-        let is_kept = own.into_iter().chain(source).all(|source| meetings.derive(looking, source, node));
-        if is_kept { *keeping } else { keeping.not() }
+    /// The look has led to an answer.
+    pub(crate) fn has_looked(&mut self) {
+        self.looking = None;
     }
 
     /// The flight ends. What it holds for those who may join it is to be dropped when its answer has arrived where it is kept.
     pub(crate) fn end(&mut self) -> Option<UnderWayMark<K, S>> {
+        self.looking = None;
         self.mark.take()
     }
 }
 
 /// How another flight has ended, as the end of one whose question means the same. `None`: that says nothing of it.
 pub(crate) fn of_other<K: Key, S: Share>(other: &Node<K, S>, near: Near) -> Option<(Ending<K, S>, Keeping)> {
-    let keeping = Keeping { origin: Origin::Near(near), ..Keeping::NOT };
+    let not_kept = Keeping { origin: Origin::Near(near), ..Keeping::NOT };
     match other.ending()? {
         // What it found may be too far from this one.
         _ if other.came().is_near() => None,
         Ending::Value(value) => {
-            let copy = S::split(S::value(value)).ok()?;
-            let is_kept = other.expires() > Moment::now();
-            let keeping = Keeping {
-                expires: other.expires(),
-                calm_until: other.calm_until(),
-                cost: other.cost(),
-                weight: other.weight_of_value(),
-                ..keeping
-            };
-            Some((Ending::Value(copy), if is_kept { keeping } else { keeping.not() }))
+            let (copy, expires) = (S::split(S::value(value)).ok()?, other.expires());
+            if expires > Moment::now() {
+                let (cost, weight) = (other.cost(), other.weight_of_value());
+                let keeping = Keeping { expires, calm_until: expires, cost, weight, ..not_kept };
+                return Some((Ending::Value(copy), keeping));
+            }
+            // One that is not kept is as good as any; one that is past its time is its own question's alone.
+            (expires == Moment::PAST).then_some((Ending::Value(copy), not_kept))
         }
         Ending::Rare(rare) => {
             let rare = match &**rare {
@@ -113,7 +115,7 @@ pub(crate) fn of_other<K: Key, S: Share>(other: &Node<K, S>, near: Near) -> Opti
                 Rare::TimedOut(limit, _) => Rare::TimedOut(*limit, None),
                 Rare::Abandoned(_) => return None,
             };
-            Some((Ending::rare(rare), keeping))
+            Some((Ending::rare(rare), not_kept))
         }
     }
 }

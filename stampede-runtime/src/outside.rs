@@ -48,6 +48,8 @@ struct Said {
 
 /// What is said of one key.
 struct Talk {
+    /// Somebody asked for what else answers the key to be taken out, too.
+    goes_far: bool,
     /// Zero: what is there is unknown, and nobody is about to change that.
     under_way: usize,
     /// Something has failed, or was under way beside something else.
@@ -103,11 +105,11 @@ impl<V: 'static> Outside<V> {
     /// Looks for what is wanted, unless nothing may be taken from there.
     pub(crate) fn look(self: &Arc<Self>, id: &Arc<Id>, look: Look) -> Option<Work<Answer<V>>> {
         let may_read = self.said().standing(id) == Standing::Clear;
-        if may_read && (look.wanted == Wanted::Any || self.has_leases()) {
+        if may_read && (look.wanted == Wanted::Any || self.tier.settles()) {
             return Some(self.tier.look(id, look));
         }
         let (outside, id) = (Arc::clone(self), Arc::clone(id));
-        self.has_leases().then(|| -> Work<Answer<V>> {
+        self.tier.settles().then(|| -> Work<Answer<V>> {
             Box::pin(async move {
                 match tokio::time::timeout(SETTLING, outside.settle(&id)).await {
                     Ok(true) => outside.tier.look(&id, look).await,
@@ -226,12 +228,14 @@ pub(crate) struct Saying<V: 'static> {
     is_nothing: bool,
     /// It takes the key out, so there is nothing more to try.
     is_last_try: bool,
+    /// With all that answers it.
+    goes_far: bool,
 }
 
 impl<V: 'static> Saying<V> {
     fn new(outside: &Arc<Outside<V>>, id: &Arc<Id>, is_last_try: bool) -> Saying<V> {
         let (outside, id) = (Arc::clone(outside), Arc::clone(id));
-        Saying { outside, id, has_arrived: false, is_nothing: false, is_last_try }
+        Saying { outside, id, has_arrived: false, is_nothing: false, is_last_try, goes_far: false }
     }
 
     /// There was nothing to say.
@@ -251,13 +255,24 @@ impl<V: 'static> Saying<V> {
                 saying.has_arrived = work.await;
                 drop(held);
             }),
-            _ => drop(self.forget(home)),
+            _ => self.take_back(home),
         }
     }
 
-    /// Takes the key out, in the background.
+    /// Takes out what is kept under the key, in the background.
+    pub(crate) fn take_back(mut self, home: &Home) {
+        self.is_last_try = true;
+        home.run_outside(async move {
+            self.has_arrived = self.outside.tier.take_back(&self.id).await.is_ok();
+            drop(self);
+        });
+    }
+
+    /// Takes the key out, and all that answers it, in the background.
     pub(crate) fn forget(mut self, home: &Home) -> Receiver<Result<(), Error>> {
         self.is_last_try = true;
+        self.goes_far = true;
+        self.outside.said().goes_far(&self.id);
         let (sender, receiver) = channel();
         home.run_outside(async move {
             let told = self.outside.tier.forget(&self.id).await;
@@ -272,11 +287,15 @@ impl<V: 'static> Saying<V> {
 
 impl<V: 'static> Drop for Saying<V> {
     fn drop(&mut self) {
-        let is_muddled = self.outside.said().end(self);
-        if is_muddled {
-            let last = Saying::new(&self.outside, &self.id, true);
+        let once_more = self.outside.said().end(self);
+        if let Some(goes_far) = once_more {
+            let (last, home) = (Saying::new(&self.outside, &self.id, true), self.outside.home());
             // Counted and logged there.
-            drop(last.forget(&self.outside.home()));
+            if goes_far {
+                drop(last.forget(&home));
+            } else {
+                last.take_back(&home);
+            }
         }
         self.outside.answered.notify_waiters();
         registry::a_flight_ended();
@@ -330,9 +349,9 @@ impl Said {
 
     fn begin(&mut self, id: &Arc<Id>) {
         self.under_way += 1;
-        let talk = Talk { under_way: 1, is_muddled: false, was_unknown: false, since: 0 };
+        let talk = Talk { goes_far: false, under_way: 1, is_muddled: false, was_unknown: false, since: 0 };
         self.keys
-            .entry(Arc::clone(id))
+            .entry(Id::alone(id))
             .and_modify(|talk| {
                 // If it arrives, alone, it makes up for what failed before.
                 self.unknown -= usize::from(talk.under_way == 0);
@@ -343,8 +362,16 @@ impl Said {
             .or_insert(talk);
     }
 
-    /// Returns whether the key is to be taken out once more, which is under way from then on.
-    fn end<V>(&mut self, said: &Saying<V>) -> bool {
+    /// What is said of a key is said of all that answers it.
+    fn goes_far(&mut self, id: &Arc<Id>) {
+        if let Some(talk) = self.keys.get_mut(id) {
+            talk.goes_far = true;
+        }
+    }
+
+    /// Returns whether the key is to be taken out once more, which is under way from then on; and whether with all that
+    /// answers it.
+    fn end<V>(&mut self, said: &Saying<V>) -> Option<bool> {
         let Saying { id, has_arrived, is_nothing, is_last_try, .. } = said;
         self.under_way -= 1;
         let since = self.tick();
@@ -353,16 +380,16 @@ impl Said {
         talk.is_muddled |= !has_arrived;
         talk.was_unknown &= !has_arrived || *is_nothing;
         if talk.under_way > 0 {
-            return false;
+            return None;
         }
         if !talk.is_muddled && !talk.was_unknown {
             self.keys.remove(id);
-            return false;
+            return None;
         }
         if talk.is_muddled && (*has_arrived || !is_last_try) {
             (talk.under_way, talk.is_muddled) = (1, false);
             self.under_way += 1;
-            return true;
+            return Some(talk.goes_far);
         }
         talk.since = since;
         self.unknown += 1;
@@ -370,7 +397,7 @@ impl Said {
             self.keys.retain(|_, talk| talk.under_way > 0);
             (self.unknown, self.failed_clear) = (0, Some(since));
         }
-        false
+        None
     }
 
     fn begin_clear(&mut self) -> u64 {

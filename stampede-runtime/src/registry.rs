@@ -112,13 +112,20 @@ impl Registry {
             };
             hooks.make_tier(&place, &config).map(Outside::new)
         };
-        let mut outsides = self.outsides.lock().unwrap_or_else(PoisonError::into_inner);
-        let outside = match outsides.get(&owner).map(Arc::clone) {
+        let existing = self.outsides().get(&owner).map(Arc::clone);
+        let outside = match existing {
             Some(outside) => outside.downcast().ok(),
-            None => make().inspect(|made| _ = outsides.insert(owner, Arc::clone(made) as Arc<dyn Any + Send + Sync>)),
+            // Outside of the lock, since an embedder is the user's. Who comes second throws its own away.
+            None => make().and_then(|made| {
+                let made: Arc<dyn Any + Send + Sync> = made;
+                Arc::clone(self.outsides().entry(owner).or_insert(made)).downcast().ok()
+            }),
         };
-        drop(outsides);
         (policy, outside)
+    }
+
+    fn outsides(&self) -> MutexGuard<'_, HashMap<StateKey, Arc<dyn Any + Send + Sync>>> {
+        self.outsides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether no other function is called so, whose values could be taken for this one's outside.

@@ -335,7 +335,7 @@ fn watch<K: Key, S: Share>(
         let leased = lease.map(|lease| Leased::new(&coalescing, lease, &ending));
         let landed = coalescing.land(&watched, ending, &Keeping::NOT, By::Watch);
         if let Some(leased) = leased {
-            leased.end(&coalescing, &watched, landed, &Keeping::NOT, ());
+            leased.end(&coalescing, &watched, None, landed, &Keeping::NOT, ());
         }
     }));
 }

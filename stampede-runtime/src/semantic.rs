@@ -34,6 +34,7 @@ pub(crate) mod meet;
 mod openai;
 #[cfg(feature = "pgvector")]
 mod pgvector;
+mod rest;
 mod schema;
 mod tier;
 
@@ -54,3 +55,6 @@ pub(crate) use tier::Meant;
 
 /// The longest question, in bytes of its normal form, whose meaning is compared. Longer ones are found exactly or not at all.
 pub const QUESTION_BYTES_MAX: usize = 32 << 10;
+
+/// How many near questions are looked at, where guards refuse the nearest ones.
+const CANDIDATES: usize = 8;

@@ -18,7 +18,7 @@ use crate::key::{Key, Look};
 use crate::policy::Options;
 use crate::registry;
 #[cfg(feature = "semantic")]
-use crate::semantic::Outcome;
+use crate::semantic::{Outcome, call};
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
 
@@ -202,8 +202,15 @@ where
     /// The same for a call whose outcome somebody may want to know.
     #[cfg(feature = "semantic")]
     #[inline(always)]
-    pub fn board_meant<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
-        let Some(note) = crate::semantic::call::note() else { return self.board(key) };
+    pub fn board_meant<L: Look>(self, mut key: L) -> Result<S::Output, Boarding<L::Own, S>> {
+        if let Some(least) = call::least() {
+            let is_more =
+                |state: &Coalescing<L::Own, S>| least > state.policy.threshold && !state.has_near(&key, least);
+            if self.with(is_more) {
+                key.insist(least);
+            }
+        }
+        let Some(note) = call::note() else { return self.board(key) };
         let look = key.again();
         match self.board(key) {
             Ok(output) => {
@@ -281,6 +288,7 @@ where
             let home = || state.home_outside();
             if keeping.is_kept() {
                 let node = state.insert(&key, value, &keeping);
+                state.note(id.as_ref(), &node);
                 if let (Some(saying), Some(value)) = (saying, node.value()) {
                     saying.store(&home(), value, &keeping, ());
                 }

@@ -28,7 +28,13 @@ pub(crate) trait Tier<V>: Send + Sync {
         None
     }
 
-    /// Takes a key out.
+    /// Takes out what is kept of a key, where nobody has asked for more: something older than what was made, or nobody knows
+    /// what.
+    fn take_back(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+        self.forget(id)
+    }
+
+    /// Takes a key out, and whatever else answers it.
     fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>>;
 
     /// Takes all keys of the function out.
@@ -37,6 +43,11 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// Whether it gives out [`Lease`]s. Then what is said of one key may overtake itself: nothing older replaces what is
     /// newer.
     fn has_leases(&self) -> bool;
+
+    /// Whether a flight waits until what its process has said has arrived, and then looks. Otherwise it goes on by itself.
+    fn settles(&self) -> bool {
+        self.has_leases()
+    }
 
     /// Gives back what this process holds there.
     fn give_back(&self) -> Vec<Work<()>> {
@@ -122,6 +133,8 @@ pub(crate) enum Origin {
     /// It was in the backend.
     #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
     Backend,
+    /// Another process made it while this one waited.
+    Told,
     /// It is the index's answer to exactly the question.
     #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
     Index,
@@ -147,6 +160,7 @@ pub(crate) struct Near {
 pub(crate) enum Came {
     Made,
     Backend,
+    Told,
     Index,
     Near { similarity: f32, is_joined: bool },
 }

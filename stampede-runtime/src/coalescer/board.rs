@@ -199,13 +199,13 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 let age = match node.view() {
                     View::Fresh(_) | View::Fault(_) => Some(Age::Fresh),
                     View::Stale(_) => Some(Age::Stale),
-                    View::Aging(_) => Some(self.age_without_refresh(node.expires(), Moment::now())),
+                    View::Aging(_) => Some(self.age_without_refresh(&node, Moment::now())),
                     View::Over => Some(Age::Over),
                     View::InTheAir => None,
                 };
                 match age {
                     // Of no use to this caller, and perhaps to its execution.
-                    Some(Age::Over) if node.value().is_some() && self.is_retained(node.expires()) => {
+                    Some(Age::Over) if node.value().is_some() && self.is_retained(&node) => {
                         shard.discard(node);
                     }
                     Some(Age::Over) => take_out(shard, node),

@@ -45,7 +45,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 for other in alike(shard, node.hash(), |other| !Arc::ptr_eq(other, node) && other.key == node.key) {
                     let has_landed = other.ending().is_some();
                     let is_newer = other.id() > node.id() && other.expires() > Moment::now();
-                    if !is_value && is_there && other.value().is_some() && self.is_retained(other.expires()) {
+                    if !is_value && is_there && other.value().is_some() && self.is_retained(&other) {
                         // An old value is better than an error.
                         is_kept = false;
                         landing.fall_back_on(other, shard);

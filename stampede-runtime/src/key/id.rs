@@ -4,6 +4,7 @@
 //! build, on every platform, and whatever features are on.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -32,6 +33,15 @@ impl Id {
             Id::Digest(digest) => Ok(digest),
             #[cfg(feature = "semantic")]
             Id::Meaning(question) => Ok(&question.digest),
+        }
+    }
+
+    /// What is equal to it, and takes no more room than it has to.
+    pub(crate) fn alone(id: &Arc<Id>) -> Arc<Id> {
+        match &**id {
+            #[cfg(feature = "semantic")]
+            Id::Meaning(question) => Arc::new(Id::Digest(question.digest)),
+            _ => Arc::clone(id),
         }
     }
 

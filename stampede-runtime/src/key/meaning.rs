@@ -21,18 +21,8 @@ impl<Q: Asked, T: Whose, R: Look> Meaning<Q, T, R> {
     /// The key of a call that is being made.
     #[inline]
     pub fn new(question: Q, tenant: T, rest: R) -> Meaning<Q, T, R> {
-        Meaning { question, tenant, rest, least: least() }
+        Meaning { question, tenant, rest, least: None }
     }
-}
-
-#[cfg(feature = "semantic")]
-fn least() -> Option<f32> {
-    crate::semantic::call::least()
-}
-
-#[cfg(not(feature = "semantic"))]
-fn least() -> Option<f32> {
-    None
 }
 
 impl<Q: Asked, T: Whose, R: Look> Look for Meaning<Q, T, R> {
@@ -62,6 +52,11 @@ impl<Q: Asked, T: Whose, R: Look> Look for Meaning<Q, T, R> {
     fn again(&self) -> Self {
         let Meaning { question, tenant, rest, least } = self;
         Meaning { question: question.again(), tenant: tenant.again(), rest: rest.again(), least: *least }
+    }
+
+    #[cfg(feature = "semantic")]
+    fn insist(&mut self, least: f32) {
+        self.least = Some(least);
     }
 
     #[cfg(feature = "semantic")]

@@ -16,28 +16,31 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
-        #[cfg(feature = "semantic")]
-        let keeping = &self.meeting.keeping(coalescing, self.reason.id.as_ref(), &self.node, keeping);
-        #[cfg(feature = "semantic")]
-        let mark = self.meeting.end();
-        #[cfg(not(feature = "semantic"))]
-        let mark = ();
         // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
         let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
         let saying = if is_made && is_newest { coalescing.say(self.reason.id.as_ref()) } else { None };
         // Nor is what somebody else has made meanwhile older than this.
         let is_lost = leased.as_ref().is_some_and(Leased::is_lost);
         let keeping = if is_lost { &keeping.not() } else { keeping };
+        // What is not kept is not there for who comes after its end.
+        #[cfg(feature = "semantic")]
+        let mark = self.meeting.end().filter(|_| keeping.is_kept());
+        #[cfg(not(feature = "semantic"))]
+        let mark = ();
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let landed = coalescing.land(&self.node, ending, keeping, by);
+        #[cfg(feature = "semantic")]
+        if self.reason.purpose != Purpose::Call && is_made && landed == Landed::Kept {
+            coalescing.take_out_older(self.reason.id.as_ref(), &self.node);
+        }
         if let Some(leased) = leased {
-            leased.end(coalescing, &self.node, landed, keeping, mark);
+            leased.end(coalescing, &self.node, self.reason.id.as_ref(), landed, keeping, mark);
         } else if let Some(saying) = saying {
             let home = coalescing.home_outside();
             match (landed, self.node.value()) {
                 (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping, mark),
                 // What is there is older than what was just made.
-                (Landed::Kept | Landed::Unkept, _) => drop(saying.forget(&home)),
+                (Landed::Kept | Landed::Unkept, _) => saying.take_back(&home),
                 _ => saying.nothing(),
             }
         } else if let (true, Some(outside), Some(id), Landed::Kept, Some(value)) =

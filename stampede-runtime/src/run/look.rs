@@ -16,7 +16,7 @@ use crate::meeting;
 use crate::share::Share;
 #[cfg(feature = "semantic")]
 use crate::tier::Near;
-use crate::tier::{Answer, Found, Life, Look, OrElse, Told, Wanted, Work};
+use crate::tier::{Answer, Found, Life, Look, OrElse, Origin, Told, Wanted, Work};
 
 impl<K: Key, S: Share, P> Execution<K, S, P>
 where
@@ -25,7 +25,7 @@ where
     /// Looks outside first, where there is something. A refresh wants what is newer than anything there.
     pub(super) fn look_or_begin(&mut self, may_wait: bool) {
         #[cfg(feature = "semantic")]
-        self.meeting.look(&self.coalescing);
+        self.meeting.look(&self.coalescing, self.reason.id.as_ref(), &self.node);
         let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
             (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
                 outside.look(id, Look { wanted, is_nested: self.is_nested, may_wait, joined: self.joined })
@@ -63,7 +63,14 @@ where
         let is_refresh = self.reason.wanted == Some(Wanted::Newest);
         match self.meeting.meet(&self.coalescing, self.reason.id.as_ref(), &self.node, is_refresh) {
             Some((seat, near)) if seat.node.ending().is_some() => return self.join(&seat.node.clone(), near),
-            Some((seat, near)) => self.stage = Stage::Joined(seat, near),
+            Some((seat, near)) => {
+                // The other may need them: it has not begun.
+                if !seat.node.queue().has_begun() {
+                    self.give_lease_back();
+                }
+                self.permit = None;
+                self.stage = Stage::Joined(seat, near);
+            }
             None => self.begin_or_queue(),
         }
         None
@@ -87,6 +94,9 @@ where
         if self.saves_a_call() {
             self.coalescing.counters.coalesce_hits.add_one();
         }
+        if let Some(meetings) = &self.coalescing.meetings {
+            meetings.count(near);
+        }
         self.body = None;
         Some((ending, keeping))
     }
@@ -108,11 +118,15 @@ where
         }
         #[cfg(feature = "semantic")]
         if let (Some(near), Some(outside)) = (found.origin.near(), &coalescing.outside)
-            && !outside.is_known(near.source)
+            && !self.meeting.believes(&coalescing, outside, near, &self.node)
         {
             return self.begin_or_join();
         }
         found.age = coalescing.policy.age_here(found.age, found.made);
+        // Only what is fresh answers another question.
+        if found.origin.near().is_some() && matches!(found.age, Life::Past(_)) {
+            return self.begin_or_join();
+        }
         let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
         let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
         let is_old = self.reason.purpose == Purpose::Behind && !is_newer();
@@ -128,7 +142,13 @@ where
             self.look_on(found.or_else.map(|or_else| or_else()));
             return None;
         }
+        #[cfg(feature = "semantic")]
+        self.meeting.has_looked();
         if self.saves_a_call() {
+            #[cfg(feature = "semantic")]
+            if let (Some(near), Some(meetings)) = (found.origin.near(), &coalescing.meetings) {
+                meetings.count(near);
+            }
             if found.is_awaited {
                 coalescing.counters.coalesce_hits.add_one();
             } else {
@@ -145,15 +165,15 @@ where
     fn told(&mut self, told: Told<S::Value>, or_else: OrElse<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
         let hooks = &self.coalescing.hooks;
         let (ending, keeping) = match told {
-            Told::Value(value) => (Ending::Value(value), Keeping::NOT),
-            Told::TimedOut(limit) => (Ending::rare(Rare::TimedOut(limit, None)), Keeping::NOT),
+            Told::Value(value) => (Ending::Value(value), told_by_another(Keeping::NOT)),
+            Told::TimedOut(limit) => (Ending::rare(Rare::TimedOut(limit, None)), told_by_another(Keeping::NOT)),
             Told::Fault(bytes) => {
                 let Some(fault) = hooks.unpack(&bytes) else {
                     // Of another version of the program.
                     self.look_on(Some(or_else()));
                     return None;
                 };
-                let keeping = hooks.keeping_fault(&fault, &self.coalescing.policy);
+                let keeping = told_by_another(hooks.keeping_fault(&fault, &self.coalescing.policy));
                 (Ending::rare(Rare::Fault(fault, None)), keeping)
             }
         };
@@ -191,4 +211,8 @@ where
             seat.node.set_body(detach(execution, &home));
         }
     }
+}
+
+fn told_by_another(keeping: Keeping) -> Keeping {
+    Keeping { origin: Origin::Told, ..keeping }
 }

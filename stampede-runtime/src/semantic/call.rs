@@ -105,7 +105,7 @@ impl Outcome {
             Came::Backend => Outcome::Exact { tier: Tier::Backend },
             Came::Index => Outcome::Exact { tier: Tier::Index },
             Came::Made if has_led => Outcome::Executed,
-            Came::Made => Outcome::Joined { similarity: 1.0 },
+            Came::Made | Came::Told => Outcome::Joined { similarity: 1.0 },
         }
     }
 
@@ -158,7 +158,8 @@ impl fmt::Display for Tier {
     }
 }
 
-/// The result of a call, and what became of it. `None`: no function that compares meanings was called.
+/// The result of a call, and what became of it. `None`: no function that compares meanings was called, or the call gave up
+/// before it was decided (`wait`).
 ///
 /// `call` may be any future: it is said of the last call that it makes of such a function, wherever it is not handed to a task.
 /// What the body of that function calls is not meant.

@@ -19,10 +19,10 @@ const NOTES_MAX: usize = 16;
 pub(crate) struct Live {
     pub(super) backend_exact_hits: AtomicU64,
     pub(super) index_exact_hits: AtomicU64,
-    pub(super) index_hits: AtomicU64,
     pub(super) refused: Refused,
     below: [AtomicU64; 20],
     pub(super) not_embedded: AtomicU64,
+    pub(super) embedder_rested: AtomicU64,
     pub(super) index_writes: AtomicU64,
     pub(super) undecodable: AtomicU64,
     pub(super) unencodable: AtomicU64,
@@ -161,7 +161,6 @@ impl Live {
         semantic.is_used = true;
         semantic.backend_exact_hits += self.backend_exact_hits.load(Relaxed);
         semantic.index_exact_hits += self.index_exact_hits.load(Relaxed);
-        semantic.index_hits += self.index_hits.load(Relaxed);
         self.refused.add_to(&mut semantic.refused);
         for (sum, more) in semantic.below_threshold.iter_mut().zip(&self.below) {
             *sum += more.load(Relaxed);
@@ -182,6 +181,7 @@ impl Live {
             unsuitable: of(EmbedErrorKind::Unsuitable),
             rate_limited: of(EmbedErrorKind::RateLimited),
             invalid: of(EmbedErrorKind::Invalid),
+            resting: self.embedder_rested.load(Relaxed),
             other: of(EmbedErrorKind::Other),
         };
         if let Some(counted) = of_embedder {
@@ -200,8 +200,8 @@ impl Live {
         let plain = [
             &self.backend_exact_hits,
             &self.index_exact_hits,
-            &self.index_hits,
             &self.not_embedded,
+            &self.embedder_rested,
             &self.index_writes,
             &self.undecodable,
             &self.unencodable,

@@ -4,15 +4,17 @@
 //! index, after it was looked into. So an execution stays in here until its answer is in the index, and after that for as long
 //! as a look-up is under way that began before.
 //!
-//! Here it is also known which kept values are answers to another question. Whatever takes that one's out takes them out, too.
+//! Here it is also known which flights, in the air or landed, have the answer to a question: those of its own, in whatever
+//! spelling, and those of others. Whoever takes a question out takes all of them out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem::take;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::live::Refused;
-use super::{Embedding, Guards};
+use super::{CANDIDATES, Embedding, Guards};
+use crate::clock::Moment;
 use crate::flight::{Ending, Node, Rare};
 use crate::home::HomeId;
 use crate::key::Question;
@@ -26,17 +28,20 @@ type Digest = [u8; 32];
 
 /// So many executions of a partition can be joined, the newest; more would make joining slow.
 const UNDER_WAY_MAX: usize = 1_024;
+/// So many executions that have ended are kept for look-ups that began before, the newest.
+const ENDED_MAX: usize = 4_096;
 /// When so many questions have been taken out while look-ups are under way, all have been.
 const TAKEN_OUT_MAX: usize = 10_000;
-/// How many values of other questions are noted before those that are gone are first looked for.
-const DERIVED_MIN: usize = 1_024;
+/// How many flights are noted before those that are gone are first looked for.
+const NOTED_MIN: usize = 1_024;
 
-/// The executions of one function that can be joined, and the values that belong to another question than their own.
+/// The executions of one function that can be joined, and whose answer each flight has.
 pub(crate) struct Meetings<K, S: Share> {
     threshold: f32,
     guards: Guards,
     state: Mutex<State<K, S>>,
     joined: AtomicU64,
+    near_hits: AtomicU64,
     refused: Refused,
 }
 
@@ -45,19 +50,19 @@ struct State<K, S: Share> {
     clock: u64,
     /// By partition, the oldest first.
     under_way: HashMap<Digest, Vec<UnderWay<K, S>>>,
+    /// Those of them that have ended: when, and where they are.
+    ended: VecDeque<(u64, Digest, u64)>,
     /// When the look-ups began that are under way, and how many at each moment.
     looking: BTreeMap<u64, usize>,
     /// When questions were last taken out, as long as something may have begun before.
     taken_out: HashMap<Digest, u64>,
     /// When all were.
     cleared: u64,
-    /// By the question that they answer, the flights that have its answer.
-    derived: HashMap<Digest, Vec<Weak<Node<K, S>>>>,
-    derived_count: usize,
-    /// How many executions have ended and are still there.
-    ended_count: usize,
+    /// By question, the flights that have its answer, or are to have it.
+    noted: HashMap<Digest, Vec<Weak<Node<K, S>>>>,
+    noted_count: usize,
     /// When there are so many, those that are gone are looked for.
-    derived_max: usize,
+    noted_max: usize,
 }
 
 /// An execution that can be joined.
@@ -66,7 +71,7 @@ struct UnderWay<K, S: Share> {
     /// Its answer is in the index, or nowhere.
     ended: Option<u64>,
     question: Digest,
-    text: Box<str>,
+    text: Arc<str>,
     embedding: Embedding,
     node: Arc<Node<K, S>>,
 }
@@ -86,19 +91,20 @@ impl<K, S: Share> Meetings<K, S> {
         let state = State {
             clock: 0,
             under_way: HashMap::new(),
+            ended: VecDeque::new(),
             looking: BTreeMap::new(),
             taken_out: HashMap::new(),
             cleared: 0,
-            derived: HashMap::new(),
-            derived_count: 0,
-            ended_count: 0,
-            derived_max: DERIVED_MIN,
+            noted: HashMap::new(),
+            noted_count: 0,
+            noted_max: NOTED_MIN,
         };
         Arc::new(Meetings {
             threshold: policy.threshold,
             guards: policy.guards,
             state: Mutex::new(state),
             joined: AtomicU64::new(0),
+            near_hits: AtomicU64::new(0),
             refused: Refused::default(),
         })
     }
@@ -107,13 +113,29 @@ impl<K, S: Share> Meetings<K, S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A look-up begins. What is executed from here on can be met at its end.
-    pub(crate) fn begin_looking(self: &Arc<Self>) -> Looking<K, S> {
+    /// A flight looks for the answer to its question. What is executed from here on can be met at the end of the look.
+    pub(crate) fn begin_looking(self: &Arc<Self>, question: &Question, node: &Arc<Node<K, S>>) -> Looking<K, S> {
         let mut state = self.state();
         let began = state.tick();
         *state.looking.entry(began).or_default() += 1;
+        state.note(question.digest, node);
         drop(state);
         Looking { meetings: Arc::clone(self), began }
+    }
+
+    /// A flight will have a value that was put in.
+    pub(crate) fn note(&self, question: &Question, node: &Arc<Node<K, S>>) {
+        self.state().note(question.digest, node);
+    }
+
+    /// A look-up has found the answer to another question. `false`: that has been taken out since.
+    pub(crate) fn believe(&self, looking: &Looking<K, S>, source: Digest, node: &Arc<Node<K, S>>) -> bool {
+        let mut state = self.state();
+        let is_good = !state.was_taken_out(&source, looking.began);
+        if is_good {
+            state.note(source, node);
+        }
+        is_good
     }
 
     /// Looks for an execution that means the same as `question`, for a flight that is about to execute. `home`: its runtime, if
@@ -127,94 +149,95 @@ impl<K, S: Share> Meetings<K, S> {
         is_refresh: bool,
     ) -> Option<Met<K, S>> {
         let embedding = question.embedding.get()?;
-        let mut state = self.state();
-        if !is_refresh {
-            let met = state.nearest(self, looking.began, question, embedding, node, home);
-            if let Some(met) = met {
+        let least = self.threshold.max(question.least.unwrap_or(-1.0));
+        let mut passed = Vec::new();
+        loop {
+            let mut state = self.state();
+            let nearest = if is_refresh || passed.len() >= CANDIDATES {
+                None
+            } else {
+                state.nearest(looking.began, question, embedding, least, node, &passed)
+            };
+            let Some((similarity, other)) = nearest else {
+                let (mark, oldest) = state.enter(self, question, embedding, node);
                 drop(state);
-                count(&self.joined);
+                // The users' values are dropped outside of the lock.
+                drop(oldest);
+                return Some(Met::None(mark));
+            };
+            let (began, source) = (other.began, other.question);
+            if source != question.digest {
+                let text = Arc::clone(&other.text);
+                drop(state);
+                if let Some(guard) = self.guards.refuse(&question.text, &text) {
+                    self.refused.count(guard);
+                    passed.push(began);
+                    continue;
+                }
+                state = self.state();
+            }
+            let similarity = if source == question.digest { 1.0 } else { similarity };
+            let near = Near { source, similarity, is_joined: true };
+            if let Some(met) = state.take(looking.began, question, began, near, node, home) {
                 return Some(met);
             }
+            passed.push(began);
         }
-        let began = state.tick();
-        let under_way = UnderWay {
-            began,
-            ended: None,
-            question: question.digest,
-            text: question.text.clone(),
-            embedding: embedding.clone(),
-            node: Arc::clone(node),
-        };
-        let of_partition = state.under_way.entry(question.partition).or_default();
-        // The users' values are dropped outside of the lock.
-        let oldest = (of_partition.len() >= UNDER_WAY_MAX).then(|| of_partition.remove(0));
-        of_partition.push(under_way);
-        state.ended_count -= usize::from(oldest.as_ref().is_some_and(|oldest| oldest.ended.is_some()));
-        drop(state);
-        drop(oldest);
-        Some(Met::None(UnderWayMark { meetings: Arc::clone(self), partition: question.partition, began }))
     }
 
-    /// A flight is about to keep the answer of another question. `false`: that has been taken out since the look-up began.
-    pub(crate) fn derive(&self, looking: &Looking<K, S>, source: Digest, node: &Arc<Node<K, S>>) -> bool {
-        let mut state = self.state();
-        if state.was_taken_out(&source, looking.began) {
-            return false;
-        }
-        if state.derived_count >= state.derived_max {
-            state.derived.retain(|_, nodes| {
-                nodes.retain(|node| node.strong_count() > 0);
-                !nodes.is_empty()
-            });
-            state.derived_count = state.derived.values().map(Vec::len).sum();
-            state.derived_max = DERIVED_MIN.max(2 * state.derived_count);
-        }
-        state.derived.entry(source).or_default().push(Arc::downgrade(node));
-        state.derived_count += 1;
-        true
-    }
-
-    /// A question is taken out: its execution is not joined any more. Returns what else is to be taken out of memory.
-    pub(crate) fn take_out(&self, question: &Digest) -> Vec<Arc<Node<K, S>>> {
+    /// A question is taken out: its execution is not joined any more. Returns the flights that have its answer.
+    pub(crate) fn take_out(&self, question: &Question) -> Vec<Arc<Node<K, S>>> {
         let mut state = self.state();
         let now = state.tick();
-        if !state.is_idle() {
+        if state.is_idle() {
+            state.taken_out.clear();
+        } else {
             if state.taken_out.len() >= TAKEN_OUT_MAX {
                 state.taken_out.clear();
                 state.cleared = now;
             }
-            state.taken_out.insert(*question, now);
+            state.taken_out.insert(question.digest, now);
         }
         let mut gone = Vec::new();
-        for of_partition in state.under_way.values_mut() {
-            gone.extend(of_partition.extract_if(.., |under_way| under_way.question == *question));
+        if let Some(of_partition) = state.under_way.get_mut(&question.partition) {
+            gone.extend(of_partition.extract_if(.., |under_way| under_way.question == question.digest));
+            if of_partition.is_empty() {
+                state.under_way.remove(&question.partition);
+            }
         }
-        state.ended_count -= gone.iter().filter(|under_way| under_way.ended.is_some()).count();
-        let derived = state.derived.remove(question).unwrap_or_default();
-        state.derived_count -= derived.len();
+        let noted = state.noted.remove(&question.digest).unwrap_or_default();
+        state.noted_count -= noted.len();
         drop(state);
         drop(gone);
-        derived.iter().filter_map(Weak::upgrade).collect()
+        noted.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// All questions are.
     pub(crate) fn clear(&self) {
         let mut state = self.state();
         state.cleared = state.tick();
-        (state.derived_count, state.ended_count) = (0, 0);
-        let gone = (take(&mut state.under_way), take(&mut state.derived));
+        state.noted_count = 0;
+        let gone = (take(&mut state.under_way), take(&mut state.noted));
+        state.ended.clear();
         state.taken_out.clear();
         drop(state);
         drop(gone);
     }
 
+    /// A call was answered with a near question's answer: one that was found, or one that it joined.
+    pub(crate) fn count(&self, near: Near) {
+        count(if near.is_joined { &self.joined } else { &self.near_hits });
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
         stats.semantic.joined += self.joined.load(Relaxed);
+        stats.semantic.index_hits += self.near_hits.load(Relaxed);
         self.refused.add_to(&mut stats.semantic.refused);
     }
 
     pub(crate) fn reset_stats(&self) {
         self.joined.store(0, Relaxed);
+        self.near_hits.store(0, Relaxed);
         self.refused.reset();
     }
 }
@@ -234,59 +257,125 @@ impl<K, S: Share> State<K, S> {
         self.cleared > since || self.taken_out.get(question).is_some_and(|at| *at > since)
     }
 
-    /// The nearest execution that `node` can go on with.
+    fn note(&mut self, question: Digest, node: &Arc<Node<K, S>>) {
+        if self.noted_count >= self.noted_max {
+            self.noted.retain(|_, nodes| {
+                nodes.retain(|node| node.strong_count() > 0);
+                !nodes.is_empty()
+            });
+            self.noted_count = self.noted.values().map(Vec::len).sum();
+            self.noted_max = NOTED_MIN.max(2 * self.noted_count);
+        }
+        let nodes = self.noted.entry(question).or_default();
+        let weak = Arc::downgrade(node);
+        if !nodes.iter().any(|known| known.ptr_eq(&weak)) {
+            nodes.push(weak);
+            self.noted_count += 1;
+        }
+    }
+
+    /// The nearest execution that is not `passed`, and that a look-up which `began` then can go on with.
     fn nearest(
         &self,
-        meetings: &Meetings<K, S>,
         began: u64,
         question: &Question,
         embedding: &Embedding,
+        least: f32,
+        node: &Arc<Node<K, S>>,
+        passed: &[u64],
+    ) -> Option<(f32, &UnderWay<K, S>)> {
+        self.under_way
+            .get(&question.partition)?
+            .iter()
+            .filter(|other| !passed.contains(&other.began) && self.is_open(other, began, question, node))
+            .filter_map(|other| Some((embedding.similarity(&other.embedding)?, other)))
+            .filter(|(similarity, other)| *similarity >= least || other.question == question.digest)
+            // Of equal ones the newest.
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+    }
+
+    /// Whether an execution can answer a look-up that `began` then.
+    fn is_open(&self, other: &UnderWay<K, S>, began: u64, question: &Question, node: &Arc<Node<K, S>>) -> bool {
+        let was_looked_for = other.ended.is_none_or(|ended| ended > began);
+        // Whoever has taken the question out wants no answer that was begun before.
+        let is_wanted = !self.was_taken_out(&question.digest, other.began);
+        was_looked_for && is_wanted && !Arc::ptr_eq(&other.node, node)
+    }
+
+    /// Goes on with the execution that `was` under way, if it still is, or has come to an end that is anyone's.
+    fn take(
+        &mut self,
+        began: u64,
+        question: &Question,
+        was: u64,
+        near: Near,
         node: &Arc<Node<K, S>>,
         home: Option<HomeId>,
     ) -> Option<Met<K, S>> {
-        let least = meetings.threshold.max(question.least.unwrap_or(-1.0));
-        let mut near: Vec<(f32, &UnderWay<K, S>)> = self
-            .under_way
-            .get(&question.partition)?
-            .iter()
-            .filter(|other| other.ended.is_none_or(|ended| ended > began))
-            // Whoever has taken the question out wants no answer that was begun before.
-            .filter(|other| !self.was_taken_out(&question.digest, other.began) && !Arc::ptr_eq(&other.node, node))
-            .filter_map(|other| Some((embedding.similarity(&other.embedding)?, other)))
-            .filter(|(similarity, other)| *similarity >= least || other.question == question.digest)
-            .collect();
-        near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        for (similarity, other) in near {
-            if let Some(guard) = meetings.guards.refuse(&question.text, &other.text) {
-                meetings.refused.count(guard);
-                continue;
-            }
-            let near = Near { source: other.question, similarity, is_joined: true };
-            let node = Arc::clone(&other.node);
-            match node.ending() {
-                Some(Ending::Rare(rare)) if matches!(**rare, Rare::Abandoned(_)) => {}
-                // What it found is its own question's, perhaps, and not this one's.
-                Some(_) if node.came().is_near() => {}
-                Some(_) => return Some(Met::Landed(node, near)),
-                None if node.moves_for(home) && node.take_seat() => return Some(Met::Another(node, near)),
-                None => {}
-            }
+        let of_partition = self.under_way.get(&question.partition)?;
+        let other = of_partition.iter().find(|other| other.began == was)?;
+        if !self.is_open(other, began, question, node) {
+            return None;
         }
-        None
+        let (has_ended, other) = (other.ended.is_some(), Arc::clone(&other.node));
+        let met = match other.ending() {
+            // What it found is its own question's, and perhaps not this one's.
+            Some(_) if other.came().is_near() => return None,
+            // What was not kept, like an error, is for those who came before the end.
+            Some(Ending::Value(_)) if has_ended || other.expires() > Moment::now() => {
+                Met::Landed(Arc::clone(&other), near)
+            }
+            Some(Ending::Rare(rare)) if has_ended && matches!(**rare, Rare::Fault(..) | Rare::Panicked(_)) => {
+                Met::Landed(Arc::clone(&other), near)
+            }
+            Some(_) => return None,
+            None if other.moves_for(home) && other.take_seat() => Met::Another(Arc::clone(&other), near),
+            None => return None,
+        };
+        self.note(near.source, node);
+        Some(met)
+    }
+
+    /// Lets others join an execution from now on. Returns the oldest one, if there are too many.
+    fn enter(
+        &mut self,
+        meetings: &Arc<Meetings<K, S>>,
+        question: &Question,
+        embedding: &Embedding,
+        node: &Arc<Node<K, S>>,
+    ) -> (UnderWayMark<K, S>, Option<UnderWay<K, S>>) {
+        let began = self.tick();
+        let under_way = UnderWay {
+            began,
+            ended: None,
+            question: question.digest,
+            text: Arc::from(&*question.text),
+            embedding: embedding.clone(),
+            node: Arc::clone(node),
+        };
+        let of_partition = self.under_way.entry(question.partition).or_default();
+        let oldest = (of_partition.len() >= UNDER_WAY_MAX).then(|| of_partition.remove(0));
+        of_partition.push(under_way);
+        (UnderWayMark { meetings: Arc::clone(meetings), partition: question.partition, began }, oldest)
     }
 
     /// Lets go of what no look-up needs any more.
     fn prune(&mut self) -> Vec<UnderWay<K, S>> {
-        if self.ended_count == 0 {
-            return Vec::new();
-        }
         let oldest = self.looking.keys().next().copied().unwrap_or(u64::MAX);
         let mut gone = Vec::new();
-        self.under_way.retain(|_, of_partition| {
-            gone.extend(of_partition.extract_if(.., |other| other.ended.is_some_and(|ended| ended <= oldest)));
-            !of_partition.is_empty()
-        });
-        self.ended_count -= gone.len();
+        while let Some((ended, partition, began)) = self.ended.front().copied() {
+            if ended > oldest && self.ended.len() <= ENDED_MAX {
+                break;
+            }
+            self.ended.pop_front();
+            let Some(of_partition) = self.under_way.get_mut(&partition) else { continue };
+            if let Some(at) = of_partition.iter().position(|other| other.began == began) {
+                gone.push(of_partition.remove(at));
+            }
+            if of_partition.is_empty() {
+                self.under_way.remove(&partition);
+            }
+        }
         if self.is_idle() {
             self.taken_out.clear();
         }
@@ -329,7 +418,7 @@ impl<K, S: Share> Drop for UnderWayMark<K, S> {
         let of_partition = state.under_way.get_mut(&self.partition);
         if let Some(mine) = of_partition.and_then(|all| all.iter_mut().find(|other| other.began == self.began)) {
             mine.ended = Some(now);
-            state.ended_count += 1;
+            state.ended.push_back((now, self.partition, self.began));
         }
         let gone = state.prune();
         drop(state);

@@ -6,12 +6,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::batch::Batcher;
 use super::index::{Entry, New, Partition};
 use super::live::Live;
-use super::{EmbeddedIndex, Embedding, Index};
+use super::rest::Rest;
+use super::{CANDIDATES, EmbedError, EmbedErrorKind, EmbeddedIndex, Embedding, Index};
 use crate::blocking;
 use crate::config::Config;
 use crate::error::Error;
@@ -22,8 +24,6 @@ use crate::stats::{BackendState, Stats, count};
 use crate::store::{BackendError, Codec, Guarded, Storable, Stored, Verb};
 use crate::tier::{Answer, Found, Lease, Life, Look, Near, Origin, Tier, Told, Wanted, Work};
 
-/// How many near questions are looked at, where guards refuse the nearest ones.
-const CANDIDATES: usize = 8;
 /// As which bytes answers stand in an index.
 const CODEC: Codec = Codec::Json;
 /// Names that a function need not say.
@@ -44,6 +44,8 @@ struct Shared {
     function: Arc<str>,
     version: u32,
     index: Arc<Guarded<dyn Index>>,
+    /// It is of this process alone: what others take out stays there.
+    is_alone: bool,
     /// `None`: no meaning is compared.
     embeds: Option<Embeds>,
     policy: Policy,
@@ -52,6 +54,7 @@ struct Shared {
 
 struct Embeds {
     batcher: Batcher,
+    rest: Rest,
     /// The model, and how many dimensions it has.
     model: Arc<str>,
 }
@@ -80,12 +83,13 @@ impl<V: Storable + Send + 'static> Meant<V> {
         let embeds = embedder.map(|embedder| {
             let (id, dimensions) = (embedder.model_id(), embedder.dimensions());
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
-            Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), model }
+            Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), rest: Rest::default(), model }
         });
         let in_this_process = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
         let shared = Arc::new(Shared {
             function,
             version: place.version,
+            is_alone: index.is_none(),
             index: index.unwrap_or_else(in_this_process),
             embeds,
             policy: policy.clone(),
@@ -133,31 +137,32 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         }))
     }
 
+    fn take_back(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+        self.forget_it(id, false)
+    }
+
     fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
-        let (shared, id) = (Arc::clone(&self.shared), Arc::clone(id));
-        let exact = self.exact.as_ref().map(|exact| exact.forget(&id));
-        Box::pin(async move {
-            let forgotten = match exact {
-                Some(exact) => exact.await,
-                None => Ok(()),
-            };
-            let taken_out = shared.take_out(&id).await;
-            forgotten.and(taken_out)
-        })
+        self.forget_it(id, true)
     }
 
     fn forget_all(&self) -> Work<Result<(), Error>> {
         let shared = Arc::clone(&self.shared);
         let exact = self.exact.as_ref().map(|exact| exact.forget_all());
         Box::pin(async move {
+            // The index first, as in `forget`.
+            let clear = shared.index.backend().clear(&shared.function);
+            let cleared = shared.ask_for(shared.policy.backend_timeout * CLEAR_BUDGETS, Verb::Remove, clear).await;
             let forgotten = match exact {
                 Some(exact) => exact.await,
                 None => Ok(()),
             };
-            let clear = shared.index.backend().clear(&shared.function);
-            let cleared = shared.ask_for(shared.policy.backend_timeout * CLEAR_BUDGETS, Verb::Remove, clear).await;
-            forgotten.and(cleared.map(drop).map_err(Error::backend))
+            cleared.map(drop).map_err(Error::backend).and(forgotten)
         })
+    }
+
+    /// Executions cost more than that.
+    fn settles(&self) -> bool {
+        true
     }
 
     fn has_leases(&self) -> bool {
@@ -187,6 +192,24 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         }
         let of_embedder = self.shared.embeds.as_ref().map(|embeds| embeds.batcher.counted());
         self.shared.live.reset(of_embedder.as_ref());
+    }
+}
+
+impl<V: Storable + Send + 'static> Meant<V> {
+    /// `goes_far`: with all that is near enough to answer it.
+    fn forget_it(&self, id: &Arc<Id>, goes_far: bool) -> Work<Result<(), Error>> {
+        let (shared, id) = (Arc::clone(&self.shared), Arc::clone(id));
+        let exact = self.exact.as_ref().map(|exact| exact.forget(&id));
+        Box::pin(async move {
+            // The index first: who is given a lease before that is told by the backend that it ends, and who is given one after
+            // it finds nothing there.
+            let taken_out = shared.take_out(&id, goes_far).await;
+            let forgotten = match exact {
+                Some(exact) => exact.await,
+                None => Ok(()),
+            };
+            taken_out.and(forgotten)
+        })
     }
 }
 
@@ -245,7 +268,7 @@ impl<V: Storable + Send + 'static> Seeker<V> {
             return self.lead(lease);
         };
         // Also for what is to be newer than anything there: it is kept with it.
-        let Some(embedding) = shared.embed(embeds, question).await else { return self.lead(lease) };
+        let Ok(embedding) = shared.embed(embeds, question).await else { return self.lead(lease) };
         if self.look.wanted == Wanted::Any
             && let Some(mut found) = shared.nearest(&shared.partition(embeds, question), question, embedding).await
         {
@@ -285,6 +308,14 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
     }
 
     fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+        if self.shared.is_alone && keeping.origin == Origin::Index {
+            // Others may have taken it out.
+            let end = self.lease.end(None)?;
+            return Some(Box::pin(async move {
+                end.await;
+                false
+            }));
+        }
         let commit = self.lease.commit(value, keeping)?;
         let put = if keeping.origin == Origin::Made { self.shared.put(&self.id, value, keeping) } else { None };
         Some(Box::pin(async move {
@@ -349,35 +380,46 @@ impl Shared {
         Some(entry)
     }
 
-    /// The embedding of a question, if it has one and it can be made.
-    async fn embed<'a>(&self, embeds: &Embeds, question: &'a Question) -> Option<&'a Embedding> {
-        if question.embedding.get().is_none() {
-            if question.text.is_empty() {
-                count(&self.live.not_embedded);
-                return None;
+    /// The embedding of a question. An error: it has none, or it cannot be made now.
+    async fn embed<'a>(&self, embeds: &Embeds, question: &'a Question) -> Result<&'a Embedding, NotEmbedded> {
+        if let Some(embedding) = question.embedding.get() {
+            return Ok(embedding);
+        }
+        if question.text.is_empty() {
+            count(&self.live.not_embedded);
+            return Err(NotEmbedded::Ever);
+        }
+        if !embeds.rest.may_ask() {
+            count(&self.live.embedder_rested);
+            return Err(NotEmbedded::Now);
+        }
+        let since = Instant::now();
+        let embedding = embed_elsewhere(&embeds.batcher, &question.text).await;
+        self.live.embed_time.took(since.elapsed());
+        match embedding {
+            Ok(embedding) => {
+                embeds.rest.answered();
+                self.live.embedder_works();
+                // Somebody else may have been faster; it is the same.
+                Ok(question.embedding.get_or_init(|| embedding))
             }
-            let since = Instant::now();
-            let embedding = embeds.batcher.embed(&question.text).await;
-            self.live.embed_time.took(since.elapsed());
-            match embedding {
-                Ok(embedding) => {
-                    self.live.embedder_works();
-                    // Somebody else may have been faster; it is the same.
-                    let _ = question.embedding.set(embedding);
+            Err(error) => {
+                let is_of_text = matches!(error.kind(), EmbedErrorKind::Unsuitable | EmbedErrorKind::Invalid);
+                if is_of_text {
+                    embeds.rest.answered()
+                } else {
+                    embeds.rest.failed()
                 }
-                Err(error) => {
-                    if self.live.embedder_fails(error.kind()) {
-                        let cause = std::error::Error::source(&error).map(ToString::to_string);
-                        tracing::warn!(
-                            target: "stampede", function = &*self.function, %error, cause,
-                            "questions are not embedded; calls go on without it",
-                        );
-                    }
-                    return None;
+                if self.live.embedder_fails(error.kind()) {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(
+                        target: "stampede", function = &*self.function, %error, cause,
+                        "questions are not embedded; calls go on without it",
+                    );
                 }
+                Err(if is_of_text { NotEmbedded::Ever } else { NotEmbedded::Now })
             }
         }
-        question.embedding.get()
     }
 
     /// The answer of the nearest question that is near enough, and that no guard refuses.
@@ -411,7 +453,6 @@ impl Shared {
             let origin = Origin::Near(Near { source, similarity: near.similarity, is_joined: false });
             let hash = near.entry.hash;
             let Some(found) = self.understand(near.entry, origin) else { continue };
-            count(&self.live.index_hits);
             self.note_hit_of(of, hash);
             return Some(found);
         }
@@ -475,7 +516,7 @@ impl Shared {
             let of = shared.partition(embeds, question);
             let ttl = ends.since(crate::clock::Moment::now());
             let put = async {
-                let embedding = shared.embed(embeds, question).await?;
+                let embedding = shared.embed(embeds, question).await.ok()?;
                 let new = New {
                     hash: question.hash,
                     question: &question.text,
@@ -503,22 +544,44 @@ impl Shared {
         }))
     }
 
-    /// Takes out what answers a question: its own entry, and those that are near enough.
-    async fn take_out(&self, id: &Id) -> Result<(), Error> {
+    /// Takes out what answers a question: its own entry and, if that `goes_far`, those that are near enough.
+    async fn take_out(&self, id: &Id, goes_far: bool) -> Result<(), Error> {
         let (Some(embeds), Some(question)) = (&self.embeds, id.question()) else { return Ok(()) };
         let of = self.partition(embeds, question);
         let own = self.ask(Verb::Remove, self.index.backend().remove(&of, &question.hash)).await;
-        let near = if question.text.is_empty() {
-            Ok(0)
-        } else {
-            match self.embed(embeds, question).await {
-                Some(embedding) => {
-                    let near = self.index.backend().remove_near(&of, embedding, self.policy.threshold);
-                    self.ask(Verb::Remove, near).await
-                }
-                None => return Err(Error::unreached()),
+        let own = own.map(drop).map_err(Error::backend);
+        if !goes_far {
+            return own;
+        }
+        match self.embed(embeds, question).await {
+            Ok(embedding) => {
+                let near = self.index.backend().remove_near(&of, embedding, self.policy.threshold);
+                own.and(self.ask(Verb::Remove, near).await.map(drop).map_err(Error::backend))
             }
-        };
-        own.map(drop).and(near.map(drop)).map_err(Error::backend)
+            // Nothing is near to it.
+            Err(NotEmbedded::Ever) => own,
+            Err(NotEmbedded::Now) => own.and(Err(Error::unreached())),
+        }
     }
+}
+
+/// Why a question has no embedding.
+#[derive(Clone, Copy)]
+enum NotEmbedded {
+    /// There is none of it.
+    Ever,
+    /// The embedder fails.
+    Now,
+}
+
+/// An embedder is the user's, and may compute: not where leases are lengthened and answers of backends come in.
+async fn embed_elsewhere(batcher: &Batcher, text: &str) -> Result<Embedding, EmbedError> {
+    if tokio::runtime::Handle::current().id() != blocking::helper().id() {
+        return batcher.embed(text).await;
+    }
+    let (batcher, text) = (batcher.clone(), text.to_owned());
+    let mut task = JoinSet::new();
+    task.spawn_on(async move { batcher.embed(&text).await }, blocking::workshop());
+    let embedding = task.join_next().await.and_then(Result::ok);
+    embedding.unwrap_or_else(|| Err(EmbedError::new(EmbedErrorKind::Other, "the embedder has panicked")))
 }

@@ -85,6 +85,8 @@ pub struct EmbedFaults {
     pub rate_limited: u64,
     /// Its answer was no embedding.
     pub invalid: u64,
+    /// It had failed several times in a row, and was not asked.
+    pub resting: u64,
     /// Anything else.
     pub other: u64,
 }
@@ -121,9 +123,9 @@ impl SemanticStats {
     /// All that went wrong with the embedder.
     #[must_use]
     pub fn embed_failures(&self) -> u64 {
-        let EmbedFaults { unreachable, timed_out, refused, unsuitable, rate_limited, invalid, other } =
+        let EmbedFaults { unreachable, timed_out, refused, unsuitable, rate_limited, invalid, resting, other } =
             self.embed_faults;
-        unreachable + timed_out + refused + unsuitable + rate_limited + invalid + other
+        unreachable + timed_out + refused + unsuitable + rate_limited + invalid + resting + other
     }
 
     pub(crate) fn add(&mut self, other: &SemanticStats) {
@@ -174,6 +176,7 @@ impl EmbedFaults {
         self.unsuitable += other.unsuitable;
         self.rate_limited += other.rate_limited;
         self.invalid += other.invalid;
+        self.resting += other.resting;
         self.other += other.other;
     }
 }

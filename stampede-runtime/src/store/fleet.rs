@@ -37,7 +37,7 @@ use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
 use crate::stats::{Stats, count};
-use crate::tier::{Answer, Found, Lease, Look, Tier, Wanted, Work};
+use crate::tier::{Answer, Found, Lease, Look, Origin, Tier, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
@@ -235,6 +235,9 @@ impl Seeker {
     fn found<V: Storable + Send + 'static>(self, mut found: Found<V>) -> Answer<V> {
         self.shared.expects_values.store(true, Relaxed);
         found.is_awaited = self.joined.is_some();
+        if found.is_awaited {
+            found.origin = Origin::Told;
+        }
         found.or_else = Some(Box::new(move || self.seek()));
         Answer::Found(found)
     }
