@@ -331,8 +331,9 @@ fn programs() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("STAMPEDE_POSTGRES") {
         return Some(named.into());
     }
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a workspace");
-    let mut folders = vec![repository.join(".servers/postgres")];
+    // Of the package of the tests, which is in the repository or is all of it.
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().take(2);
+    let mut folders: Vec<_> = repository.map(|folder| folder.join(".servers/postgres")).collect();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     folders.extend(versions.map(|version| version.path()));
     folders.into_iter().find(|folder| has_pgvector(folder))
