@@ -26,8 +26,12 @@ mod fleet {
     mod endings;
     mod leader;
     mod meaning;
+    mod meaning_faults;
     mod meaning_found;
     mod meaning_invalidated;
+    mod meaning_leader;
+    mod meaning_random;
+    mod meaning_without;
     mod newest;
     mod newest_here;
     mod one;

@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use super::directions::DIMENSIONS;
 use super::events::{Got, Setup, Task, What};
 use super::host::Fleet;
-use crate::postgres_server::Database;
+use crate::postgres_server::{Database, PostgresServer};
 use crate::redis_server::RedisServer;
 
 /// What is outside of the processes.
@@ -93,16 +93,17 @@ impl Fleet {
 }
 
 /// While it lives, PostgreSQL is read and nobody can write.
-pub(super) struct Held<'a> {
-    database: &'a Database,
+pub(super) struct Held {
+    server: &'static PostgresServer,
+    database: String,
     holder: Option<JoinHandle<()>>,
 }
 
-impl<'a> Held<'a> {
-    pub(super) fn hold(fleet: &'a Fleet) -> Held<'a> {
-        let database = fleet.database();
-        database.ask("CREATE TABLE IF NOT EXISTS go_on (); TRUNCATE go_on");
-        let (server, name) = (database.server(), database.name().to_owned());
+impl Held {
+    pub(super) fn hold(fleet: &Fleet) -> Held {
+        let (server, database) = (fleet.database().server(), fleet.database().name().to_owned());
+        server.ask(&database, "CREATE TABLE IF NOT EXISTS go_on (); TRUNCATE go_on");
+        let name = database.clone();
         let holder = thread::spawn(move || {
             server.ask(
                 &name,
@@ -110,14 +111,14 @@ impl<'a> Held<'a> {
                  DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM go_on) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT",
             );
         });
-        let held = Held { database, holder: Some(holder) };
+        let held = Held { server, database, holder: Some(holder) };
         fleet.again_until("the table is held", || held.locks("granted AND mode = 'ShareLock'") == "1");
         held
     }
 
     fn locks(&self, which: &str) -> String {
-        let table = "relation = 'semantic_cache'::regclass";
-        self.database.ask(&format!("SELECT count(*) FROM pg_locks WHERE {table} AND {which}"))
+        let of_table = "SELECT count(*) FROM pg_locks WHERE relation = 'semantic_cache'::regclass AND ";
+        self.server.ask(&self.database, &format!("{of_table}{which}"))
     }
 
     /// Whether somebody wants to write.
@@ -126,10 +127,10 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
         if let Some(holder) = self.holder.take() {
-            self.database.ask("INSERT INTO go_on DEFAULT VALUES");
+            self.server.ask(&self.database, "INSERT INTO go_on DEFAULT VALUES");
             let _ = holder.join();
         }
     }

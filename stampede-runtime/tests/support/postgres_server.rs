@@ -143,7 +143,8 @@ impl PostgresServer {
             if self.status().is_some_and(|(_, is_ready)| is_ready) {
                 return true;
             }
-            if self.log()[seen..].contains("FATAL:  could not create any TCP/IP sockets") {
+            // The port is somebody else's, or one that worked for a server that was killed has not ended yet.
+            if self.log()[seen..].contains("LOG:  database system is shut down") {
                 self.end("end\n");
                 return false;
             }
