@@ -67,6 +67,12 @@ impl Fleet {
         kept.lines().map(ToOwned::to_owned).collect()
     }
 
+    /// Whether PostgreSQL keeps this value.
+    pub(super) fn keeps(&self, got: &Got) -> bool {
+        let Some(number) = got.number() else { return false };
+        self.kept().iter().any(|kept| kept.ends_with(&format!("= {number}")))
+    }
+
     /// One call of a process whose value then is where it belongs.
     pub(super) fn ask(&self, process: usize, question: &str) -> Got {
         let call = self.call(process, "meaning", question, 1, &Task::value(0));

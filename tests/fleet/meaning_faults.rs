@@ -31,17 +31,17 @@ pub(super) fn load(fleet: &Fleet, name: &str, rounds: usize, most: usize) {
 }
 
 /// After a while, what one process answers is near to what another asks, and everyone says that the index works.
-pub(super) fn compares_again(fleet: &Fleet) {
+pub(super) fn compares_again(fleet: &Fleet, name: &str) {
     let (begun, mut tries) = (Instant::now(), 0);
     let processes = fleet.living();
     let is_well = |process: &usize| fleet.stats_now(*process, "meaning")["semantic"]["index_state"] == "closed";
     fleet.again_until("meanings are compared again", || {
         tries += 1;
-        let made = fleet.ask(processes[0], &format!("again {tries}/@0 one"));
-        let near = processes[1..].iter().map(|process| fleet.ask(*process, &format!("again {tries}/@15 other")));
+        let made = fleet.ask(processes[0], &format!("again {name}{tries}/@0 one"));
+        let near = processes[1..].iter().map(|process| fleet.ask(*process, &format!("again {name}{tries}/@15 other")));
         near.filter(|near| *near != made).count() == 0 && processes.iter().all(is_well)
     });
-    fleet.note(format_args!("compared again after {:.0?}, {tries} tries", begun.elapsed()));
+    fleet.note(format_args!("after {name}, compared again in {:.0?}, {tries} tries", begun.elapsed()));
 }
 
 /// After a while a new question is executed once, by whichever process.
@@ -96,23 +96,29 @@ fn most(servers: Servers) -> usize {
     if servers.has_redis() { 1 } else { 3 }
 }
 
-/// All processes have something under way, and something that is known, when a server begins to fail.
-fn fails_under_load(fleet: &Fleet, servers: Servers, fails: impl FnOnce()) {
-    load(fleet, "before", 1, most(servers));
-    let calls = fleet.call_all("meaning", "under way/@0 one", 3, &Task::value(0).gated());
-    fleet.started("under way/@0 one", 1);
+/// All processes have something under way, and something that is known, when a server begins to fail. `name`: of the fault.
+fn fails_under_load(fleet: &Fleet, servers: Servers, name: &str, fails: impl FnOnce()) {
+    let before = format!("before {name}");
+    load(fleet, &before, 1, most(servers));
+    for process in fleet.living() {
+        fleet.close(process);
+    }
+    let under_way = format!("under {name}/@0 one");
+    let calls = fleet.call_all("meaning", &under_way, 3, &Task::value(0).gated());
+    fleet.started(&under_way, 1);
     fails();
     for process in fleet.living() {
         fleet.open(process);
     }
     let got = fleet.got_all(calls);
     assert!(got.iter().all(|got| matches!(got, Got::Value(_))), "{got:?}\n{}", fleet.story());
-    load(fleet, "meanwhile", 8, most(servers));
+    load(fleet, &format!("meanwhile {name}"), 6, most(servers));
     // From memory, and from Redis.
-    load(fleet, "before", 1, most(servers));
+    load(fleet, &before, 1, most(servers));
     if servers.has_redis() {
-        let known = fleet.fresh(1, "meaning", "before0/@0 one", &Task::value(0));
-        assert_eq!(known.number(), Some(fleet.numbers("before0/@0 one")[0]), "{}", fleet.story());
+        let known = format!("{before}0/@0 one");
+        let found = fleet.fresh(1, "meaning", &known, &Task::value(0));
+        assert_eq!(found.number(), Some(fleet.numbers(&known)[0]), "{}", fleet.story());
     }
 }
 
@@ -121,11 +127,11 @@ fn a_postgres_that_dies_is_done_without_until_it_is_back() {
     let Some(mut server) = PostgresServer::start("postgres dies") else { return };
     for servers in [Servers::Both, Servers::Postgres] {
         let Some(fleet) = around("postgres dies", &server, servers, 3, &hasty()) else { return };
-        fails_under_load(&fleet, servers, || server.kill());
+        fails_under_load(&fleet, servers, "it", || server.kill());
         has_failed(&fleet, "unreachable");
         has_failed(&fleet, "resting");
         server.restart();
-        compares_again(&fleet);
+        compares_again(&fleet, "it");
         load(&fleet, "after", 2, most(servers));
         fleet.dismiss();
     }
@@ -136,10 +142,10 @@ fn a_postgres_that_stands_still_is_done_without_until_it_goes_on() {
     let Some(server) = PostgresServer::start("postgres stands still") else { return };
     for servers in [Servers::Both, Servers::Postgres] {
         let Some(fleet) = around("postgres stands still", &server, servers, 3, &hasty()) else { return };
-        fails_under_load(&fleet, servers, || server.stop());
+        fails_under_load(&fleet, servers, "it", || server.stop());
         has_failed(&fleet, "timed_out");
         server.go_on();
-        compares_again(&fleet);
+        compares_again(&fleet, "it");
         load(&fleet, "after", 2, most(servers));
         fleet.dismiss();
     }
@@ -173,6 +179,8 @@ struct Broken {
     breaks: fn(&Fleet),
     mends: fn(&Fleet),
     kind: &'static str,
+    /// What is taken out can be, although nothing can be put or compared.
+    can_remove: bool,
 }
 
 fn make_anew(fleet: &Fleet) {
@@ -194,12 +202,14 @@ const BROKEN: [Broken; 4] = [
         breaks: |fleet| drop(fleet.database().ask("DROP TABLE semantic_cache")),
         mends: make_anew,
         kind: "refused",
+        can_remove: false,
     },
     Broken {
         name: "no extension",
         breaks: |fleet| drop(fleet.database().ask("DROP EXTENSION vector CASCADE")),
         mends: make_anew,
         kind: "refused",
+        can_remove: false,
     },
     Broken {
         name: "other dimensions",
@@ -211,6 +221,7 @@ const BROKEN: [Broken; 4] = [
         },
         mends: make_anew,
         kind: "refused",
+        can_remove: true,
     },
     Broken {
         name: "read-only",
@@ -226,24 +237,26 @@ const BROKEN: [Broken; 4] = [
             cut(fleet);
         },
         kind: "read_only",
+        can_remove: false,
     },
 ];
 
 #[test]
 fn a_postgres_that_cannot_or_does_not_want_to_is_done_without_until_it_can() {
     for servers in [Servers::Both, Servers::Postgres] {
-        for broken in &BROKEN {
-            let Some(fleet) = start(broken.name, servers, 3, &hasty()) else { return };
-            fails_under_load(&fleet, servers, || (broken.breaks)(&fleet));
-            has_failed(&fleet, broken.kind);
-            // Whoever takes something out is told that it is not sure, and does not see it again.
-            assert!(!fleet.invalidate(1, "meaning", "before0/@0 one"), "{}", fleet.story());
-            let anew = fleet.call(1, "meaning", "before0/@0 one", 1, &Task::value(0));
-            assert!(fleet.got(anew[0]).number() > Some(3), "{}", fleet.story());
-            (broken.mends)(&fleet);
-            compares_again(&fleet);
-            load(&fleet, "after", 2, most(servers));
-            fleet.dismiss();
+        let Some(fleet) = start("cannot", servers, 3, &hasty()) else { return };
+        for Broken { name, breaks, mends, kind, can_remove } in &BROKEN {
+            fails_under_load(&fleet, servers, name, || breaks(&fleet));
+            has_failed(&fleet, kind);
+            // Whoever takes something out is told whether that is sure, and does not see it again.
+            let known = format!("before {name}0/@0 one");
+            assert_eq!(fleet.invalidate(1, "meaning", &known), *can_remove, "{name}\n{}", fleet.story());
+            let anew = fleet.call(1, "meaning", &known, 1, &Task::value(0));
+            assert_eq!(fleet.got(anew[0]).number(), fleet.numbers(&known).last().copied(), "{}", fleet.story());
+            mends(&fleet);
+            compares_again(&fleet, name);
+            load(&fleet, &format!("after {name}"), 2, most(servers));
         }
+        fleet.dismiss();
     }
 }

@@ -37,7 +37,7 @@ fn answers_come_from_postgres_and_go_there_while_redis_is_dead() {
     postgres_goes_on(&fleet, before);
     fleet.server_mut().restart();
     shares_again(&fleet);
-    compares_again(&fleet);
+    compares_again(&fleet, "it");
     // PostgreSQL fills it again.
     let known = fleet.fresh(0, "meaning", "without1/@0 one", &Task::value(0));
     assert_eq!(known.number(), Some(fleet.numbers("without1/@0 one")[0]), "{}", fleet.story());
@@ -54,7 +54,7 @@ fn answers_come_from_postgres_and_go_there_while_redis_stands_still() {
     postgres_goes_on(&fleet, before);
     fleet.server().go_on();
     shares_again(&fleet);
-    compares_again(&fleet);
+    compares_again(&fleet, "it");
     fleet.dismiss();
 }
 
@@ -94,7 +94,7 @@ fn without_both_each_process_is_on_its_own() {
     }
     // One after the other comes back.
     server.restart();
-    compares_again(&fleet);
+    compares_again(&fleet, "it");
     fleet.server_mut().restart();
     shares_again(&fleet);
     load(&fleet, "after", 2, 1);

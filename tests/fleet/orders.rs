@@ -51,6 +51,11 @@ impl Fleet {
         self.tell(process, &Command::Gate { is_open: true });
     }
 
+    /// Has the bodies to come of a worker wait again.
+    pub(super) fn close(&self, process: usize) {
+        self.tell(process, &Command::Gate { is_open: false });
+    }
+
     pub(super) fn cancel(&self, process: usize) {
         self.tell(process, &Command::Cancel);
     }
