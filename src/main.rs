@@ -1,4 +1,4 @@
-//! The command-line tool of stampede: see many identical calls become one.
+//! The command-line tool of stampede: see many identical calls become one, and print what a database needs.
 
 mod demo;
 mod evaluate;
@@ -6,6 +6,7 @@ mod failure;
 mod file;
 mod page;
 mod report;
+mod schema;
 mod terminal;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ struct Cli {
 enum Command {
     Demo(demo::Options),
     Evaluate(evaluate::Options),
+    Schema(schema::Options),
     /// One of the processes of `demo --processes`, which starts them itself
     #[command(name = demo::WORKER, hide = true)]
     Worker,
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let ending = match command {
         Command::Demo(options) => demo::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
+        Command::Schema(options) => schema::run(&options),
         Command::Worker => demo::work(),
     };
     match ending {

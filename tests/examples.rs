@@ -1,5 +1,7 @@
 //! The examples, run as a person would run them: they end well, and say what they save.
 
+#[path = "../stampede-runtime/tests/support/postgres_server.rs"]
+mod postgres_server;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
 mod redis_server;
 
@@ -7,6 +9,7 @@ use std::env::consts::EXE_SUFFIX;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use postgres_server::PostgresServer;
 use redis_server::RedisServer;
 
 /// `cargo test` builds the examples, beside the folder of this test. `cargo test --test examples` takes what is there.
@@ -134,6 +137,28 @@ fn distributed_workers() {
     assert_eq!((count(" executed: 100 callers"), count(" waited for process ")), (1, 2), "{page}");
     assert_eq!((count("100 requests, 1 executions"), count("100 requests, 0 executions")), (1, 2), "{page}");
     has(&page, "300 callers in 3 processes");
+}
+
+#[test]
+fn semantic_embedded() {
+    let page = page(&mut example("semantic_embedded"));
+    assert_eq!(rows(&page, "answered"), [["40", "40"]]);
+    let [[without, with]] = rows(&page, "calls to the model")[..] else { panic!("one table:\n{page}") };
+    // Of each shop, once for each thing and for a spelling that is too far off.
+    assert!(without == "40" && (8..=12).contains(&with.parse::<u32>().unwrap()), "{page}");
+    has(&page, "semantic hit in the index, similarity 0.8");
+    has(&page, "refused because their numbers differ: 1");
+}
+
+#[test]
+fn semantic_pgvector() {
+    let Some(server) = PostgresServer::start("semantic_pgvector") else { return };
+    let run =
+        || page(example("semantic_pgvector").env("STAMPEDE_POSTGRES_URL", server.url()).env_remove("OPENAI_API_KEY"));
+    let [first, second] = [run(), run()];
+    has(&first, "4 requests, 2 executions");
+    has(&second, "4 requests, 0 executions");
+    has(&second, "exact hit in the index");
 }
 
 /// The figures are the attribute's doing, and not the example's.

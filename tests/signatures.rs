@@ -8,6 +8,7 @@ mod signatures {
     mod generics;
     mod handlers;
     mod instantiations;
+    mod meaning;
     mod methods;
     mod places;
     mod results;

@@ -1,10 +1,13 @@
 //! Calls that mean the same: what it takes to find the nearest of those that have an answer.
 
 mod embedded;
+mod pgvector;
 
 use crate::measure::Effort;
 use crate::report::Section;
 
 pub(crate) fn measure(effort: &Effort) -> Vec<Section> {
-    embedded::measure(effort)
+    let mut sections = embedded::measure(effort);
+    sections.extend(pgvector::measure(effort));
+    sections
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell, Table};
+use comfy_table::{Cell, CellAlignment, Table};
 
 use super::tally::{AtThreshold, Hits, Report};
 use crate::page::{count, nothing, table};
@@ -10,8 +10,8 @@ use crate::page::{count, nothing, table};
 pub(super) fn draw(report: &Report) -> String {
     let Report { pairs, model, .. } = report;
     let mut page = format!(
-        "{}, {} different, of {}; compared by {}.\n\n",
-        count(pairs.same, "pair") + " that mean the same",
+        "{} with one meaning and {} with two, of {}; compared by {}.\n\n",
+        count(pairs.same, "pair"),
         pairs.different,
         count(report.questions as u64, "question"),
         printable(model),
@@ -27,6 +27,9 @@ pub(super) fn draw(report: &Report) -> String {
 fn hits(thresholds: &[AtThreshold]) -> Table {
     let mut table =
         table(["threshold", "guards", "right\nhits", "of\nsame", "wrong\nhits", "of\ndifferent", "of\nhits"]);
+    if let Some(words) = table.column_mut(1) {
+        words.set_cell_alignment(CellAlignment::Left);
+    }
     for AtThreshold { threshold, guards } in thresholds {
         for (at, hits) in guards.iter().enumerate() {
             let Hits { set, right_hits, right_rate, wrong_hits, wrong_rate, wrong_share, .. } = hits;

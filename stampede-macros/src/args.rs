@@ -184,7 +184,7 @@ fn end_of_argument(input: ParseStream<'_>) -> Result<()> {
     Err(input.error("arguments are separated by `,`"))
 }
 
-fn skip_to_comma(input: ParseStream<'_>) {
+pub(crate) fn skip_to_comma(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>().expect("a stream that is not empty holds a token");
     }

@@ -107,13 +107,14 @@ pub(crate) fn site(model: &Model) -> (TokenStream, TokenStream) {
 }
 
 /// Values are kept in a backend, too: that is known at startup.
-fn noted(model: &Model, Stored { namespace, .. }: &Stored, backend: &LitStr) -> TokenStream {
+fn noted(model: &Model, Stored { verb, namespace, .. }: &Stored, backend: &LitStr) -> TokenStream {
     let (private, function) = (private(model), model.item.signature.ident.unraw().to_string());
+    let noted = format_ident!("{verb}_site");
     let namespace = namespace.as_ref().map_or_else(
         || quote!(::core::option::Option::None),
         |namespace| quote!(::core::option::Option::Some(#namespace)),
     );
-    quote!(#private::stored_site! { #function, #namespace, #backend })
+    quote!(#private::#noted! { #function, #namespace, #backend })
 }
 
 fn settings(settings: &[Setting]) -> TokenStream {
@@ -136,15 +137,17 @@ pub(crate) fn ask(model: &Model, verb: &str, more: &TokenStream) -> TokenStream 
     let private = private(model);
     let (mut items, here) = here(model);
     items.extend(model.key.mentions.patterns.iter().filter_map(|position| look_into(&model.item.inputs[*position])));
+    let has_parts = match &model.key.shape {
+        Shape::Parts(parts) => !parts.is_empty(),
+        Shape::Meaning { tenant, parts, .. } => tenant.is_some() || !parts.is_empty(),
+        Shape::Text(..) | Shape::Content(..) => false,
+    };
+    if has_parts {
+        items.extend(quote!(use #private::parts::*;));
+    }
     let key = match &model.key.shape {
-        Shape::Parts(parts) => {
-            if !parts.is_empty() {
-                items.extend(quote!(use #private::parts::*;));
-            }
-            list_of_parts(model, parts)
-        }
+        Shape::Parts(parts) => list_of_parts(model, parts),
         Shape::Meaning { question, tenant, parts } => {
-            items.extend(quote!(use #private::parts::*;));
             let question = located_macro(model, "question", question.clone());
             let tenant = tenant
                 .as_ref()

@@ -10,6 +10,8 @@ use syn::Item;
 use crate::decorate;
 use crate::words::Attribute::{self, Cached, Coalesce, CoalesceByContent, DistributedCoalesce};
 
+mod meaning;
+
 fn tokens(source: &str) -> TokenStream {
     source.parse().expect("the test's tokens are Rust")
 }
@@ -197,7 +199,8 @@ fn one_mistake_about_a_distributed_function_is_one_error() {
     }
     for word in ["lease = 5", "share_errors"] {
         let sentence = only(mistakes(Cached, &format!("ttl = 60, {word}"), LOAD));
-        assert!(sentence.contains("an argument of `#[distributed_coalesce]`, not of `#[cached]`"), "{sentence}");
+        let takers = "an argument of `#[distributed_coalesce]` and `#[semantic_coalesce]`, not of `#[cached]`";
+        assert!(sentence.contains(takers), "{sentence}");
     }
 }
 

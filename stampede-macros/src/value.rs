@@ -9,7 +9,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, UnOp, bracketed, parenthesized, parse_quote, token};
 
-use crate::args::{Field, GUARDS, KeyArg, Name, STEPS, Time};
+use crate::args::{Field, GUARDS, KeyArg, Name, STEPS, Time, skip_to_comma};
 use crate::errors::suggest;
 use crate::words::{Attribute, Word};
 
@@ -210,6 +210,9 @@ impl Value<'_> {
         if !self.input.peek(token::Paren) {
             let expression = self.expression()?;
             return match literal_text(&expression) {
+                _ if self.attribute == Attribute::SemanticCoalesce => {
+                    Err(self.wrong(expression, "a list of expressions: what has to be equal besides the question"))
+                }
                 Some(text) => Ok(KeyArg::Text(text)),
                 None => Err(self.wrong(expression, "expressions or text")),
             };
@@ -304,18 +307,28 @@ impl Value<'_> {
     /// An argument, or a field of one.
     pub(crate) fn field(&self) -> Result<Field> {
         self.equals()?;
-        self.input.parse()
+        let rest = self.input.fork();
+        let field = self.input.parse();
+        if field.is_ok() && (self.input.is_empty() || self.input.peek(Token![,])) {
+            return field;
+        }
+        let written: Expr = rest.parse()?;
+        skip_to_comma(self.input);
+        Err(self.wrong(written, "an argument, or a field of one such as `request.text`"))
     }
 
     /// A cosine.
     pub(crate) fn threshold(&self) -> Result<Expr> {
         let expression = self.expression()?;
-        let (number, sign) = match bare(&expression) {
-            Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => (number(&unary.expr), -1.0),
-            other => (number(other), 1.0),
+        let (number, minus) = match bare(&expression) {
+            Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => (number(&unary.expr), Some(unary.op)),
+            other => (number(other), None),
         };
         match number {
-            Number::Given(cosine) if (-1.0..=1.0).contains(&(sign * cosine)) => Ok(expression),
+            Number::Given(cosine) if cosine <= 1.0 => {
+                let cosine = literal(cosine, &expression);
+                Ok(parse_quote!(#minus #cosine))
+            }
             Number::Computed => Ok(expression),
             _ => Err(Error::new_spanned(
                 expression,
@@ -329,6 +342,11 @@ impl Value<'_> {
         let expression = self.expression()?;
         match bare(&expression) {
             Expr::Lit(_) => Err(self.wrong(expression, "an embedder, or the path of an async function")),
+            Expr::Closure(_) | Expr::Async(_) => Err(Error::new_spanned(
+                expression,
+                "embeddings are kept under the name of their model, and a closure has none; write the path of an async \
+                 function, or `embed = semantic::from_fn(\"model\", 0, |texts| …)`",
+            )),
             _ => Ok(expression),
         }
     }
@@ -356,7 +374,7 @@ impl Value<'_> {
     pub(crate) fn tenant(&self) -> Result<Expr> {
         let expression = self.expression()?;
         match bare(&expression) {
-            Expr::Closure(_) | Expr::Lit(_) => {
+            written if is_none(written) || matches!(written, Expr::Closure(_) | Expr::Lit(_)) => {
                 Err(self.wrong(expression, "an expression of the arguments, whose `Display` names the tenant"))
             }
             _ => Ok(expression),
@@ -411,7 +429,11 @@ impl Value<'_> {
     }
 
     fn example(&self) -> String {
-        format!("write `{}`", self.word.example)
+        let example = match (self.word.name, self.attribute) {
+            ("key", Attribute::SemanticCoalesce) => "key(request.model)",
+            _ => self.word.example,
+        };
+        format!("write `{example}`")
     }
 }
 

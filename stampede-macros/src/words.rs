@@ -146,7 +146,7 @@ static FOREIGN: &[(&[&str], &str)] = &[
     (&["max_concurrency", "concurrency"], "here it is `max_concurrent`"),
     (
         &["lock_timeout", "lock_ttl", "lease_time", "lease_ttl"],
-        "how long the lease of a leader lives is `lease` in `#[distributed_coalesce]`; how long a caller waits is `wait`",
+        "how long a leader leads that is not heard of is `lease`; how long a caller waits is `wait`",
     ),
     (&["max_poll_time"], "how long a caller waits is `wait`"),
     (&["poll_interval"], "those who wait are woken when there is a result; remove it"),
@@ -165,13 +165,23 @@ static FOREIGN: &[(&[&str], &str)] = &[
     ),
     (&["schema_version", "revision"], "here it is `version`"),
     (&["redis_client", "redis_url"], "the configuration connects backends; `backend = \"redis\"` names one"),
-    (&["embed_fn", "embedder", "embedding", "embedding_fn"], "here it is `embed`, in `#[semantic_coalesce]`"),
-    (&["query_param", "prompt_param", "query_arg"], "here it is `query`, in `#[semantic_coalesce]`"),
+    (&["embed_fn", "embedder", "embedding", "embedding_fn", "embedding_func"], "here it is `embed`"),
+    (&["query_param", "prompt_param", "query_arg", "question", "prompt"], "here it is `query`"),
     (
-        &["similarity", "similarity_threshold", "min_similarity", "distance_threshold", "max_distance"],
-        "here it is `threshold`, a cosine similarity from -1 to 1, in `#[semantic_coalesce]`",
+        &["similarity", "similarity_threshold", "min_similarity"],
+        "here it is `threshold`, a cosine similarity from -1 to 1",
     ),
-    (&["guards"], "here it is `guard`, in `#[semantic_coalesce]`"),
+    (
+        &["distance_threshold", "max_distance", "min_proximity"],
+        "here it is `threshold`, a similarity: 1 less the cosine distance",
+    ),
+    (&["guards", "evaluation", "similarity_evaluation"], "what turns a near hit into a miss is `guard`"),
+    (&["tenant_id", "user", "user_id", "scope"], "here it is `tenant`"),
+    (
+        &["dim", "dimension", "dimensions", "embedding_dim", "model"],
+        "the embedder says its model and how many dimensions that has; remove it",
+    ),
+    (&["index", "vector_store", "data_manager"], "an index is named by `backend`, such as `backend = \"pgvector\"`"),
     (
         &["backend_url", "pool", "database_url"],
         "what a whole program shares is not an argument of the attribute; remove it",
@@ -187,13 +197,22 @@ impl Word {
         if word.taken_by.contains(&attribute) {
             return Ok(word);
         }
-        let takers = all(word.taken_by.iter().map(|taker| format!("#[{}]", taker.name())));
-        Err(format!("`{name}` is an argument of {takers}, not of {attribute}"))
+        Err(format!("`{name}` is an argument of {}, not of {attribute}", word.takers()))
+    }
+
+    /// The attributes that take it, for messages.
+    fn takers(&self) -> String {
+        all(self.taken_by.iter().map(|taker| format!("#[{}]", taker.name())))
     }
 }
 
 fn unknown(attribute: Attribute, name: &str) -> String {
     if let Some((_, advice)) = FOREIGN.iter().find(|(words, _)| words.contains(&name)) {
+        let of_others = WORDS.iter().filter(|word| !word.taken_by.contains(&attribute));
+        let advice = of_others.fold((*advice).to_owned(), |advice, word| {
+            let named = format!("`{}`", word.name);
+            advice.replace(&named, &format!("{named} of {}", word.takers()))
+        });
         return format!("unknown argument `{name}`; {advice}");
     }
     let known = || WORDS.iter().filter(|word| word.taken_by.contains(&attribute)).map(|word| word.name);

@@ -127,8 +127,8 @@ impl ConfigBuilder {
         if name.is_empty() {
             self.draft.problem("in code: a backend has no name");
         }
-        if self.draft.backends.add(name.clone(), backend) {
-            self.draft.problem(format!("in code: backend `{name}` is given twice"));
+        if let Some(before) = self.draft.backends.add(name.clone(), backend) {
+            self.draft.twice(&name, before, backends::What::Backend);
         }
         self
     }
@@ -141,8 +141,14 @@ impl ConfigBuilder {
         if name.is_empty() {
             self.draft.problem("in code: an index has no name");
         }
-        if self.draft.backends.add_index(name.clone(), index) {
-            self.draft.problem(format!("in code: `{name}` is given twice, as an index or a backend"));
+        if name == DISTRIBUTED_BACKEND {
+            self.draft.problem(format!(
+                "in code: an index is called `{name}`, as the backend is that functions find by themselves; give it another \
+                 name, such as `pgvector`"
+            ));
+        }
+        if let Some(before) = self.draft.backends.add_index(name.clone(), index) {
+            self.draft.twice(&name, before, backends::What::Index);
         }
         self
     }
@@ -150,6 +156,10 @@ impl ConfigBuilder {
     /// What makes the embeddings of all functions that compare meanings and say nothing else.
     #[cfg(feature = "semantic")]
     pub fn embedder(mut self, embedder: impl crate::semantic::Embedder) -> Self {
+        if embedder.model_id().is_empty() {
+            self.draft
+                .problem("in code: the embedder's model has no name, which keeps its embeddings apart from others");
+        }
         if self.draft.embedder.choose(std::sync::Arc::new(embedder)) {
             self.draft.problem("in code: the embedder is given twice");
         }

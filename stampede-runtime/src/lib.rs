@@ -538,7 +538,7 @@ pub use stampede_macros::distributed_coalesce;
 ///
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `query = argument`, `argument.field` | the question | the only `&str` or `String` that is not in `key(…)` or `skip(…)` |
+/// | `query = argument`, `argument.field` | the question | the only `&str` or `String` that is not in `key(…)`, `skip(…)` or `tenant` |
 /// | `threshold = 0.95` | how near a question has to be to one that is answered: the cosine of the angle between their embeddings, from -1 to 1, at least | 0.92 |
 /// | `embed = path` | what makes the embeddings: a [`semantic::Embedder`](crate::semantic), `async fn(String) -> Result<Vec<f32>, E>`, or `async fn(Vec<String>) -> Result<Vec<Vec<f32>>, E>` | what is configured; without one, only equal questions are shared |
 /// | `guard(numbers, antonyms, negation, entities, quoted)`, `guard = none` | what turns a near hit into a miss | `guard(numbers, antonyms)` |

@@ -65,7 +65,7 @@ impl<K: Key, S: Share> Meeting<K, S> {
             return None;
         }
         let home = coalescing.around().as_ref().and_then(Home::if_alone);
-        match meetings.meet(&looking, id?.question()?, node, home, is_refresh)? {
+        match meetings.meet(&looking, id?.question()?, node, home, is_refresh) {
             Met::None(mark) => {
                 self.mark = Some(mark);
                 None

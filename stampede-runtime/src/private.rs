@@ -136,9 +136,7 @@ macro_rules! __fed_part {
 #[macro_export]
 macro_rules! __question {
     ($part:expr) => {
-        match $part {
-            value => $crate::__private::Asking($crate::__private::part!(value), $crate::__private::text_of(value)),
-        }
+        $crate::__private::Asking::new($crate::__private::text_of($part))
     };
 }
 
@@ -188,11 +186,30 @@ macro_rules! __stored_site {
     };
 }
 
+/// Notes that a function that compares meanings names a backend, or an index.
+#[cfg(feature = "backends")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __meant_site {
+    ($function:expr, $namespace:expr, $backend:expr) => {
+        $crate::__private::inventory::submit! {
+            $crate::__private::StoredSite::new(::core::module_path!(), $function, $namespace, $backend).meant()
+        }
+    };
+}
+
 /// Without backends there is nothing to note.
 #[cfg(not(feature = "backends"))]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __stored_site {
+    ($($anything:tt)*) => {};
+}
+
+#[cfg(not(feature = "backends"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __meant_site {
     ($($anything:tt)*) => {};
 }
 
@@ -219,8 +236,9 @@ macro_rules! __own {
 }
 
 pub use crate::{
-    __carry as carry, __embedder as embedder, __fed_part as fed_part, __must_carry as must_carry, __own as own,
-    __part as part, __question as question, __share as share, __stored_site as stored_site, __tenant as tenant,
+    __carry as carry, __embedder as embedder, __fed_part as fed_part, __meant_site as meant_site,
+    __must_carry as must_carry, __own as own, __part as part, __question as question, __share as share,
+    __stored_site as stored_site, __tenant as tenant,
 };
 
 /// Whether a value is the one that `none_ttl` is for.

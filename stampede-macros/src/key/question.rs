@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proc_macro2::Ident;
 use quote::{ToTokens, quote};
+use syn::Expr;
 use syn::ext::IdentExt;
 
 use super::{
@@ -41,18 +42,26 @@ pub(super) fn find(args: &Args, item: &Item, errors: &mut Errors) -> Option<Ques
         };
     }
     let function = &item.signature.ident;
-    // What is said to count, or not to, is no question.
-    let is_skipped = |input: &Input| args.given.skip.iter().any(|name| name.unraw() == input.name.unraw());
-    let counts = match &args.given.key {
-        Some(KeyArg::Parts(parts)) => Mentions::of(quote!(#(#parts)*), item).inputs,
-        _ => BTreeSet::new(),
+    // What is said to count, or not to, is no question. What is said wrongly is reported already.
+    let counts = match (&args.given.key, args.word("key")) {
+        (Some(KeyArg::Parts(parts)), _) => Mentions::of(quote!(#(#parts)*), item).inputs,
+        (_, None) => BTreeSet::new(),
+        (_, Some(_)) => return None,
     };
-    let is_free = |(at, input): &(usize, &Input)| {
-        input.is_named && types::is_text(&input.ty) && !is_skipped(input) && !counts.contains(at)
+    let of_tenant = args.given.tenant.as_ref().map(|tenant| Mentions::of(tenant.to_token_stream(), item).inputs);
+    let is_said = |at: usize, input: &Input| {
+        is_skipped(&input.name, args) || counts.contains(&at) || of_tenant.iter().flatten().any(|of| *of == at)
     };
-    let texts: Vec<&Input> = item.inputs.iter().enumerate().filter(is_free).map(|(_, input)| input).collect();
-    match &texts[..] {
+    let texts = || item.inputs.iter().enumerate().filter(|(_, input)| input.is_named && types::is_text(&input.ty));
+    let free: Vec<&Input> = texts().filter(|(at, input)| !is_said(*at, input)).map(|(_, input)| input).collect();
+    match &free[..] {
         [only] => return Some(Question { field: Field { argument: only.name.clone(), members: Vec::new() } }),
+        [] if texts().next().is_some() => errors.at(
+            function,
+            format!(
+                "every text that `{function}` takes is in `key`, `skip` or `tenant`; name the one that is compared by its meaning with `query = argument`"
+            ),
+        ),
         [] => errors.at(
             function,
             format!("`{function}` takes no `&str` or `String`; name what its calls ask with `query = argument`"),
@@ -72,6 +81,10 @@ pub(super) fn find(args: &Args, item: &Item, errors: &mut Errors) -> Option<Ques
     None
 }
 
+fn is_skipped(argument: &Ident, args: &Args) -> bool {
+    args.given.skip.iter().any(|skipped| skipped.unraw() == argument.unraw())
+}
+
 impl Question {
     /// The argument, if all of it is the question.
     pub(super) fn argument(&self) -> Option<&Ident> {
@@ -81,26 +94,8 @@ impl Question {
     /// The key with the question, where `key` is what has to be equal.
     pub(super) fn into_key(self, key: Key, args: &Args, item: &Item, errors: &mut Errors) -> Key {
         let name = &self.field.argument;
-        let Shape::Parts(parts) = key.shape else {
-            if let (Some(at), Some(KeyArg::Text(_))) = (args.word("key"), &args.given.key) {
-                errors.at(at, "what has to be equal is a list of expressions here, such as `key(request.model)`");
-            }
-            return key;
-        };
-        let is_in_parts = args.given.key.is_none()
-            && !self.field.members.is_empty()
-            && !args.given.skip.iter().any(|skipped| skipped.unraw() == name.unraw());
-        if is_in_parts {
-            errors.at(
-                name,
-                format!(
-                    "all of `{name}` has to be equal, the question in it too; name what else counts with `key(…)`, or leave the rest out with `skip({name})`"
-                ),
-            );
-        }
-        if args.given.skip.iter().any(|skipped| self.argument().is_some_and(|name| skipped.unraw() == name.unraw())) {
-            errors.at(name, format!("`{name}` is the question, so it is not skipped; remove one of the two"));
-        }
+        let Shape::Parts(parts) = key.shape else { return key };
+        self.check(args, item, errors);
         let whole = match item.input(name) {
             Some(input) => input_reference(input),
             None if name == "self" && item.receiver.is_some() => self_reference(item),
@@ -114,5 +109,46 @@ impl Question {
             mentions.scan(tenant.to_token_stream(), item);
         }
         Key { shape: Shape::Meaning { question, tenant, parts }, mentions }
+    }
+
+    /// What is compared in another way must not have to be equal, too.
+    fn check(&self, args: &Args, item: &Item, errors: &mut Errors) {
+        let (name, field) = (&self.field.argument, self.field.to_token_stream().to_string());
+        if self.argument().is_some_and(|name| is_skipped(name, args)) {
+            errors.at(name, format!("`{name}` is the question, so it is not skipped; remove one of the two"));
+        }
+        if args.word("key").is_some() {
+            let Some(KeyArg::Parts(parts)) = &args.given.key else { return };
+            let holds_question = |part: &&Expr| {
+                let written = part.to_token_stream().to_string();
+                written == field || written == name.to_string()
+            };
+            if let Some(part) = parts.iter().find(holds_question) {
+                errors.at(
+                    part,
+                    "the question is in here, and would have to be equal; in `key(…)` name what else tells calls apart",
+                );
+            }
+            return;
+        }
+        // What has to be said of `self` is said elsewhere.
+        let counts = |argument: &Ident| argument != "self" && !is_skipped(argument, args);
+        let mut report = |at: &dyn ToTokens, argument: &Ident, what: &str| {
+            errors.at(
+                at,
+                format!(
+                    "all of `{argument}` has to be equal, the {what} in it too; name what else counts with `key(…)`, or leave the rest out with `skip({argument})`"
+                ),
+            );
+        };
+        if self.argument().is_none() && counts(name) {
+            report(name, name, "question");
+        }
+        let Some(tenant) = args.given.tenant.as_ref().filter(|tenant| !matches!(tenant, Expr::Path(_))) else { return };
+        let of_tenant = Mentions::of(tenant.to_token_stream(), item).inputs;
+        let mut others = of_tenant.iter().map(|at| &item.inputs[*at]).filter(|input| input.is_named);
+        if let Some(input) = others.find(|input| input.name != *name && counts(&input.name)) {
+            report(tenant, &input.name, "tenant");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::store::{Backend, Guarded};
 
 pub(crate) type AnyBackend = Arc<dyn Backend>;
 
-/// The backends of a configuration.
+/// The backends of a configuration, and its indexes: a name is one of either.
 #[derive(Clone, Default)]
 pub(crate) struct Backends(BTreeMap<String, Named>);
 
@@ -40,21 +40,21 @@ impl fmt::Debug for Backends {
 }
 
 impl Backends {
-    /// Returns whether there was one of that name.
-    pub(super) fn add<B: Backend>(&mut self, name: String, backend: B) -> bool {
+    /// Returns what had that name before, if something did.
+    pub(super) fn add<B: Backend>(&mut self, name: String, backend: B) -> Option<What> {
         self.put(name, type_name::<B>(), Arc::new(backend))
     }
 
-    fn put(&mut self, name: String, kind: &'static str, backend: AnyBackend) -> bool {
+    fn put(&mut self, name: String, kind: &'static str, backend: AnyBackend) -> Option<What> {
         let store = Store::Backend(Guarded::new(name.clone(), backend));
-        self.0.insert(name, Named { kind, store }).is_some()
+        self.0.insert(name, Named { kind, store }).map(|named| named.what())
     }
 
-    /// Returns whether there was anything of that name.
+    /// Returns what had that name before, if something did.
     #[cfg(feature = "semantic")]
-    pub(super) fn add_index<I: Index>(&mut self, name: String, index: I) -> bool {
+    pub(super) fn add_index<I: Index>(&mut self, name: String, index: I) -> Option<What> {
         let store = Store::Index(Guarded::new(name.clone(), Arc::new(index)));
-        self.0.insert(name, Named { kind: type_name::<I>(), store }).is_some()
+        self.0.insert(name, Named { kind: type_name::<I>(), store }).map(|named| named.what())
     }
 
     #[cfg(feature = "config-files")]
@@ -69,8 +69,8 @@ impl Backends {
     }
 
     #[cfg(feature = "config-files")]
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+    pub(super) fn what(&self, name: &str) -> Option<What> {
+        self.0.get(name).map(Named::what)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Guarded>> {
@@ -94,14 +94,59 @@ impl Backends {
         if self.0.contains_key(name) {
             return None;
         }
-        // Somebody may have put an address, and a password with it, where the name belongs.
-        let shown = if name.contains("://") || name.contains('@') { "that" } else { &format!("`{name}`") };
-        let known: Vec<_> = self.0.keys().map(|name| format!("`{name}`")).collect();
-        let there = match known.len() {
-            0 => "there is none".to_owned(),
-            1 => format!("there is {}", known[0]),
-            _ => format!("there are {}", known.join(", ")),
+        let is_any = if self.0.values().any(|named| named.what() == What::Index) { " or index" } else { "" };
+        Some(format!("no backend{is_any} is called {}; {}", shown(name), list(self.0.keys())))
+    }
+
+    /// What to say of a name that is none of a backend, where no index will do.
+    pub(crate) fn no_backend(&self, name: &str) -> Option<String> {
+        let problem = match self.0.get(name).map(Named::what) {
+            Some(What::Backend) => return None,
+            Some(What::Index) => format!("{} is an index and no backend", shown(name)),
+            None => format!("no backend is called {}", shown(name)),
         };
-        Some(format!("no backend is called {shown}; {there}"))
+        let backends = self.0.iter().filter(|(_, named)| named.what() == What::Backend).map(|(name, _)| name);
+        Some(format!("{problem}; {}", list(backends)))
+    }
+}
+
+/// What has a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Backend,
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    Index,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::Backend => "backend",
+            What::Index => "index",
+        })
+    }
+}
+
+impl Named {
+    fn what(&self) -> What {
+        match self.store {
+            #[cfg(feature = "semantic")]
+            Store::Index(_) => What::Index,
+            _ => What::Backend,
+        }
+    }
+}
+
+/// Somebody may have put an address, and a password with it, where the name belongs.
+fn shown(name: &str) -> String {
+    if name.contains("://") || name.contains('@') { "that".to_owned() } else { format!("`{name}`") }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let known: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    match &known[..] {
+        [] => "there is none".to_owned(),
+        [only] => format!("there is {only}"),
+        several => format!("there are {}", several.join(", ")),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(feature = "backends")]
+use super::backends::What;
 use super::{Config, ConfigError};
 use crate::policy::Settings;
 
@@ -66,6 +68,16 @@ impl Draft {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
+    }
+
+    /// Something has the name that something else has.
+    #[cfg(feature = "backends")]
+    pub(super) fn twice(&mut self, name: &str, before: What, now: What) {
+        self.problem(if before == now {
+            format!("in code: {now} `{name}` is given twice")
+        } else {
+            format!("in code: `{name}` is the name of a backend and of an index")
+        });
     }
 
     pub(super) fn has(&self, scope: &Scope) -> bool {

@@ -82,7 +82,7 @@ pub(super) fn duration(value: &ValueKind) -> Result<Duration, &'static str> {
     read.ok_or("whole seconds, or a duration with units such as \"1h30m\" or \"250ms\"")
 }
 
-fn count(value: &ValueKind) -> Result<usize, &'static str> {
+pub(super) fn count(value: &ValueKind) -> Result<usize, &'static str> {
     let read = match value {
         ValueKind::String(text) => text.trim().replace('_', "").parse().ok(),
         _ => whole(value),

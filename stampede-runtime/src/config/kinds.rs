@@ -1,4 +1,4 @@
-//! The kinds of backends that files and variables can ask for. A new kind is a new row.
+//! The kinds of backends and embedders that files and variables can ask for. A new kind is a new row.
 
 use std::sync::Arc;
 
@@ -14,15 +14,18 @@ use crate::store::MemoryBackend;
 #[cfg(feature = "redis")]
 use crate::store::RedisBackend;
 
-pub(super) struct Kind {
+#[cfg(feature = "semantic")]
+pub(super) mod embedders;
+
+pub(super) struct Kind<T> {
     pub(super) name: &'static str,
     /// Its keys besides `kind`.
     pub(super) keys: &'static [&'static str],
     /// `None`: what is wrong has been said.
-    make: fn(&mut Given<'_>) -> Option<AnyBackend>,
+    make: fn(&mut Given<'_>) -> Option<T>,
 }
 
-pub(super) static KINDS: &[Kind] = &[
+pub(super) static KINDS: &[Kind<AnyBackend>] = &[
     Kind {
         name: "memory",
         keys: &["capacity"],
@@ -82,7 +85,7 @@ fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
 }
 
 /// Texts are where addresses and passwords are.
-#[cfg(any(test, feature = "redis"))]
+#[cfg(any(test, feature = "openai", feature = "redis"))]
 fn text(value: &ValueKind) -> Result<String, &'static str> {
     match value {
         ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
@@ -90,7 +93,7 @@ fn text(value: &ValueKind) -> Result<String, &'static str> {
     }
 }
 
-/// What is said of one backend, for the row of its kind to take. No problem shows a value: any of them may be secret.
+/// What is said of one thing, for the row of its kind to take. No problem shows a value: any of them may be secret.
 struct Given<'a> {
     said: &'a Said,
     draft: &'a mut Draft,
@@ -122,17 +125,21 @@ impl Given<'_> {
 
 /// Makes a backend, or says everything that is wrong with it.
 pub(super) fn make(said: &Said, draft: &mut Draft) -> Option<(&'static str, AnyBackend)> {
+    one_of(KINDS, said, draft)
+}
+
+fn one_of<T>(rows: &[Kind<T>], said: &Said, draft: &mut Draft) -> Option<(&'static str, T)> {
     let mut given = Given { said, draft };
     let Some((value, place)) = said.keys.get("kind") else {
-        given.wrong("kind", &format!("`kind` is missing; there {}", kinds()));
+        given.wrong("kind", &format!("`kind` is missing; there {}", kinds(rows)));
         return None;
     };
-    let named = |kind: &&Kind| matches!(value, ValueKind::String(name) if name == kind.name);
-    let Some(kind) = KINDS.iter().find(named) else {
+    let named = |kind: &&Kind<T>| matches!(value, ValueKind::String(name) if name == kind.name);
+    let Some(kind) = rows.iter().find(named) else {
         let name = if let ValueKind::String(name) = value { name } else { "" };
-        given.draft.problem(match suggest(name, KINDS.iter().map(|kind| kind.name)) {
+        given.draft.problem(match suggest(name, rows.iter().map(|kind| kind.name)) {
             Some(meant) => format!("{place}: unknown kind; did you mean `{meant}`?"),
-            None => format!("{place}: unknown kind; there {}", kinds()),
+            None => format!("{place}: unknown kind; there {}", kinds(rows)),
         });
         return None;
     };
@@ -141,6 +148,7 @@ pub(super) fn make(said: &Said, draft: &mut Draft) -> Option<(&'static str, AnyB
             let known = kind.keys.iter().copied();
             given.draft.problem(match suggest(key, known.clone()) {
                 Some(meant) => format!("{place}: unknown key; did you mean `{}`?", place.spelt(meant)),
+                None if kind.keys.is_empty() => format!("{place}: unknown key; kind `{}` has none", kind.name),
                 None => format!("{place}: unknown key; kind `{}` has {}", kind.name, list(known)),
             });
         }
@@ -148,7 +156,7 @@ pub(super) fn make(said: &Said, draft: &mut Draft) -> Option<(&'static str, AnyB
     Some((kind.name, (kind.make)(&mut given)?))
 }
 
-fn kinds() -> String {
-    let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+fn kinds<T>(rows: &[Kind<T>]) -> String {
+    let names: Vec<_> = rows.iter().map(|kind| kind.name).collect();
     format!("{} {}", if names.len() == 1 { "is" } else { "are" }, list(names))
 }

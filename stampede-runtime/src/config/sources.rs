@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
+#[cfg(feature = "backends")]
+use super::backends::What;
 use super::draft::{Draft, Scope, folded};
 use super::keys::{KEYS, OF_ATTRIBUTES, shown, suggest};
 
@@ -14,7 +16,8 @@ const PREFIX: &str = "STAMPEDE_";
 const DEFAULTS: &str = "defaults";
 const NAMESPACES: &str = "namespaces";
 const BACKENDS: &str = "backends";
-const ROOMS: [&str; 3] = [DEFAULTS, NAMESPACES, BACKENDS];
+const EMBEDDER: &str = "embedder";
+const ROOMS: [&str; 4] = [DEFAULTS, NAMESPACES, BACKENDS, EMBEDDER];
 
 /// Where a configuration is to be read from.
 #[derive(Clone, Default)]
@@ -83,7 +86,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What one backend is said to be. The values are nobody's business.
+/// What a backend or the embedder is said to be. The values are nobody's business.
 pub(super) struct Said {
     /// Where it is named first.
     pub(super) place: Place,
@@ -96,12 +99,20 @@ impl Said {
     fn at(place: Place) -> Said {
         Said { place, keys: BTreeMap::new() }
     }
+
+    /// What stands in a table at this place, which is stronger than what was said before.
+    fn add(&mut self, place: &Place, table: Vec<(String, Value)>) {
+        self.keys.extend(table.into_iter().map(|(key, value)| {
+            let place = place.below(&key);
+            (key, (value.kind, place))
+        }));
+    }
 }
 
 impl Sources {
     /// Everything that files and variables say, from weak to strong.
     pub(super) fn read(self, draft: &mut Draft) {
-        let mut walk = Walk { draft, backends: BTreeMap::new() };
+        let mut walk = Walk { draft, backends: BTreeMap::new(), embedder: None };
         let mut variables = Vec::new();
         let mut files = self.files;
         let mut named_by = "";
@@ -170,6 +181,7 @@ fn parse(path: &Path) -> Result<Map<String, Value>, String> {
 struct Walk<'a> {
     draft: &'a mut Draft,
     backends: BTreeMap<String, Said>,
+    embedder: Option<Said>,
 }
 
 impl Walk<'_> {
@@ -198,6 +210,10 @@ impl Walk<'_> {
                 self.settings(&Scope::Defaults, &place, table);
                 continue;
             }
+            if room == EMBEDDER {
+                self.embedder.get_or_insert_with(|| Said::at(place.clone())).add(&place, table);
+                continue;
+            }
             for (name, value) in table {
                 let place = place.below(&name);
                 if name.is_empty() {
@@ -207,11 +223,7 @@ impl Walk<'_> {
                 if room == NAMESPACES {
                     self.settings(&Scope::Namespace(name), &place, table);
                 } else {
-                    let said = self.backends.entry(name).or_insert_with(|| Said::at(place.clone()));
-                    said.keys.extend(table.into_iter().map(|(key, value)| {
-                        let place = place.below(&key);
-                        (key, (value.kind, place))
-                    }));
+                    self.backends.entry(name).or_insert_with(|| Said::at(place.clone())).add(&place, table);
                 }
             }
         }
@@ -283,6 +295,11 @@ impl Walk<'_> {
         if room == DEFAULTS {
             return self.setting(&Scope::Defaults, rest, &value, &place);
         }
+        if room == EMBEDDER {
+            let said = self.embedder.get_or_insert_with(|| Said::at(place.clone()));
+            said.keys.insert(rest.to_owned(), (value, place));
+            return;
+        }
         let Some((spelt, key)) = rest.rsplit_once("__").filter(|(spelt, key)| !spelt.is_empty() && !key.is_empty())
         else {
             return self.unknown_variable(&place, None);
@@ -326,17 +343,36 @@ impl Walk<'_> {
                 place,
                 format_args!(
                     "unknown variable; there are `{PREFIX}DEFAULTS__KEY`, `{PREFIX}NAMESPACES__NAME__KEY`, \
-                     `{PREFIX}BACKENDS__NAME__KEY`"
+                     `{PREFIX}BACKENDS__NAME__KEY`, `{PREFIX}EMBEDDER__KEY`"
                 ),
             ),
         }
     }
 
+    #[cfg(feature = "semantic")]
+    fn finish_embedder(&mut self) {
+        let Some(said) = self.embedder.take() else { return };
+        if self.draft.embedder.get().is_some() {
+            self.at(&said.place, "code gives an embedder too");
+        } else if let Some(embedder) = super::kinds::embedders::make(&said, self.draft) {
+            self.draft.embedder.choose(embedder);
+        }
+    }
+
+    #[cfg(not(feature = "semantic"))]
+    fn finish_embedder(&mut self) {
+        if let Some(said) = self.embedder.take() {
+            self.at(&said.place, "an embedder needs the cargo feature `semantic` of `stampede-runtime`");
+        }
+    }
+
     #[cfg(feature = "backends")]
-    fn finish(self) {
+    fn finish(mut self) {
+        self.finish_embedder();
         for (name, said) in self.backends {
-            if self.draft.backends.has(&name) {
-                self.draft.problem(format!("{}: code gives a backend of that name too", said.place));
+            if let Some(what) = self.draft.backends.what(&name) {
+                let article = if what == What::Index { "an" } else { "a" };
+                self.draft.problem(format!("{}: code gives {article} {what} of that name too", said.place));
             } else if let Some((kind, backend)) = super::kinds::make(&said, self.draft) {
                 self.draft.backends.insert(name, kind, backend);
             } else {
@@ -348,6 +384,7 @@ impl Walk<'_> {
 
     #[cfg(not(feature = "backends"))]
     fn finish(mut self) {
+        self.finish_embedder();
         for said in std::mem::take(&mut self.backends).into_values() {
             self.at(&said.place, "backends need the cargo feature `backends` of `stampede-runtime`");
         }

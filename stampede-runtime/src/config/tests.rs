@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+#[cfg(feature = "semantic")]
+mod meaning;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[track_caller]
@@ -19,11 +22,13 @@ fn every_problem_in_code() {
         .defaults(Settings::new())
         .namespace("a", Settings::new().wait(Duration::ZERO).max_concurrent(0).lease(Duration::ZERO))
         .namespace("a", Settings::new())
+        .namespace("b", Settings::new().threshold(1.5).embed_timeout(Duration::ZERO))
+        .namespace("c", Settings::new().threshold(f64::NAN))
         .namespace("", Settings::new());
     assert_refused(
         &config,
         "\
-the configuration has 8 problems:
+the configuration has 11 problems:
 - in code: defaults: `capacity` must be at least 1; a `ttl` of zero keeps nothing
 - in code: defaults: `timeout` must be longer than zero
 - in code: defaults are configured twice
@@ -31,6 +36,9 @@ the configuration has 8 problems:
 - in code: namespace `a`: `max_concurrent` must be at least 1
 - in code: namespace `a`: `lease` must be longer than zero
 - in code: namespace `a` is configured twice
+- in code: namespace `b`: `threshold` must be a cosine similarity from -1 to 1
+- in code: namespace `b`: `embed_timeout` must be longer than zero
+- in code: namespace `c`: `threshold` must be a cosine similarity from -1 to 1
 - in code: a namespace has no name
 ",
     );
@@ -100,6 +108,30 @@ fn what_a_distributed_function_does_unasked_is_weaker_than_whatever_is_said() {
     let overridden = || defaults().namespace("a", settings.clone());
     assert_eq!(policy(overridden(), attribute()), (some(6), 7 * SECOND, false, Some("main".to_owned())));
     assert_eq!(policy(overridden(), none()).0, some(6));
+}
+
+#[test]
+fn what_a_semantic_function_does_unasked_is_weaker_than_whatever_is_said() {
+    let policy = |config: ConfigBuilder, options: Options| {
+        let (policy, backend) = config.build().expect("it is right").policy("a", &options, true);
+        assert!(backend.is_none(), "it finds its places by itself");
+        (policy.ttl, policy.capacity, policy.threshold, policy.embed_timeout)
+    };
+    let some = |seconds: u32| Some(seconds * SECOND);
+    let nothing = || Config::builder();
+    let semantic = || Options::new().semantic();
+
+    assert_eq!(policy(nothing(), semantic()), (some(300), 500, 0.92, 5 * SECOND));
+    let defaults = || nothing().defaults(Settings::new().ttl(SECOND).capacity(3).threshold(0.5).embed_timeout(SECOND));
+    assert_eq!(policy(defaults(), semantic()), (some(1), 3, 0.5, SECOND));
+    let attribute = || semantic().ttl(2 * SECOND).capacity(4).threshold(0.25);
+    assert_eq!(policy(defaults(), attribute()), (some(2), 4, 0.25, SECOND));
+    let overridden = defaults().namespace("a", Settings::new().threshold(-1.0).embed_timeout(3 * SECOND));
+    assert_eq!(policy(overridden, attribute()), (some(2), 4, -1.0, 3 * SECOND));
+
+    // What an attribute computes nobody has looked at.
+    let computed = |threshold: f64| policy(nothing(), semantic().threshold(threshold)).2;
+    assert_eq!([f64::NAN, 7.0, f64::NEG_INFINITY].map(computed), [0.92, 1.0, -1.0]);
 }
 
 #[cfg(not(feature = "backends"))]
@@ -229,6 +261,8 @@ mod from_files {
         max_concurrent = 8
         lease = "1500ms"
         share_errors = false
+        threshold = 0.95
+        embed_timeout = "2s"
 
         [namespaces."my_app::llm"]
         ttl = "1d"
@@ -251,6 +285,8 @@ mod from_files {
             .max_concurrent(8)
             .lease(SECOND * 3 / 2)
             .share_errors(false)
+            .threshold(0.95)
+            .embed_timeout(2 * SECOND)
     }
 
     #[test]
@@ -278,6 +314,8 @@ defaults:
   max_concurrent: 8
   lease: 1500ms
   share_errors: false
+  threshold: 0.95
+  embed_timeout: 2
 namespaces:
   "my_app::llm":
     ttl: 1d
@@ -309,6 +347,8 @@ backends:
             ("STAMPEDE_DEFAULTS__MAX_CONCURRENT", "8"),
             ("STAMPEDE_DEFAULTS__LEASE", "1s 500ms"),
             ("STAMPEDE_DEFAULTS__SHARE_ERRORS", "False"),
+            ("STAMPEDE_DEFAULTS__THRESHOLD", "0.95"),
+            ("STAMPEDE_DEFAULTS__EMBED_TIMEOUT", "2000ms"),
         ];
         let config = Config::builder().variables(variables).build().expect("it is right");
         assert_eq!(config.defaults, everything());
@@ -334,13 +374,16 @@ backends:
             backend = 7
             lease = 0
             share_errors = "never"
+            threshold = "92%"
+            embed_timeout = 0
             "#,
             r#"
-the configuration has 15 problems:
+the configuration has 17 problems:
 - stampede.toml: `defaults.backend`: `backend` takes the name of a backend; not 7
 - stampede.toml: `defaults.cache_err`: `cache_err` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not a list
 - stampede.toml: `defaults.capacity`: `capacity` takes a whole number, such as 1000; not "64MiB"
 - stampede.toml: `defaults.early`: `early` must be from 0 to 100
+- stampede.toml: `defaults.embed_timeout`: `embed_timeout` must be longer than zero
 - stampede.toml: `defaults.jitter`: `jitter` takes a part from 0 to 1, such as 0.1, or per cent, such as "10%"; not 10
 - stampede.toml: `defaults.lease`: `lease` must be longer than zero
 - stampede.toml: `defaults.max_concurrent`: `max_concurrent` must be at least 1
@@ -349,6 +392,7 @@ the configuration has 15 problems:
 - stampede.toml: `defaults.soft_timeout`: `soft_timeout` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not a table
 - stampede.toml: `defaults.stale`: `stale` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not -1
 - stampede.toml: `defaults.stale_if_error`: `stale_if_error` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not 1.5
+- stampede.toml: `defaults.threshold`: `threshold` takes a cosine similarity from -1 to 1, such as 0.92; not "92%"
 - stampede.toml: `defaults.timeout`: `timeout` must be longer than zero
 - stampede.toml: `defaults.ttl`: `ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not "5 parsecs"
 - stampede.toml: `defaults.wait`: `wait` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not ""
@@ -378,8 +422,8 @@ the configuration has 7 problems:
 - stampede.toml: `default`: unknown key; did you mean `defaults`?
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
-- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`
-- stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`
+- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`, `threshold`, `embed_timeout`
+- stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`, `embedder`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace
 ",
@@ -466,10 +510,10 @@ the configuration has 11 problems:
 - STAMPEDE_DEFAULTS__TLL: unknown key; did you mean `STAMPEDE_DEFAULTS__TTL`?
 - STAMPEDE_DEFAULTS__WAIT: `wait` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not ""
 - STAMPEDE_DEFAULT__TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
-- STAMPEDE_EVERYTHING: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
-- STAMPEDE_NAMESPACES__LLM: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_EVERYTHING: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`, `STAMPEDE_EMBEDDER__KEY`
+- STAMPEDE_NAMESPACES__LLM: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`, `STAMPEDE_EMBEDDER__KEY`
 - STAMPEDE_NAMESPACES__LLM__TIMEOUTS: unknown key; did you mean `STAMPEDE_NAMESPACES__LLM__TIMEOUT`?
-- STAMPEDE_NAMESPACES____TTL: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`
+- STAMPEDE_NAMESPACES____TTL: unknown variable; there are `STAMPEDE_DEFAULTS__KEY`, `STAMPEDE_NAMESPACES__NAME__KEY`, `STAMPEDE_BACKENDS__NAME__KEY`, `STAMPEDE_EMBEDDER__KEY`
 - STAMPEDE_OF: unknown variable; did you mean `STAMPEDE_OFF`?
 - STAMPEDE_TTL: unknown variable; did you mean `STAMPEDE_DEFAULTS__TTL`?
 "#,
@@ -616,10 +660,21 @@ the configuration has 2 problems:
                 assert!(row.contains(&format!("`{key}")), "{} misses {key}", kind.name);
             }
         }
+        #[cfg(feature = "semantic")]
+        for kind in crate::config::kinds::embedders::EMBEDDERS {
+            let row = rows.iter().find(|row| row.starts_with(&format!("| `{}` |", kind.name)));
+            let row = row.unwrap_or_else(|| panic!("docs/configuration.md has no row for {}", kind.name));
+            for key in kind.keys {
+                assert!(row.contains(&format!("`{key}")), "{} misses {key}", kind.name);
+            }
+        }
         for word in OF_ATTRIBUTES {
             assert!(KEYS.iter().all(|key| key.name != *word));
         }
     }
+
+    #[cfg(feature = "semantic")]
+    mod with_embedder;
 
     #[cfg(feature = "backends")]
     mod with_backends {
@@ -756,6 +811,22 @@ the configuration has 1 problem:
                 r"
 the configuration has 1 problem:
 - stampede.toml: `backends.main`: code gives a backend of that name too
+",
+            );
+        }
+
+        #[cfg(feature = "semantic")]
+        #[test]
+        fn a_name_that_code_gives_to_an_index() {
+            let folder = Folder::with(&[("stampede.toml", "[backends.main]\nkind = \"memory\"\ncapacity = 1")]);
+            let config = Config::builder()
+                .index("main", crate::semantic::EmbeddedIndex::new())
+                .file(folder.path("stampede.toml"));
+            folder.assert_refused(
+                &config,
+                r"
+the configuration has 1 problem:
+- stampede.toml: `backends.main`: code gives an index of that name too
 ",
             );
         }

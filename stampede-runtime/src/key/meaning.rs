@@ -2,10 +2,10 @@
 //!
 //! In memory such a key is like any other: the arguments as they are. Outside it is a [`Question`], which is made on a miss.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::hash::Hasher;
 
-use super::{Feed, Id, Look};
+use super::{ByRef, Feed, Id, Look};
 
 /// A question, whose it is, and the rest of the arguments.
 #[derive(Debug)]
@@ -78,13 +78,51 @@ pub trait Asked: Look {
     fn text(&self) -> &str;
 }
 
-/// A text as a question.
-#[derive(Debug)]
-pub struct Asking<'a, L>(pub L, pub &'a str);
+/// A text as a question, whatever type it came in.
+pub struct Asking<'a>(ByRef<'a, str>);
 
-impl<L: Look> Asked for Asking<'_, L> {
+impl<'a> Asking<'a> {
+    /// The question.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(text: &'a str) -> Asking<'a> {
+        Asking(ByRef(text))
+    }
+}
+
+impl Asked for Asking<'_> {
     fn text(&self) -> &str {
-        self.1
+        self.0.0
+    }
+}
+
+/// What is asked is its user's.
+impl fmt::Debug for Asking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").field("bytes", &self.text().len()).finish_non_exhaustive()
+    }
+}
+
+impl Look for Asking<'_> {
+    type Own = String;
+
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+
+    #[inline(always)]
+    fn is(&self, own: &String) -> bool {
+        self.0.is(own)
+    }
+
+    fn own(&self) -> String {
+        self.0.own()
+    }
+
+    #[inline(always)]
+    fn again(&self) -> Self {
+        Asking(self.0.again())
     }
 }
 
@@ -114,37 +152,27 @@ impl Whose for NoTenant {
     }
 }
 
-/// A part that goes along with another value.
-macro_rules! as_its_part {
-    ($($type:ty: [$($generics:tt)*]),* $(,)?) => {$(
-        impl<$($generics)*> Look for $type {
-            type Own = L::Own;
+impl<L: Look, T: ?Sized> Look for Tenant<'_, L, T> {
+    type Own = L::Own;
 
-            #[inline(always)]
-            fn hash<H: Hasher>(&self, hasher: &mut H) {
-                self.0.hash(hasher);
-            }
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
 
-            #[inline(always)]
-            fn is(&self, own: &L::Own) -> bool {
-                self.0.is(own)
-            }
+    #[inline(always)]
+    fn is(&self, own: &L::Own) -> bool {
+        self.0.is(own)
+    }
 
-            fn own(&self) -> L::Own {
-                self.0.own()
-            }
+    fn own(&self) -> L::Own {
+        self.0.own()
+    }
 
-            #[inline(always)]
-            fn again(&self) -> Self {
-                Self(self.0.again(), self.1)
-            }
-        }
-    )*};
-}
-
-as_its_part! {
-    Asking<'_, L>: [L: Look],
-    Tenant<'_, L, T>: [L: Look, T: ?Sized],
+    #[inline(always)]
+    fn again(&self) -> Self {
+        Tenant(self.0.again(), self.1)
+    }
 }
 
 impl Look for NoTenant {
@@ -287,7 +315,7 @@ mod tests {
     use crate::key::{Cons, Fed, Nil, PartOf, ViaRef as _};
 
     fn question(text: &str, tenant: Option<&str>, model: &str) -> Question {
-        let asking = Asking(PartOf(text).stampede_look(), text);
+        let asking = Asking::new(text);
         let rest = Cons(Fed::new(PartOf(model).stampede_look(), model), Nil);
         let id = match tenant {
             Some(tenant) => Meaning::new(asking, Tenant(PartOf(tenant).stampede_look(), tenant), rest).id(),

@@ -44,9 +44,6 @@ const ASKED_MAX: usize = 10_000;
 /// How often a call asks whose batches end with their runtimes. Its own runtime is the next to try, so two would do.
 const ATTEMPTS_MAX: usize = 8;
 
-/// How long a text waits for its embedding unless one says otherwise.
-pub(crate) const EMBED_TIMEOUT: Duration = Duration::from_secs(5);
-
 type Answer = Result<Embedding, EmbedError>;
 
 /// What an embedder says to a few texts: as many embeddings or reasons why there is none, or why there are no vectors at all.
@@ -85,10 +82,6 @@ impl Batcher {
         let batch_max = embedder.batch_max().max(1);
         let (lanes, counts) = (Mutex::default(), Counts::default());
         Batcher(Arc::new(Shared { embedder, batch_max, timeout, lanes, counts }))
-    }
-
-    pub(crate) fn embedder(&self) -> &Arc<dyn Embedder> {
-        &self.0.embedder
     }
 
     /// What has been asked of the embedder so far.
@@ -210,7 +203,8 @@ impl Runner {
         if self.texts.is_empty() {
             self.has_ended = true;
             lane.runners -= 1;
-            if lane.asked.is_empty() {
+            // Another runner may not have begun.
+            if lane.runners == 0 && lane.asked.is_empty() {
                 lanes.remove(&self.of);
             }
         }

@@ -121,7 +121,7 @@ impl EmbeddedIndex {
         // Copied before the lock is taken, its number given after.
         let mut item = Item::new(0, new, now);
         let mut state = self.write();
-        if state.notes.refuse(of, &new.hash, item.began) {
+        if state.notes.refuse(of, &new.hash, new.embedding, item.began) {
             return Ok(false);
         }
         let kept = state.partitions.get(of).and_then(|held| held.get(&new.hash));
@@ -174,8 +174,10 @@ impl EmbeddedIndex {
     }
 
     async fn take_near(&self, of: &Partition, to: &Embedding, similarity: f32) -> u64 {
+        // Noted first, and also where nothing is kept: what is under way may be near.
         let (rows, puts) = {
-            let state = self.read();
+            let mut state = self.write();
+            state.notes.removed_near(of, to, similarity, Instant::now());
             let Some(held) = state.partitions.get(of) else { return 0 };
             let Some(rows) = held.rows(to.dimensions()) else { return 0 };
             (rows.clone(), state.puts)

@@ -152,9 +152,15 @@ where
                     let vector = embed(text);
                     asked.spawn(async move { (at, vector.await.map_err(Into::into)) });
                 }
-                let mut vectors = asked.join_all().await;
+                let mut vectors: Vec<(usize, Result<_, Box<dyn StdError + Send + Sync>>)> = asked.join_all().await;
                 vectors.sort_unstable_by_key(|(at, _)| *at);
-                vectors.into_iter().map(|(_, vector)| vector).collect::<Result<_, Box<dyn StdError + Send + Sync>>>()
+                // One that fails costs the others nothing: an empty vector is no embedding, of its own text alone.
+                let is_any_there = vectors.iter().any(|(_, vector)| vector.is_ok());
+                let each = vectors.into_iter().map(|(_, vector)| match vector {
+                    Err(_) if is_any_there => Ok(Vec::new()),
+                    vector => vector,
+                });
+                each.collect::<Result<_, _>>()
             }
         };
         Arc::new(from_fn(path, 0, each))
@@ -230,3 +236,6 @@ impl StdError for EmbedError {
         Some(&*self.source)
     }
 }
+
+#[cfg(test)]
+mod tests;

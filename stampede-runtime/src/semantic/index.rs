@@ -51,7 +51,7 @@ pub struct New<'a> {
     /// How long it took to make.
     pub cost: Duration,
     /// How long ago its making began. What began before the last [`remove`](Index::remove) or [`clear`](Index::clear) of it,
-    /// before a [`remove_near`](Index::remove_near) that took it out, or before what is kept, is not put.
+    /// before a [`remove_near`](Index::remove_near) that it is near enough to, or before what is kept, is not put.
     pub began: Duration,
     /// How many entries its partition keeps, at least 1. Those that were made first make room.
     pub capacity: usize,
@@ -118,7 +118,8 @@ pub trait Index: fmt::Debug + Send + Sync + 'static {
     /// Takes a question's entry out; whether there was one.
     fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool>;
 
-    /// Takes out all entries of a partition that are at least so near; how many there were.
+    /// Takes out all entries of a partition that are at least so near; how many there were. What is near and being made is
+    /// refused when it is put: see [`New::began`].
     fn remove_near<'a>(&'a self, of: &'a Partition, to: &'a Embedding, similarity: f32) -> Pending<'a, u64>;
 
     /// Takes out all entries of a function, whatever their partition; how many there were.

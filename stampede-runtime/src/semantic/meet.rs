@@ -72,7 +72,8 @@ struct UnderWay<K, S: Share> {
     ended: Option<u64>,
     question: Digest,
     text: Arc<str>,
-    embedding: Embedding,
+    /// `None`: only its own question can join it.
+    embedding: Option<Embedding>,
     node: Arc<Node<K, S>>,
 }
 
@@ -147,8 +148,8 @@ impl<K, S: Share> Meetings<K, S> {
         node: &Arc<Node<K, S>>,
         home: Option<HomeId>,
         is_refresh: bool,
-    ) -> Option<Met<K, S>> {
-        let embedding = question.embedding.get()?;
+    ) -> Met<K, S> {
+        let embedding = question.embedding.get();
         let least = self.threshold.max(question.least.unwrap_or(-1.0));
         let mut passed = Vec::new();
         loop {
@@ -163,7 +164,7 @@ impl<K, S: Share> Meetings<K, S> {
                 drop(state);
                 // The users' values are dropped outside of the lock.
                 drop(oldest);
-                return Some(Met::None(mark));
+                return Met::None(mark);
             };
             let (began, source) = (other.began, other.question);
             if source != question.digest {
@@ -176,10 +177,9 @@ impl<K, S: Share> Meetings<K, S> {
                 }
                 state = self.state();
             }
-            let similarity = if source == question.digest { 1.0 } else { similarity };
             let near = Near { source, similarity, is_joined: true };
             if let Some(met) = state.take(looking.began, question, began, near, node, home) {
-                return Some(met);
+                return met;
             }
             passed.push(began);
         }
@@ -279,7 +279,7 @@ impl<K, S: Share> State<K, S> {
         &self,
         began: u64,
         question: &Question,
-        embedding: &Embedding,
+        embedding: Option<&Embedding>,
         least: f32,
         node: &Arc<Node<K, S>>,
         passed: &[u64],
@@ -288,8 +288,13 @@ impl<K, S: Share> State<K, S> {
             .get(&question.partition)?
             .iter()
             .filter(|other| !passed.contains(&other.began) && self.is_open(other, began, question, node))
-            .filter_map(|other| Some((embedding.similarity(&other.embedding)?, other)))
-            .filter(|(similarity, other)| *similarity >= least || other.question == question.digest)
+            .filter_map(|other| {
+                if other.question == question.digest {
+                    return Some((1.0, other));
+                }
+                let similarity = embedding?.similarity(other.embedding.as_ref()?)?;
+                (similarity >= least).then_some((similarity, other))
+            })
             // Of equal ones the newest.
             .max_by(|(one, _), (other, _)| one.total_cmp(other))
     }
@@ -341,7 +346,7 @@ impl<K, S: Share> State<K, S> {
         &mut self,
         meetings: &Arc<Meetings<K, S>>,
         question: &Question,
-        embedding: &Embedding,
+        embedding: Option<&Embedding>,
         node: &Arc<Node<K, S>>,
     ) -> (UnderWayMark<K, S>, Option<UnderWay<K, S>>) {
         let began = self.tick();
@@ -350,7 +355,7 @@ impl<K, S: Share> State<K, S> {
             ended: None,
             question: question.digest,
             text: Arc::from(&*question.text),
-            embedding: embedding.clone(),
+            embedding: embedding.cloned(),
             node: Arc::clone(node),
         };
         let of_partition = self.under_way.entry(question.partition).or_default();

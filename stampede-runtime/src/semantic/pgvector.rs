@@ -189,20 +189,21 @@ impl Index for PgvectorIndex {
             let called = Instant::now();
             let beginning = self.beginning(&of.namespace, Others::Putting);
             let (statement, place, numbers) =
-                (self.core.statements.put.clone(), Place::of(of), self.numbers(new.embedding));
+                (self.core.statements.put.clone(), Arc::new(Place::of(of)), Arc::new(self.numbers(new.embedding)));
             let texts: [Arc<str>; 3] = [text::hex(&new.hash).into(), new.question.into(), new.response.into()];
             let [cost, ttl, kept] = [new.cost, new.ttl, new.ttl.saturating_add(new.retention)].map(micros);
             let (since, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
             let work: Work<i64> = Box::new(move |connection| {
-                // Up to the moment that the database's clock is looked at.
-                let since = micros(since.saturating_add(called.elapsed()));
-                let [hash, question, response] = &texts;
-                let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
-                let asked = numbers.bind(asked).bind(response.to_string());
-                let asked = asked.bind(cost).bind(since).bind(ttl).bind(kept).bind(capacity);
-                let beginning = beginning.clone();
+                let (beginning, statement, texts) = (beginning.clone(), statement.clone(), texts.clone());
+                let (place, numbers) = (Arc::clone(&place), Arc::clone(&numbers));
                 Box::pin(async move {
                     raw_sql(beginning).execute(&mut *connection).await?;
+                    // The database's clock was looked at on the way. What is too long ago for that is on the safe side.
+                    let since = micros(since.saturating_add(called.elapsed()));
+                    let [hash, question, response] = &texts;
+                    let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
+                    let asked = numbers.bind(asked).bind(response.to_string());
+                    let asked = asked.bind(cost).bind(since).bind(ttl).bind(kept).bind(capacity);
                     let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
                     raw_sql("COMMIT").execute(connection).await?;
                     Ok(count)
@@ -215,8 +216,10 @@ impl Index for PgvectorIndex {
     }
 
     fn hit<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, ()> {
-        background::count(&self.core, Counted::new(Place::of(of), text::hex(hash)));
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            background::count(&self.core, Counted::new(Place::of(of), text::hex(hash)));
+            Ok(())
+        })
     }
 
     fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool> {
@@ -235,10 +238,22 @@ impl Index for PgvectorIndex {
             if !self.fits(to) {
                 return Ok(0);
             }
-            let (statement, place, to) = (self.core.statements.remove_near.clone(), Place::of(of), self.numbers(to));
+            // Once all that is being put has been: each `put` after that sees the note, and what each before that has put is
+            // seen by the removal.
+            let beginning = self.beginning(&of.namespace, Others::Clearing);
+            let (statement, place) = (self.core.statements.remove_near.clone(), Place::of(of));
+            let (note, to) = (text::note(to, similarity), self.numbers(to));
+            #[expect(clippy::cast_possible_truncation, reason = "at most a million")]
+            let millionths = (f64::from(similarity) * 1e6).floor() as i64;
             let work: Work<i64> = Box::new(move |connection| {
-                let asked = to.bind(place.bind(&statement)).bind(similarity);
-                Box::pin(async move { asked.fetch_one(connection).await?.try_get(0) })
+                let asked = to.bind(place.bind(&statement)).bind(similarity).bind(note.clone()).bind(millionths);
+                let beginning = beginning.clone();
+                Box::pin(async move {
+                    raw_sql(beginning).execute(&mut *connection).await?;
+                    let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
+                    raw_sql("COMMIT").execute(connection).await?;
+                    Ok(count)
+                })
             });
             Ok(self.ask(Repeat::Never, work).await?.unsigned_abs())
         })

@@ -1,4 +1,4 @@
-//! The table of a [`PgvectorIndex`](super::index::Index): its shape, and the SQL that makes it.
+//! The table of an index in PostgreSQL: its shape, and the SQL that makes it. Needs no driver.
 
 use std::fmt;
 

@@ -445,13 +445,19 @@ impl Shared {
             ) {
                 continue;
             }
-            if let Some(guard) = self.policy.guards.refuse(&question.text, &near.entry.question) {
+            let refused = self.policy.guards.refuse(&question.text, &near.entry.question);
+            if let Some(guard) = refused.filter(|_| near.entry.hash != question.hash) {
                 self.live.refused.count(guard);
                 continue;
             }
-            let source = Question::digest_of(&question.partition, &near.entry.hash);
-            let origin = Origin::Near(Near { source, similarity: near.similarity, is_joined: false });
             let hash = near.entry.hash;
+            let origin = if hash == question.hash {
+                // Put there since it was looked for.
+                Origin::Index
+            } else {
+                let source = Question::digest_of(&question.partition, &hash);
+                Origin::Near(Near { source, similarity: near.similarity, is_joined: false })
+            };
             let Some(found) = self.understand(near.entry, origin) else { continue };
             self.note_hit_of(of, hash);
             return Some(found);

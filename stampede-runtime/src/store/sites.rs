@@ -9,6 +9,8 @@ pub struct StoredSite {
     function: &'static str,
     namespace: Option<&'static str>,
     backend: &'static str,
+    /// It compares meanings: an index will do.
+    is_meant: bool,
 }
 
 impl StoredSite {
@@ -20,7 +22,13 @@ impl StoredSite {
         namespace: Option<&'static str>,
         backend: &'static str,
     ) -> StoredSite {
-        StoredSite { module, function, namespace, backend }
+        StoredSite { module, function, namespace, backend, is_meant: false }
+    }
+
+    /// The same of one that compares meanings.
+    #[must_use]
+    pub const fn meant(self) -> StoredSite {
+        StoredSite { is_meant: true, ..self }
     }
 }
 
@@ -32,7 +40,8 @@ pub(crate) fn problems(config: &Config) -> Vec<String> {
     let problem = |site: &StoredSite| {
         let namespace = site.namespace.unwrap_or(site.module);
         let backend = config.backend_of(namespace).unwrap_or(site.backend);
-        let problem = config.backends.unknown(backend)?;
+        let backends = &config.backends;
+        let problem = if site.is_meant { backends.unknown(backend) } else { backends.no_backend(backend) }?;
         Some(format!("`{namespace}::{}`: {problem}", site.function))
     };
     let mut problems: Vec<String> = inventory::iter::<StoredSite>.into_iter().filter_map(problem).collect();

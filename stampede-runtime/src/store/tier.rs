@@ -74,7 +74,7 @@ impl<V: Storable + Send + 'static> Stored<V> {
         let policy = place.policy;
         let name = place.backend.unwrap_or_default();
         let Some(backend) = config.backends.get(name) else {
-            let problem = config.backends.unknown(name);
+            let problem = config.backends.no_backend(name);
             if policy.distributed
                 && let Some(problem) = problem
             {

@@ -1,5 +1,8 @@
 //! An API as OpenAI has it, on this machine, which answers as a test wants it to.
 
+// Each test uses a part of it.
+#![allow(dead_code)]
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

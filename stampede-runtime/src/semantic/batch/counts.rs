@@ -66,6 +66,7 @@ impl Counts {
     }
 }
 
+#[cfg(test)]
 impl Counted {
     /// How many calls have failed in this way.
     pub(crate) fn failed(&self, kind: EmbedErrorKind) -> u64 {

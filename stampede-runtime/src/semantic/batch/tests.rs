@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::semantic::Embedded;
 
+const EMBED_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What the embedder answers to a call of these texts.
 type Reply = fn(&[String]) -> Result<Vec<Vec<f32>>, EmbedError>;
 

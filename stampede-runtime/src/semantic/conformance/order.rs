@@ -49,6 +49,14 @@ async fn a_removal_of_the_near_wins_over_what_began_before(trial: &Trial) -> Ver
         return Err("after `remove_near`, `put` kept what was removed and began before".to_owned());
     }
     trial.expect(&f, "a", None, "after `remove_near`").await?;
+    // Also what had not been put yet, if it is near.
+    let (near, far) = (trial.direction(1), trial.at(1, 0.1, 2));
+    if trial.put(&f, &Put { began: BEFORE, ..Put::new("never", &near) }).await? {
+        return Err("after `remove_near`, `put` kept what is near and began before".to_owned());
+    }
+    trial.expect(&f, "never", None, "after `remove_near`").await?;
+    trial.keep(&f, &Put { began: BEFORE, ..Put::new("far away", &far) }).await?;
+    trial.remove(&f, "far away").await?;
     trial.keep(&f, &Put::new("a", &trial.direction(1))).await?;
     trial.remove(&f, "far").await?;
     trial.expect(&f, "a", Some("a"), "after `remove_near` and another `put`").await

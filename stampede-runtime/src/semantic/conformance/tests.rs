@@ -56,6 +56,7 @@ enum Trick {
     NotesOnlyWhatWasThere,
     NotesOfOneAreOfAll,
     NotesNoRemovalsOfTheNear,
+    NotesOnlyTheNearThatWasThere,
     NotesNoClears,
     TheLastPutWins,
     MixesUpAnswers,
@@ -273,6 +274,14 @@ impl Index for Tricky {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     Ok(near.len() as u64)
                 }
+                Trick::NotesOnlyTheNearThatWasThere => {
+                    let near = self.inner.nearest(&place, to, usize::MAX).await?;
+                    let near: Vec<_> = near.into_iter().filter(|near| near.similarity >= similarity).collect();
+                    for Near { entry, .. } in &near {
+                        self.inner.remove(&place, &entry.hash).await?;
+                    }
+                    Ok(near.len() as u64)
+                }
                 _ => self.inner.remove_near(&place, to, similarity).await,
             }
         })
@@ -363,6 +372,7 @@ async fn every_trick_is_seen() {
         (Trick::NotesOnlyWhatWasThere, "a_removal_wins_over_what_began_before"),
         (Trick::NotesOfOneAreOfAll, "a_removal_wins_over_what_began_before"),
         (Trick::NotesNoRemovalsOfTheNear, "a_removal_of_the_near_wins_over_what_began_before"),
+        (Trick::NotesOnlyTheNearThatWasThere, "a_removal_of_the_near_wins_over_what_began_before"),
         (Trick::NotesNoClears, "a_clear_wins_over_what_began_before"),
         (Trick::TheLastPutWins, "what_began_later_wins"),
         (Trick::MixesUpAnswers, "never_answers_with_another_entry"),

@@ -104,6 +104,8 @@ fn put(table: &str) -> String {
            SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9, now() - {began}, now(), now() + {fresh}, now() + {kept} \
            WHERE NOT EXISTS (SELECT FROM {table} WHERE namespace = $1 AND partition = '' AND tenant = '' AND model = '' \
              AND query_hash = '{ALL}' AND began_at > now() - {began}) \
+           AND NOT EXISTS (SELECT FROM {table} WHERE {OF_PLACE} AND response IS NULL AND embedding IS NOT NULL \
+             AND began_at > now() - {began} AND (1 - (embedding <=> $7))::real >= (cost_micros / 1e6)::real) \
            ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET \
              query_normalized = excluded.query_normalized, embedding = excluded.embedding, \
              response = excluded.response, hits = 0, cost_micros = excluded.cost_micros, began_at = excluded.began_at, \
@@ -149,10 +151,18 @@ fn remove(table: &str) -> String {
     )
 }
 
-/// Compared one by one: an index may miss some.
+/// Compared one by one: an index may miss some. What stays besides is a row without an answer and with an embedding, `$7`,
+/// whose `cost_micros` are the similarity in millionths, `$8`: it refuses what is near and began before.
 fn remove_near(table: &str) -> String {
     format!(
-        "WITH near AS (\
+        "WITH noted AS (\
+           INSERT INTO {table} ({PLACE}, query_hash, query_normalized, embedding, cost_micros, \
+             began_at, created_at, expires_at, kept_until) \
+           VALUES ($1, $2, $3, $4, $7, '', $5, $8, clock_timestamp(), clock_timestamp(), clock_timestamp(), \
+             clock_timestamp() + interval '10 minutes') \
+           ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET began_at = clock_timestamp(), \
+             kept_until = clock_timestamp() + interval '10 minutes'\
+         ), near AS (\
            UPDATE {table} AS was SET hits = {WAS_KEPT}::int, {TAKEN_OUT} \
            WHERE {OF_PLACE} AND response IS NOT NULL AND (1 - (embedding <=> $5))::real >= $6 \
            RETURNING hits) \

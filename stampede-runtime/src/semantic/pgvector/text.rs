@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::semantic::Embedding;
+
 /// Longer ones stand in the table as their beginning and their digest: all of a partition is in an index, whose entries
 /// have at most a third of a page.
 const BYTES_MAX: usize = 300;
@@ -25,6 +27,16 @@ fn escaped(text: &str) -> String {
 /// Bytes as text.
 pub(super) fn hex(bytes: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*bytes).to_hex().to_string()
+}
+
+/// What stands in the place of a question's hash where all that is near to a meaning was taken out. No question has it.
+pub(super) fn note(to: &Embedding, similarity: f32) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&similarity.to_le_bytes());
+    for number in to.as_slice() {
+        hasher.update(&number.to_le_bytes());
+    }
+    format!("~{}", hasher.finalize().to_hex())
 }
 
 /// Text as bytes again.
