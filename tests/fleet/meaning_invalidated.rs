@@ -1,5 +1,8 @@
 //! What is taken out in one process is gone for all, in Redis and in PostgreSQL, also what is being made just then.
 
+use std::thread;
+use std::time::Duration;
+
 use super::events::{Setup, Task};
 use super::host::Fleet;
 use super::meaning::{Held, Servers, start};
@@ -167,6 +170,8 @@ fn what_is_put_in_meanwhile_stays() {
         let Some(fleet) = start("put in meanwhile", servers, 3, &long()) else { return };
         let own = fleet.call(0, "meaning", ONE, 1, &Task::value(0).gated());
         fleet.started(ONE, 1);
+        // Without a lease, what began at the same moment as the body may be held to be older.
+        thread::sleep(Duration::from_millis(200));
         let number = fleet.insert(1, "meaning", ONE);
         let _ = fleet.stats(1, "meaning");
         fleet.open(0);

@@ -102,10 +102,12 @@ fn a_process_that_stands_still_while_it_stores_is_in_nobodys_way() {
         let anew = fleet.fresh(2, "meaning", ONE, &Task::value(0));
         assert!(anew.number() > Some(1), "{}", fleet.story());
         fleet.go_on(0);
+        // It does not know what became of what it said, and so takes it out, whosever it is by now.
         let _ = fleet.stats(0, "meaning");
-        assert_eq!(fleet.fresh(2, "meaning", ONE, &Task::value(0)), anew, "{}", fleet.story());
+        let later = fleet.fresh(2, "meaning", ONE, &Task::value(0));
+        assert!(later.number() >= anew.number(), "{}", fleet.story());
         fleet.again_until("all of it can be taken out", || fleet.clear(1, "meaning"));
-        assert!(fleet.fresh(2, "meaning", ONE, &Task::value(0)).number() > anew.number(), "{}", fleet.story());
+        assert!(fleet.fresh(2, "meaning", ONE, &Task::value(0)).number() > later.number(), "{}", fleet.story());
         fleet.dismiss();
     }
 }
