@@ -344,10 +344,10 @@ async fn the_nearest_of_a_partition_is_found_among_many_others() {
     let place = |number: usize| match number {
         0..3 => "three",
         _ if number % 100 == 10 => "rare",
-        _ if number % 3 == 0 => "large",
+        _ if number.is_multiple_of(3) => "large",
         _ => "common",
     };
-    let is_fresh = |number: usize| number < 3 || number / 100 % 10 == 0 || place(number) == "large";
+    let is_fresh = |number: usize| number < 3 || (number / 100).is_multiple_of(10) || place(number) == "large";
     let all: Vec<Embedding> = (0..ENTRIES).map(|_| around(&mut random)).collect();
     let mut copy = String::from(
         "COPY semantic_cache (namespace, partition, tenant, model, query_hash, query_normalized, embedding, response, \
@@ -355,14 +355,13 @@ async fn the_nearest_of_a_partition_is_found_among_many_others() {
     );
     let arguments = blake3::Hash::from_bytes([7; 32]).to_hex();
     for (number, embedding) in all.iter().enumerate() {
+        let at = number;
         let hash = blake3::hash(number.to_string().as_bytes()).to_hex();
-        let expires = if is_fresh(number) { "infinity" } else { "2000-01-01" };
-        let namespace = place(number);
-        copy += &format!(
-            "{namespace}\t{arguments}\t\tmodel\t{hash}\t{number}\t{:?}\t1\t2000-01-01\t2000-01-01\t{}\tinfinity\n",
-            embedding.as_slice(),
-            expires.replace("infinity", "2100-01-01"),
-        );
+        let expires = if is_fresh(number) { "2100-01-01" } else { "2000-01-01" };
+        let (number, embedding) = (number.to_string(), format!("{:?}", embedding.as_slice()));
+        let columns = [place(at), &arguments, "", "model", &hash, &number, &embedding, "1"];
+        copy += &columns.join("\t");
+        copy += &["\t2000-01-01\t2000-01-01\t", expires, "\t2100-01-01\n"].concat();
     }
     copy += "\\.\nANALYZE semantic_cache;\n";
     database.ask("DROP INDEX semantic_cache_near_idx");
