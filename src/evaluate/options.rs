@@ -23,9 +23,9 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) pairs: PathBuf,
 
-    /// Where the embedder is: an API as OpenAI has it, without /embeddings, such as http://127.0.0.1:8383/v1
+    /// Where the embedder is: an API as OpenAI has it, without /embeddings, such as `http://127.0.0.1:8383/v1`
     ///
-    /// It is sent the questions, and what OPENAI_API_KEY says as its key.
+    /// It is sent the questions, and what `OPENAI_API_KEY` says as its key.
     #[arg(short, long, value_name = "URL", requires = "model")]
     pub(crate) embedder_url: Option<String>,
 

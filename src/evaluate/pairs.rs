@@ -39,7 +39,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Pair>, String> {
         } else if !line.trim_ascii().is_empty() {
             match pair(line) {
                 Some(pair) if pair.questions.iter().all(|question| question.len() <= QUESTION_BYTES_MAX) => {
-                    pairs.push(pair)
+                    pairs.push(pair);
                 }
                 Some(_) => too_long.push(number),
                 None => wrong.push(number),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Table};
 
-use super::tally::{AtThreshold, Hits, Report};
+use super::tally::{AtThreshold, Figures, Report};
 use crate::page::{count, nothing, table};
 
 pub(super) fn draw(report: &Report) -> String {
@@ -32,7 +32,7 @@ fn hits(thresholds: &[AtThreshold]) -> Table {
     }
     for AtThreshold { threshold, guards } in thresholds {
         for (at, hits) in guards.iter().enumerate() {
-            let Hits { set, right_hits, right_rate, wrong_hits, wrong_rate, wrong_share, .. } = hits;
+            let Figures { set, right_hits, right_rate, wrong_hits, wrong_rate, wrong_share, .. } = hits;
             table.add_row([
                 Cell::new(if at == 0 { format!("{threshold:.2}") } else { String::new() }),
                 Cell::new(set),

@@ -26,12 +26,12 @@ pub(super) struct Pairs {
 #[derive(Debug, Serialize)]
 pub(super) struct AtThreshold {
     pub(super) threshold: f32,
-    pub(super) guards: Vec<Hits>,
+    pub(super) guards: Vec<Figures>,
 }
 
 /// The hits with some guards on.
 #[derive(Debug, Serialize)]
-pub(super) struct Hits {
+pub(super) struct Figures {
     pub(super) set: &'static str,
     pub(super) guards: Vec<&'static str>,
     pub(super) right_hits: u64,
@@ -80,12 +80,12 @@ fn compare(pair: &Pair, embeddings: &Embeddings<'_>, sets: &[(&str, Guards)]) ->
     Some(Compared { is_same: pair.is_same, similarity, refused })
 }
 
-fn hits(threshold: f32, compared: &[Compared], pairs: Pairs, sets: &[(&'static str, Guards)]) -> Vec<Hits> {
+fn hits(threshold: f32, compared: &[Compared], pairs: Pairs, sets: &[(&'static str, Guards)]) -> Vec<Figures> {
     let near: Vec<_> = compared.iter().filter(|pair| pair.similarity >= threshold).collect();
     let of_set = |(at, (set, guards)): (usize, &(&'static str, Guards))| {
         let hits = |is_same| near.iter().filter(|pair| pair.is_same == is_same && !pair.refused[at]).count() as u64;
         let (right, wrong) = (hits(true), hits(false));
-        Hits {
+        Figures {
             set,
             guards: Guard::ALL.into_iter().filter(|guard| guards.has(*guard)).map(Guard::name).collect(),
             right_hits: right,

@@ -220,6 +220,7 @@ impl<V: 'static> Drop for EndingLease<V> {
 }
 
 /// Something that is being said of a key. Dropped before it has arrived, it has failed.
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 pub(crate) struct Saying<V: 'static> {
     outside: Arc<Outside<V>>,
     id: Arc<Id>,

@@ -116,9 +116,9 @@ impl Registry {
         let outside = match existing {
             Some(outside) => outside.downcast().ok(),
             // Outside of the lock, since an embedder is the user's. Who comes second throws its own away.
-            None => make().and_then(|made| {
-                let made: Arc<dyn Any + Send + Sync> = made;
-                Arc::clone(self.outsides().entry(owner).or_insert(made)).downcast().ok()
+            None => make().and_then(|outside| {
+                let mut outsides = self.outsides();
+                Arc::clone(outsides.entry(owner).or_insert(outside)).downcast().ok()
             }),
         };
         (policy, outside)

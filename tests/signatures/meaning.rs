@@ -359,18 +359,18 @@ async fn results() {
     }
 
     #[semantic_coalesce(threshold = 0.7)]
-    async fn anyhow(question: &str) -> anyhow::Result<Arc<str>> {
+    async fn boxed(question: &str) -> anyhow::Result<Arc<str>> {
         anyhow::ensure!(!question.is_empty(), "nothing");
         Ok(format!("{question}{}", run()).into())
     }
 
     compares(result).await;
     compares(option).await;
-    compares(async |question| anyhow(question).await.expect("it asks something")).await;
+    compares(async |question| boxed(question).await.expect("it asks something")).await;
     let _isolated = isolate();
     assert_eq!(result("").await, Err("nothing".to_owned()));
     assert_eq!(option("").await, None);
-    assert_eq!(anyhow("").await.expect_err("it asks nothing").to_string(), "nothing");
+    assert_eq!(boxed("").await.expect_err("it asks nothing").to_string(), "nothing");
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ impl Question {
             let Some(KeyArg::Parts(parts)) = &args.given.key else { return };
             let holds_question = |part: &&Expr| {
                 let written = part.to_token_stream().to_string();
-                written == field || written == name.to_string()
+                written == field || *name == written
             };
             if let Some(part) = parts.iter().find(holds_question) {
                 errors.at(

@@ -99,7 +99,7 @@ impl Guards {
     /// Guards look at words, not at meanings, and know English: they miss differences, and see some where there are none. The
     /// price of the one is a wrong answer, that of the other an execution.
     ///
-    /// **Cost**: about a microsecond per ten words, linear in the length of both.
+    /// **Cost**: some 5 µs for two questions of 60 characters, linear in the length of both.
     #[must_use]
     pub fn refuse(self, asked: &str, kept: &str) -> Option<Guard> {
         if self == Guards::NONE || asked == kept {

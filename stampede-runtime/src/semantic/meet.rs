@@ -333,9 +333,8 @@ impl<K, S: Share> State<K, S> {
             Some(Ending::Rare(rare)) if has_ended && matches!(**rare, Rare::Fault(..) | Rare::Panicked(_)) => {
                 Met::Landed(Arc::clone(&other), near)
             }
-            Some(_) => return None,
             None if other.moves_for(home) && other.take_seat() => Met::Another(Arc::clone(&other), near),
-            None => return None,
+            _ => return None,
         };
         self.note(near.source, node);
         Some(met)

@@ -27,7 +27,7 @@ pub use builder::OpenAiBuilder;
 /// An [`Embedder`] behind `POST {base_url}/embeddings`, as OpenAI has it and many servers after it: vLLM, Ollama, LocalAI, Text
 /// Embeddings Inference, Azure.
 ///
-/// ```
+/// ```no_run
 /// use std::time::Duration;
 /// use stampede_runtime::semantic::OpenAiEmbedder;
 ///

@@ -1,31 +1,26 @@
 //! The tiers of one function that compares meanings: exactly this question in a backend, exactly this one in an index, the
 //! nearest one there.
 
-use std::future::Future;
+mod shared;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::shared::{Embeds, Shared};
 use super::batch::Batcher;
-use super::index::{Entry, New, Partition};
 use super::live::Live;
 use super::rest::Rest;
-use super::{CANDIDATES, EmbedError, EmbedErrorKind, EmbeddedIndex, Embedding, Index};
-use crate::blocking;
+use super::{EmbeddedIndex, Index};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hooks::{Keeping, Place};
-use crate::key::{Id, Question};
-use crate::policy::Policy;
+use crate::key::Id;
 use crate::stats::{BackendState, Stats, count};
-use crate::store::{BackendError, Codec, Guarded, Storable, Stored, Verb};
-use crate::tier::{Answer, Found, Lease, Life, Look, Near, Origin, Tier, Told, Wanted, Work};
+use crate::store::{Guarded, Storable, Stored, Verb};
+use crate::tier::{Answer, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
 
-/// As which bytes answers stand in an index.
-const CODEC: Codec = Codec::Json;
 /// Names that a function need not say.
 const BACKEND: &str = "redis";
 const INDEX: &str = "pgvector";
@@ -39,28 +34,9 @@ pub(crate) struct Meant<V> {
     shared: Arc<Shared>,
 }
 
-/// What all look-ups of a function share.
-struct Shared {
-    function: Arc<str>,
-    version: u32,
-    index: Arc<Guarded<dyn Index>>,
-    /// It is of this process alone: what others take out stays there.
-    is_alone: bool,
-    /// `None`: no meaning is compared.
-    embeds: Option<Embeds>,
-    policy: Policy,
-    live: Live,
-}
-
-struct Embeds {
-    batcher: Batcher,
-    rest: Rest,
-    /// The model, and how many dimensions it has.
-    model: Arc<str>,
-}
-
 impl<V: Storable + Send + 'static> Meant<V> {
     /// The tiers of a function, as far as they are configured. Without an index there is one in this process.
+    #[expect(clippy::unnecessary_wraps, reason = "other functions have none if it is not configured")]
     pub(crate) fn make(place: &Place<'_>, config: &Config) -> Option<Arc<dyn Tier<V>>> {
         let policy = place.policy;
         let function: Arc<str> = format!("{}::{}", place.namespace, place.function).into();
@@ -238,7 +214,7 @@ impl<V: Storable + Send + 'static> Seeker<V> {
     }
 
     /// Goes on from what the backend will answer, asked once more.
-    fn then(self, or_else: crate::tier::OrElse<V>) -> crate::tier::OrElse<V> {
+    fn then(self, or_else: OrElse<V>) -> OrElse<V> {
         Box::new(move || Box::pin(async move { self.go_on(or_else().await).await }))
     }
 
@@ -331,263 +307,4 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
     fn end(&self, told: Option<Told<&V>>) -> Option<Work<()>> {
         self.lease.end(told)
     }
-}
-
-impl Shared {
-    fn partition(&self, embeds: &Embeds, question: &Question) -> Partition {
-        let arguments =
-            blake3::Hasher::new().update(&self.version.to_le_bytes()).update(&question.arguments).finalize();
-        Partition {
-            namespace: Arc::clone(&self.function),
-            model: Arc::clone(&embeds.model),
-            tenant: Arc::from(&*question.tenant),
-            arguments: *arguments.as_bytes(),
-        }
-    }
-
-    /// Waits for the index within the budget.
-    async fn ask<T>(
-        &self,
-        verb: Verb,
-        answer: impl Future<Output = Result<T, BackendError>>,
-    ) -> Result<T, BackendError> {
-        self.ask_for(self.policy.backend_timeout, verb, answer).await
-    }
-
-    async fn ask_for<T>(
-        &self,
-        budget: Duration,
-        verb: Verb,
-        answer: impl Future<Output = Result<T, BackendError>>,
-    ) -> Result<T, BackendError> {
-        let answer = self.index.ask(budget, answer).await;
-        match &answer {
-            Ok(_) => self.index.works(Some(verb)),
-            Err(error) => {
-                self.live.index_faults.count(error.kind());
-                self.index.fails(verb, &self.function, error);
-            }
-        }
-        answer
-    }
-
-    async fn exact(&self, of: &Partition, question: &Question) -> Option<Entry> {
-        let since = Instant::now();
-        let entry = self.ask(Verb::Read, self.index.backend().exact(of, &question.hash)).await;
-        self.live.index_exact_time.took(since.elapsed());
-        let entry = entry.ok().flatten()?;
-        self.note_hit(of, &entry);
-        Some(entry)
-    }
-
-    /// The embedding of a question. An error: it has none, or it cannot be made now.
-    async fn embed<'a>(&self, embeds: &Embeds, question: &'a Question) -> Result<&'a Embedding, NotEmbedded> {
-        if let Some(embedding) = question.embedding.get() {
-            return Ok(embedding);
-        }
-        if question.text.is_empty() {
-            count(&self.live.not_embedded);
-            return Err(NotEmbedded::Ever);
-        }
-        if !embeds.rest.may_ask() {
-            count(&self.live.embedder_rested);
-            return Err(NotEmbedded::Now);
-        }
-        let since = Instant::now();
-        let embedding = embed_elsewhere(&embeds.batcher, &question.text).await;
-        self.live.embed_time.took(since.elapsed());
-        match embedding {
-            Ok(embedding) => {
-                embeds.rest.answered();
-                self.live.embedder_works();
-                // Somebody else may have been faster; it is the same.
-                Ok(question.embedding.get_or_init(|| embedding))
-            }
-            Err(error) => {
-                let is_of_text = matches!(error.kind(), EmbedErrorKind::Unsuitable | EmbedErrorKind::Invalid);
-                if is_of_text {
-                    embeds.rest.answered()
-                } else {
-                    embeds.rest.failed()
-                }
-                if self.live.embedder_fails(error.kind()) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(
-                        target: "stampede", function = &*self.function, %error, cause,
-                        "questions are not embedded; calls go on without it",
-                    );
-                }
-                Err(if is_of_text { NotEmbedded::Ever } else { NotEmbedded::Now })
-            }
-        }
-    }
-
-    /// The answer of the nearest question that is near enough, and that no guard refuses.
-    async fn nearest<V: Storable>(
-        &self,
-        of: &Partition,
-        question: &Question,
-        embedding: &Embedding,
-    ) -> Option<Found<V>> {
-        let since = Instant::now();
-        let near = self.ask(Verb::Read, self.index.backend().nearest(of, embedding, CANDIDATES)).await;
-        self.live.index_time.took(since.elapsed());
-        let near = near.ok()?;
-        let least = self.policy.threshold.max(question.least.unwrap_or(-1.0));
-        if let Some(first) = near.first().filter(|first| first.similarity < least) {
-            self.live.not_near_enough(first.similarity);
-        }
-        for near in near {
-            // What is no number is not near, either.
-            if !matches!(
-                near.similarity.partial_cmp(&least),
-                Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)
-            ) {
-                continue;
-            }
-            let refused = self.policy.guards.refuse(&question.text, &near.entry.question);
-            if let Some(guard) = refused.filter(|_| near.entry.hash != question.hash) {
-                self.live.refused.count(guard);
-                continue;
-            }
-            let hash = near.entry.hash;
-            let origin = if hash == question.hash {
-                // Put there since it was looked for.
-                Origin::Index
-            } else {
-                let source = Question::digest_of(&question.partition, &hash);
-                Origin::Near(Near { source, similarity: near.similarity, is_joined: false })
-            };
-            let Some(found) = self.understand(near.entry, origin) else { continue };
-            self.note_hit_of(of, hash);
-            return Some(found);
-        }
-        None
-    }
-
-    fn note_hit(&self, of: &Partition, entry: &Entry) {
-        self.note_hit_of(of, entry.hash);
-    }
-
-    /// Has the index count a hit, behind the call that had it.
-    fn note_hit_of(&self, of: &Partition, hash: [u8; 32]) {
-        let Some(noting) = self.live.noting() else { return };
-        let (index, of) = (Arc::clone(&self.index), of.clone());
-        let budget = self.policy.backend_timeout;
-        blocking::helper().spawn(async move {
-            // A hit that is not counted has been one all the same.
-            let _ = index.ask(budget, index.backend().hit(&of, &hash)).await;
-            drop(noting);
-        });
-    }
-
-    /// The value of an entry, if it is one.
-    fn understand<V: Storable>(&self, entry: Entry, origin: Origin) -> Option<Found<V>> {
-        let Entry { response, age, fresh, past, cost, .. } = entry;
-        let decoded = if response.len() <= self.policy.payload_bytes_max {
-            CODEC.decode(response.as_bytes()).map_err(|error| error.to_string())
-        } else {
-            Err("it is too large".to_owned())
-        };
-        match decoded {
-            Ok(value) => {
-                let life = if fresh > Duration::ZERO { Life::Fresh(fresh) } else { Life::Past(past) };
-                Some(Found::new(value, life, age, cost, origin))
-            }
-            Err(error) => {
-                count(&self.live.undecodable);
-                tracing::debug!(target: "stampede", function = &*self.function, error, "an answer is not understood");
-                None
-            }
-        }
-    }
-
-    /// Puts an answer into the index. `None`: it is none that can be kept there.
-    fn put<V: Storable>(self: &Arc<Self>, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
-        self.embeds.as_ref()?;
-        let (shared, id) = (Arc::clone(self), Arc::clone(id));
-        let encoded = CODEC.encode(value, self.policy.payload_bytes_max);
-        let response = match encoded.map(String::from_utf8) {
-            Ok(Ok(response)) => Some(response),
-            other => {
-                count(&self.live.unencodable);
-                let error = other.err().map(|error| error.to_string());
-                tracing::debug!(target: "stampede", function = &*self.function, error, "an answer is not kept in the index");
-                None
-            }
-        };
-        let (ends, cost, landed) = (keeping.expires, keeping.cost, Instant::now());
-        Some(Box::pin(async move {
-            let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return true };
-            let of = shared.partition(embeds, question);
-            let ttl = ends.since(crate::clock::Moment::now());
-            let put = async {
-                let embedding = shared.embed(embeds, question).await.ok()?;
-                let new = New {
-                    hash: question.hash,
-                    question: &question.text,
-                    embedding,
-                    response: response.as_deref().filter(|_| ttl > Duration::ZERO)?,
-                    ttl,
-                    retention: shared.policy.retention(),
-                    cost,
-                    began: cost + landed.elapsed(),
-                    capacity: shared.policy.capacity,
-                };
-                Some(shared.ask(Verb::Write, shared.index.backend().put(&of, new)).await)
-            };
-            match put.await {
-                Some(Ok(is_put)) => {
-                    if is_put {
-                        count(&shared.live.index_writes);
-                    }
-                    true
-                }
-                Some(Err(_)) => false,
-                // What is there is older than what cannot be kept.
-                None => shared.ask(Verb::Remove, shared.index.backend().remove(&of, &question.hash)).await.is_ok(),
-            }
-        }))
-    }
-
-    /// Takes out what answers a question: its own entry and, if that `goes_far`, those that are near enough.
-    async fn take_out(&self, id: &Id, goes_far: bool) -> Result<(), Error> {
-        let (Some(embeds), Some(question)) = (&self.embeds, id.question()) else { return Ok(()) };
-        let of = self.partition(embeds, question);
-        let own = self.ask(Verb::Remove, self.index.backend().remove(&of, &question.hash)).await;
-        let own = own.map(drop).map_err(Error::backend);
-        if !goes_far {
-            return own;
-        }
-        match self.embed(embeds, question).await {
-            Ok(embedding) => {
-                let near = self.index.backend().remove_near(&of, embedding, self.policy.threshold);
-                own.and(self.ask(Verb::Remove, near).await.map(drop).map_err(Error::backend))
-            }
-            // Nothing is near to it.
-            Err(NotEmbedded::Ever) => own,
-            Err(NotEmbedded::Now) => own.and(Err(Error::unreached())),
-        }
-    }
-}
-
-/// Why a question has no embedding.
-#[derive(Clone, Copy)]
-enum NotEmbedded {
-    /// There is none of it.
-    Ever,
-    /// The embedder fails.
-    Now,
-}
-
-/// An embedder is the user's, and may compute: not where leases are lengthened and answers of backends come in.
-async fn embed_elsewhere(batcher: &Batcher, text: &str) -> Result<Embedding, EmbedError> {
-    if tokio::runtime::Handle::current().id() != blocking::helper().id() {
-        return batcher.embed(text).await;
-    }
-    let (batcher, text) = (batcher.clone(), text.to_owned());
-    let mut task = JoinSet::new();
-    task.spawn_on(async move { batcher.embed(&text).await }, blocking::workshop());
-    let embedding = task.join_next().await.and_then(Result::ok);
-    embedding.unwrap_or_else(|| Err(EmbedError::new(EmbedErrorKind::Other, "the embedder has panicked")))
 }

@@ -103,7 +103,7 @@ impl<B: Pings + ?Sized> Guarded<B> {
     }
 
     pub(crate) fn backend(&self) -> &B {
-        &*self.backend
+        &self.backend
     }
 
     /// What the breaker is now.

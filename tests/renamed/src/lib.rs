@@ -4,6 +4,7 @@
 #![deny(missing_debug_implementations, single_use_lifetimes, unused_lifetimes, unused_qualifications)]
 
 pub mod attached;
+pub mod meaning;
 pub mod odd;
 pub mod shapes;
 pub mod sync;

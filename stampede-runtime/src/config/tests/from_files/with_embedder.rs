@@ -127,7 +127,14 @@ the configuration has 5 problems:
 "#,
         );
         assert_toml_refused(
-            "[embedder]\nkind = \"openai\"\nmodel = \"m\"\ndimensions = 0\nretries = 11",
+            r#"
+            [embedder]
+            kind = "openai"
+            model = "m"
+            base_url = "http://127.0.0.1:1"
+            dimensions = 0
+            retries = 11
+            "#,
             r"
 the configuration has 2 problems:
 - stampede.toml: `embedder.dimensions`: they are 1 to 65536

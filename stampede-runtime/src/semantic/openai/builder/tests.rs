@@ -42,7 +42,8 @@ fn everything_that_is_wrong_is_said_at_once_and_nothing_is_shown() {
 
 #[test]
 fn an_empty_key_is_a_mistake() {
-    assert_eq!(problems(OpenAiEmbedder::builder("m").api_key(" ")), ["`api_key`: it is empty"]);
+    let builder = OpenAiEmbedder::builder("m").base_url("http://127.0.0.1:1").api_key(" ");
+    assert_eq!(problems(builder), ["`api_key`: it is empty"]);
 }
 
 #[test]
