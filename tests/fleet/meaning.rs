@@ -181,8 +181,7 @@ fn so_are_many_questions_at_once() {
     for servers in Servers::ALL {
         let Some(fleet) = start("many questions", servers, 3, &Setup::default()) else { return };
         // None is near to another, and neither are those of other tenants.
-        let questions: Vec<_> =
-            (0..60).map(|number| format!("t{}/@{} q", number / 12, (number % 12) * 30)).collect();
+        let questions: Vec<_> = (0..60).map(|number| format!("t{}/@{} q", number / 12, (number % 12) * 30)).collect();
         let calls: Vec<_> =
             questions.iter().flat_map(|question| fleet.call_all("meaning", question, 3, &Task::value(100))).collect();
         let got = fleet.got_all(calls);

@@ -83,12 +83,7 @@ pub(super) fn around(
     server.ask("postgres", &format!("CREATE DATABASE {database}"));
     let url = server.url_of("postgres", &database);
     make_schema(&url);
-    Some(Fleet::of(
-        &format!("{name}, {servers:?}"),
-        redis,
-        workers,
-        &Setup { postgres: Some(url), ..setup.clone() },
-    ))
+    Some(Fleet::of(&format!("{name}, {servers:?}"), redis, workers, &Setup { postgres: Some(url), ..setup.clone() }))
 }
 
 /// How many processes execute one question, at most, while PostgreSQL fails.

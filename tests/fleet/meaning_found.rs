@@ -101,7 +101,9 @@ fn nothing_is_kept_longer_than_it_was_to_be_by_whoever_found_it() {
     let Some(fleet) = answered("not longer", Servers::Both, &setup) else { return };
     fleet.server().ask(&["FLUSHALL"]);
     let most = "interval '5 s'";
-    fleet.database().ask(&format!("UPDATE semantic_cache SET expires_at = now() + {most}, kept_until = now() + {most}"));
+    fleet
+        .database()
+        .ask(&format!("UPDATE semantic_cache SET expires_at = now() + {most}, kept_until = now() + {most}"));
     assert_eq!(fleet.ask(1, "@0 one").number(), Some(1), "{}", fleet.story());
     assert_eq!(fleet.ask(2, "@20 near").number(), Some(1), "{}", fleet.story());
     let key = fleet.server().ask(&["KEYS", "*"]);

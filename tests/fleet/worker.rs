@@ -20,9 +20,7 @@ use tracing::{Level, Metadata, Subscriber};
 
 use super::directions::DIMENSIONS;
 use super::events::{Command, Got, Setup, Task, What};
-use super::functions::{
-    GATE, SETUP, call, insert, made, next_number, refresh, report, setup, stats, take_out,
-};
+use super::functions::{GATE, SETUP, call, insert, made, next_number, refresh, report, setup, stats, take_out};
 
 /// The variable that holds a worker's [`Setup`].
 pub(super) const VARIABLE: &str = "FLEET_WORKER";
@@ -173,13 +171,13 @@ fn obey(command: Command) {
             }
         }
         Command::Invalidate { done, function, key, then } => {
-            invalidate(done, function.clone(), Some(key.clone()), move || {
+            invalidate(done, &function, Some(key.clone()), || {
                 if let Some((call, task)) = then {
                     begin(call, &function, key, task);
                 }
             });
         }
-        Command::Clear { done, function } => invalidate(done, function, None, || ()),
+        Command::Clear { done, function } => invalidate(done, &function, None, || ()),
         Command::Refresh { call, function, key, task } => {
             report(What::Begins {
                 call,
@@ -217,9 +215,9 @@ fn obey(command: Command) {
 }
 
 /// `then` comes before it is known whether the servers were told.
-fn invalidate(done: u64, function: String, key: Option<String>, then: impl FnOnce()) {
-    report(What::Invalidates { done, function: function.clone(), key: key.clone() });
-    let invalidation = take_out(&function, key);
+fn invalidate(done: u64, function: &str, key: Option<String>, then: impl FnOnce()) {
+    report(What::Invalidates { done, function: function.to_owned(), key: key.clone() });
+    let invalidation = take_out(function, key);
     report(What::Invalidated { done });
     then();
     tokio::spawn(async move {
