@@ -85,7 +85,9 @@ impl Backends {
     pub(crate) fn index(&self, name: &str) -> Option<Arc<Guarded<dyn Index>>> {
         match &self.0.get(name)?.store {
             Store::Index(index) => Some(Arc::clone(index)),
-            _ => None,
+            Store::Backend(_) => None,
+            #[cfg(feature = "config-files")]
+            Store::Broken => None,
         }
     }
 

@@ -197,13 +197,13 @@ impl Index for PgvectorIndex {
                 let (beginning, statement, texts) = (beginning.clone(), statement.clone(), texts.clone());
                 let (place, numbers) = (Arc::clone(&place), Arc::clone(&numbers));
                 Box::pin(async move {
-                    raw_sql(beginning).execute(&mut *connection).await?;
-                    // The database's clock was looked at on the way. What is too long ago for that is on the safe side.
-                    let since = micros(since.saturating_add(called.elapsed()));
+                    let clock: i64 = raw_sql(beginning).fetch_one(&mut *connection).await?.try_get(1)?;
+                    // Too early by the way back of the answer, which is the safe side.
+                    let began = clock.saturating_sub(micros(since.saturating_add(called.elapsed())));
                     let [hash, question, response] = &texts;
                     let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
                     let asked = numbers.bind(asked).bind(response.to_string());
-                    let asked = asked.bind(cost).bind(since).bind(ttl).bind(kept).bind(capacity);
+                    let asked = asked.bind(cost).bind(began).bind(ttl).bind(kept).bind(capacity);
                     let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
                     raw_sql("COMMIT").execute(connection).await?;
                     Ok(count)
@@ -332,7 +332,8 @@ impl PgvectorIndex {
     }
 
     /// The beginning of a transaction that puts something of a function or clears it. Each of its statements sees what was
-    /// done before that statement, so what is done after the lock sees what was done before.
+    /// done before that statement, so what is done after the lock sees what was done before. It answers with the database's
+    /// clock, read after the lock was given: microseconds since 1970.
     fn beginning(&self, namespace: &str, others: Others) -> SqlStr {
         let lock = lock("clear", &[&self.core.table.to_string(), &text::column(namespace)]);
         let [_, query_timeout] = self.core.link.timeouts();
@@ -343,7 +344,7 @@ impl PgvectorIndex {
         };
         sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {millis}; \
-             SELECT pg_advisory_xact_lock{shared}({lock})"
+             SELECT pg_advisory_xact_lock{shared}({lock}), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
         )))
     }
 }

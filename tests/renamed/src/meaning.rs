@@ -45,7 +45,7 @@ pub async fn question(question: &str) -> String {
     tenant = question.tenant(),
     key(tenant, key),
     threshold = 0.9,
-    embed = crate::meaning::embed,
+    embed = embed,
     guard(numbers, quoted),
     crate = crate::facade::stampede
 )]
@@ -63,7 +63,7 @@ pub struct Request {
 }
 
 /// A question in a field, of a function that is not async.
-#[semantic_coalesce(query = request.text, key(request.model), guard = none, crate = sharing)]
+#[semantic_coalesce(query = request.text, key(request.model), guard = none, crate = ::sharing)]
 #[must_use]
 pub fn field(request: &Request) -> String {
     request.text.clone()

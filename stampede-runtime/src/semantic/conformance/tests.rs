@@ -94,13 +94,12 @@ impl Tricky {
         let mut of = of.clone();
         let part = |text: &str, change: &dyn Fn(&str) -> String| Arc::<str>::from(change(text).as_str());
         match self.trick {
-            Trick::IgnoresTenants => of.tenant = "".into(),
+            Trick::IgnoresTenants | Trick::SharesCapacity => of.tenant = "".into(),
             Trick::IgnoresModels => of.model = "".into(),
             Trick::IgnoresArguments | Trick::FiltersPartitionsAfterwards => of.arguments = [0; 32],
             Trick::JoinsNames => (of.model, of.tenant) = (format!("{}{}", of.model, of.tenant).into(), "".into()),
             Trick::FoldsNames => of.tenant = part(&of.tenant, &str::to_lowercase),
             Trick::CutsNames => of.tenant = part(&of.tenant, &|text| text.chars().take(255).collect()),
-            Trick::SharesCapacity => of.tenant = "".into(),
             _ => {}
         }
         of
@@ -162,9 +161,11 @@ impl Index for Tricky {
             let mut near = self.inner.nearest(&self.place(of), to, scanned).await?;
             match self.trick {
                 Trick::FindsNothingNear => near.clear(),
-                Trick::SaysDistance => near.iter_mut().for_each(|near| near.similarity = 1.0 - near.similarity),
-                Trick::RoundsSimilarities => {
-                    near.iter_mut().for_each(|near| near.similarity = (near.similarity * 100.0).round() / 100.0);
+                Trick::SaysDistance | Trick::RoundsSimilarities => {
+                    for Near { similarity, .. } in &mut near {
+                        let rounded = (*similarity * 100.0).round() / 100.0;
+                        *similarity = if self.trick == Trick::SaysDistance { 1.0 - *similarity } else { rounded };
+                    }
                 }
                 Trick::FarthestFirst => near.reverse(),
                 Trick::HasAThreshold => near.retain(|near| near.similarity > 0.0),

@@ -39,6 +39,9 @@ const CONNECTIONS_MAX: u32 = 10;
 /// What PostgreSQL can count.
 const QUERY_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// How much longer than a query may take a transaction may stand still between two.
+const A_LITTLE: Duration = Duration::from_millis(500);
+
 impl PgvectorBuilder {
     pub(super) fn new(url: String) -> PgvectorBuilder {
         PgvectorBuilder::of(From::Url(url))
@@ -174,7 +177,8 @@ impl PgvectorBuilder {
         let millis = |timeout: Duration| timeout.min(QUERY_TIMEOUT_MAX).as_millis().max(1).to_string();
         let settings = [
             ("statement_timeout", millis(self.query_timeout)),
-            ("idle_in_transaction_session_timeout", millis(Duration::from_secs(10))),
+            // A transaction that stands still for longer is nobody's any more, and others may wait for its lock.
+            ("idle_in_transaction_session_timeout", millis(self.query_timeout.saturating_add(A_LITTLE))),
             // It takes longer to begin than a look-up to end.
             ("jit", "off".to_owned()),
         ];

@@ -92,20 +92,21 @@ fn nearest(table: &str, ef_search: Option<u16>) -> String {
     )
 }
 
-/// `$9` to `$12`: what it cost, how long ago its making began, how long it is fresh, how long it is kept: microseconds.
-/// `$13`: the capacity.
+/// `$9` to `$12`: what it cost, when its making began, for how long it is fresh, for how long it is kept: microseconds, since
+/// 1970 the second. `$13`: the capacity.
 fn put(table: &str) -> String {
     let micros = |number: u8| format!("${number}::float8 * interval '1 microsecond'");
     let [began, fresh, kept] = [10, 11, 12].map(micros);
+    let began = format!("(timestamptz 'epoch' + {began})");
     format!(
         "WITH put AS (\
            INSERT INTO {table} AS was ({PLACE}, query_hash, query_normalized, embedding, response, hits, cost_micros, \
              began_at, created_at, expires_at, kept_until) \
-           SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9, now() - {began}, now(), now() + {fresh}, now() + {kept} \
+           SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9, {began}, now(), now() + {fresh}, now() + {kept} \
            WHERE NOT EXISTS (SELECT FROM {table} WHERE namespace = $1 AND partition = '' AND tenant = '' AND model = '' \
-             AND query_hash = '{ALL}' AND began_at > now() - {began}) \
+             AND query_hash = '{ALL}' AND began_at > {began}) \
            AND NOT EXISTS (SELECT FROM {table} WHERE {OF_PLACE} AND response IS NULL AND embedding IS NOT NULL \
-             AND began_at > now() - {began} AND (1 - (embedding <=> $7))::real >= (cost_micros / 1e6)::real) \
+             AND began_at > {began} AND (1 - (embedding <=> $7))::real >= (cost_micros / 1e6)::real) \
            ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET \
              query_normalized = excluded.query_normalized, embedding = excluded.embedding, \
              response = excluded.response, hits = 0, cost_micros = excluded.cost_micros, began_at = excluded.began_at, \
