@@ -204,3 +204,29 @@ fn so_are_many_questions_at_once() {
         fleet.dismiss();
     }
 }
+
+#[test]
+fn an_error_is_for_those_who_wait_and_is_kept_nowhere() {
+    let Some(fleet) = start("an error", Servers::Both, 3, &Setup::default()) else { return };
+    let mut calls = fleet.call(0, "meaning", "@0 one", 3, &Task::error(0).gated());
+    fleet.started("@0 one", 1);
+    // Near to it, in the same process; and the same question, in the others.
+    calls.extend(fleet.call(0, "meaning", "@15 other", 3, &Task::error(0)));
+    // Which they do when nothing near has been found.
+    fleet.again_until("they have met", || fleet.stats_now(0, "meaning").of("semantic.index_time.count") == 2);
+    for process in 1..3 {
+        calls.extend(fleet.call(process, "meaning", "@0 one", 3, &Task::error(0)));
+    }
+    fleet.waiting(2);
+    fleet.open(0);
+    let got = fleet.got_all(calls);
+    assert!(got.iter().all(|got| matches!(got, Got::Error(broken) if broken.number == 1)), "{got:?}");
+    assert_eq!(fleet.executions("@15 other"), 0);
+    assert_eq!(fleet.counted(0, ["joined"]), [1], "its three calls look once");
+    let _ = fleet.stats(0, "meaning");
+    assert!(fleet.kept().is_empty(), "{:?}", fleet.kept());
+    for (number, question) in (2..).zip(["@0 one", "@15 other"]) {
+        assert_eq!(fleet.fresh(2, "meaning", question, &Task::error(0)).number(), Some(number), "{}", fleet.story());
+    }
+    fleet.dismiss();
+}

@@ -249,3 +249,52 @@ fn a_postgres_that_cannot_or_does_not_want_to_is_done_without_until_it_can() {
         fleet.dismiss();
     }
 }
+
+#[test]
+fn an_answer_that_cannot_be_understood_is_made_anew() {
+    for servers in [Servers::Both, Servers::Postgres] {
+        let Some(fleet) = start("not understood", servers, 3, &Setup::default()) else { return };
+        assert_eq!(fleet.ask(0, "@0 one").number(), Some(1));
+        if servers.has_redis() {
+            fleet.server().ask(&["FLUSHALL"]);
+        }
+        fleet.database().ask("UPDATE semantic_cache SET response = '{\"number\":1}'");
+        // Neither for a question that is near, nor for its own.
+        assert_eq!(fleet.ask(1, "@15 other").number(), Some(2), "{}", fleet.story());
+        assert_eq!(fleet.fresh(2, "meaning", "@-15 one more", &Task::value(0)).number(), Some(3), "{}", fleet.story());
+        assert!(fleet.stats(1, "meaning").of("decode_errors") >= 1);
+        fleet.database().ask("DELETE FROM semantic_cache WHERE query_normalized <> '@0 one' AND response IS NOT NULL");
+        assert_eq!(fleet.fresh(2, "meaning", "@0 one", &Task::value(0)).number(), Some(4), "{}", fleet.story());
+        assert_eq!(fleet.kept(), ["@0 one = 4"]);
+        fleet.dismiss();
+    }
+}
+
+#[test]
+fn a_postgres_with_few_connections_gives_them_to_some() {
+    let name = "few connections";
+    let Some(fleet) = start(name, Servers::Both, 0, &hasty()) else { return };
+    let (mut fleet, database) = (fleet, name.replace(' ', "_"));
+    fleet.database().ask(&format!(
+        "CREATE ROLE {database} LOGIN CONNECTION LIMIT 2; \
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {database}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {database}"
+    ));
+    let setup = Setup { postgres: Some(fleet.database().url_of(&database)), ..hasty() };
+    for _ in 0..3 {
+        fleet.spawn(&setup);
+    }
+    fleet.ready();
+    let keys: Vec<_> = (0..40).map(|number| format!("t{number}/@0 one")).collect();
+    let calls: Vec<_> = keys.iter().flat_map(|key| fleet.call_all("meaning", key, 2, &Task::value(20))).collect();
+    let got = fleet.got_all(calls);
+    assert!(got.iter().all(|got| matches!(got, Got::Value(_))), "{got:?}");
+    for key in &keys {
+        assert_eq!(fleet.executions(key), 1, "{}", fleet.story());
+    }
+    has_failed(&fleet, "unreachable");
+    // Connections are for all questions of a process, and two processes have one.
+    fleet.database().ask(&format!("ALTER ROLE {database} CONNECTION LIMIT 100"));
+    compares_again(&fleet, name);
+    fleet.dismiss();
+}
