@@ -7,11 +7,14 @@
 //! No assertion is about time. What takes long is printed; what hangs is ended after a patience that a busy machine does not
 //! use up.
 
+#[path = "../stampede-runtime/tests/support/postgres_server.rs"]
+mod postgres_server;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
 mod redis_server;
 
 mod fleet {
     mod checker;
+    mod directions;
     mod events;
     mod functions;
     mod host;
@@ -22,6 +25,13 @@ mod fleet {
     mod connections;
     mod endings;
     mod leader;
+    mod meaning;
+    mod meaning_faults;
+    mod meaning_found;
+    mod meaning_invalidated;
+    mod meaning_leader;
+    mod meaning_random;
+    mod meaning_without;
     mod newest;
     mod newest_here;
     mod one;

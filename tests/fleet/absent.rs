@@ -21,7 +21,7 @@ fn without_a_server_each_process_shares_within_itself_and_says_so_once() {
             assert_eq!(stats["backend_state"], "missing");
         }
     }
-    assert!(fleet.invalidate(0, "whole"), "there is nobody to tell");
+    assert!(fleet.invalidate(0, "whole", "whole"), "there is nobody to tell");
     let again = fleet.call(0, "whole", "whole", 1, &Task::value(0));
     fleet.got(again[0]);
     assert_eq!(fleet.executions("whole"), 3);

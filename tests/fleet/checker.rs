@@ -1,11 +1,14 @@
 //! What must hold of every history, whatever the faults.
 //!
-//! - Every value and error was made by an execution of its key (or put in), which had ended by then.
+//! - Every value and error was made by an execution of its key (or put in), which had ended by then; of `meaning`, by one of a
+//!   question that is near enough.
 //! - The server never goes back: calls that have nothing in memory see it as it is, and of two such calls the later one
-//!   never gets an older value.
+//!   never gets an older value. (Two servers that are not told the same have no such order, and of near questions nobody knows
+//!   which is newer: not of `meaning`.)
 //! - No process goes back, in calls one after the other, to an execution that had ended before the newer one began.
 //! - After an invalidation, the process that asked for it gets nothing that began before; and once the server has been told,
-//!   nor does any call that has nothing in memory.
+//!   nor does any call that has nothing in memory. Of `meaning`, calls of that question get nothing of any question that began
+//!   before, and calls of others nothing of that one.
 //! - An error is of an execution that had not ended when its caller came, give or take the moments for which it is told.
 //!
 //! That every call ends is seen to by the host, which waits for it.
@@ -13,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::directions::{answers, is_one};
 use super::events::{Does, Event, Got, What};
 
 /// For how long an error is told after its execution has ended: two seconds, and as long again for a busy machine.
@@ -122,7 +126,11 @@ fn calls(events: &[Event]) -> Vec<Call<'_>> {
 fn came_from_somewhere(call: &Call<'_>, executions: &BTreeMap<u64, Execution<'_>>) -> Result<(), String> {
     let Some(number) = call.got.number() else { return Ok(()) };
     let of_nothing = || format!("{:?} was made by no execution of {}", call.got, call.key);
-    let execution = executions.get(&number).filter(|execution| execution.key == call.key).ok_or_else(of_nothing)?;
+    let is_its = |execution: &&Execution<'_>| match call.function {
+        "meaning" => answers(execution.key, call.key),
+        _ => execution.key == call.key,
+    };
+    let execution = executions.get(&number).filter(is_its).ok_or_else(of_nothing)?;
     let (ended, does) = execution.ended.ok_or_else(|| format!("{:?} of an execution that had no end", call.got))?;
     let is_of_its_kind = match call.got {
         Got::Value(_) => matches!(does, Does::Value | Does::Hang),
@@ -151,7 +159,7 @@ type Seers<'a> = (Option<usize>, &'a str);
 
 fn nothing_older(calls: &[Call<'_>], executions: &BTreeMap<u64, Execution<'_>>) -> Result<(), String> {
     let mut seen: BTreeMap<Seers<'_>, Vec<(&Call<'_>, u64)>> = BTreeMap::new();
-    for call in calls {
+    for call in calls.iter().filter(|call| call.function != "meaning") {
         let Some(number) = value(call) else { continue };
         let execution = &executions[&number];
         // What is put in is as new as its arrival, which its number does not tell.
@@ -195,20 +203,22 @@ fn nothing_invalidated(
     executions: &BTreeMap<u64, Execution<'_>>,
 ) -> Result<(), String> {
     for event in events {
-        let What::Invalidates { done, key } = &event.what else { continue };
+        let What::Invalidates { done, function, key } = &event.what else { continue };
         let when = |is_it: fn(&What, u64) -> bool| {
             events.iter().find_map(|event| is_it(&event.what, *done).then_some(event.at)).unwrap_or(u64::MAX)
         };
         let here = when(|what, done| matches!(what, What::Invalidated { done: of } if *of == done));
         let there = when(|what, done| matches!(what, What::Done { done: of, has_arrived: true } if *of == done));
-        let is_of_it = |call: &&Call<'_>| call.function == "whole" && key.as_deref().is_none_or(|key| key == call.key);
-        for call in calls.iter().filter(is_of_it) {
+        let is_it = |of: &str| key.as_deref().is_none_or(|key| key == of || function == "meaning" && is_one(key, of));
+        for call in calls.iter().filter(|call| call.function == *function) {
             let after = if call.is_fresh { there } else { here };
             if call.begun <= after || !(call.is_fresh || call.process == event.process) {
                 continue;
             }
             let Some(number) = value(call) else { continue };
-            if !executions[&number].is_inserted && executions[&number].begun < event.at {
+            let execution = &executions[&number];
+            let is_taken_out = is_it(call.key) || is_it(execution.key);
+            if is_taken_out && !execution.is_inserted && execution.begun < event.at {
                 return Err(format!(
                     "value {number} of {} was got by call {} of worker {} after invalidation {done} had taken it out",
                     call.key, call.number, call.process

@@ -83,7 +83,7 @@ fn an_invalidation_that_does_not_arrive_holds_in_its_own_process() {
     fleet.got(first[0]);
     let _ = fleet.stats(0, "whole");
     fleet.server().ask(&["ACL", "SETUSER", "default", "-evalsha"]);
-    assert!(!fleet.invalidate(0, "k"), "it is told that the server was not");
+    assert!(!fleet.invalidate(0, "whole", "k"), "it is told that the server was not");
     fleet.server().ask(&["ACL", "SETUSER", "default", "+@all"]);
     // Here nobody gets what is there; it is taken out first.
     let later = fleet.call(0, "whole", "k", 1, &Task::value(0));

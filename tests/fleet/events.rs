@@ -12,6 +12,8 @@ pub(super) struct Setup {
     /// The file whose length counts the executions of all processes.
     pub(super) counter: PathBuf,
     pub(super) url: Option<String>,
+    /// Where meanings are compared for all processes. The table is there.
+    pub(super) postgres: Option<String>,
     pub(super) lease: u64,
     pub(super) ttl: u64,
     pub(super) wait: Option<u64>,
@@ -21,7 +23,7 @@ pub(super) struct Setup {
     pub(super) early: Option<f64>,
     pub(super) share_errors: Option<bool>,
     pub(super) payload_bytes_max: Option<usize>,
-    /// How long the server may take to answer. `None`: as the crate has it.
+    /// How long a server may take to answer. `None`: as the crate has it.
     pub(super) patience: Option<u64>,
     pub(super) is_current_thread: bool,
 }
@@ -32,6 +34,7 @@ impl Default for Setup {
             process: 0,
             counter: PathBuf::new(),
             url: None,
+            postgres: None,
             // Longer than a busy machine holds up a process.
             lease: 2_000,
             ttl: 60_000,
@@ -136,19 +139,23 @@ pub(super) enum Command {
     /// Takes a key out, and calls before it is known that the server was told, where there is something to call.
     Invalidate {
         done: u64,
+        function: String,
         key: String,
         then: Option<(u64, Task)>,
     },
     Clear {
         done: u64,
+        function: String,
     },
     Refresh {
         call: u64,
+        function: String,
         key: String,
         task: Task,
     },
     Insert {
         done: u64,
+        function: String,
         key: String,
     },
     /// `is_idle`: once nothing is under way.
@@ -207,9 +214,14 @@ pub(super) enum What {
         number: u64,
         does: Does,
     },
-    /// An invalidation of `whole` begins, of all keys where none is named.
+    /// The embedder is asked.
+    Embeds {
+        questions: Vec<String>,
+    },
+    /// An invalidation begins, of all keys where none is named.
     Invalidates {
         done: u64,
+        function: String,
         key: Option<String>,
     },
     /// It has been done in this process.

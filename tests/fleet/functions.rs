@@ -1,5 +1,6 @@
 //! What workers call, and what its bodies do.
 
+use std::convert::Infallible;
 use std::fs::OpenOptions;
 use std::future::pending;
 use std::io::{Seek as _, Write as _};
@@ -9,8 +10,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use stampede_runtime::{Error, distributed_coalesce};
+use stampede_runtime::{Error, Invalidation, distributed_coalesce, semantic_coalesce};
 
+use super::directions::{direction, question, tenant};
 use super::events::{Broken, Does, Event, Got, Made, Setup, Task, What};
 
 pub(super) static SETUP: OnceLock<Setup> = OnceLock::new();
@@ -81,6 +83,17 @@ pub(super) fn sync(key: String, task: Task) -> Result<Made, Fault> {
     end(&key, &task, number).map(expected).map_err(Fault::Own)
 }
 
+#[semantic_coalesce(namespace = "meaning", query = question, tenant = tenant, guard = none, embed = compass, skip(task))]
+pub(super) async fn meaning(tenant: String, question: String, task: Task) -> Result<Made, Fault> {
+    let key = if tenant.is_empty() { question } else { format!("{tenant}/{question}") };
+    body(&key, &task).await.map(expected).map_err(Fault::Own)
+}
+
+async fn compass(questions: Vec<String>) -> Result<Vec<Vec<f32>>, Infallible> {
+    report(What::Embeds { questions: questions.clone() });
+    Ok(questions.iter().map(|question| direction(question)).collect())
+}
+
 /// Calls a function by its name.
 pub(super) async fn call(function: String, key: String, task: Task) -> Got {
     match &*function {
@@ -96,6 +109,7 @@ pub(super) async fn call(function: String, key: String, task: Task) -> Got {
         }
         "passing" => of_result(passing(key, task).await),
         "finishing" => of_result(finishing(key, task).await),
+        "meaning" => of_result(meaning(tenant(&key), question(&key), task).await),
         "attached" => of_result(attached(key, task).await),
         "passing_unit" => {
             passing_unit(key, task).await;
@@ -103,6 +117,35 @@ pub(super) async fn call(function: String, key: String, task: Task) -> Got {
         }
         "sync" => of_result(tokio::task::spawn_blocking(|| sync(key, task)).await.expect("it returns")),
         _ => panic!("there is no function `{function}`"),
+    }
+}
+
+/// Takes a key of a function out; all of them, where none is named.
+pub(super) fn take_out(function: &str, key: Option<String>) -> Invalidation {
+    match (function, key) {
+        ("whole", Some(key)) => whole::invalidate(key),
+        ("whole", None) => whole::clear(),
+        ("meaning", Some(key)) => meaning::invalidate(tenant(&key), question(&key)),
+        ("meaning", None) => meaning::clear(),
+        _ => panic!("nothing is taken out of `{function}`"),
+    }
+}
+
+/// Makes a value anew.
+pub(super) async fn refresh(function: &str, key: String, task: Task) -> Got {
+    match function {
+        "whole" => of_result(whole::refresh(key, task).await),
+        "meaning" => of_result(meaning::refresh(tenant(&key), question(&key), task).await),
+        _ => panic!("nothing is made anew in `{function}`"),
+    }
+}
+
+/// Puts a value in.
+pub(super) fn insert(function: &str, key: String, value: Made) {
+    match function {
+        "whole" => whole::insert(key, value),
+        "meaning" => meaning::insert(tenant(&key), question(&key), value),
+        _ => panic!("nothing is put into `{function}`"),
     }
 }
 
@@ -114,6 +157,7 @@ pub(super) fn stats(function: &str) -> serde_json::Value {
         "unit" => unit::stats(),
         "passing" => passing::stats(),
         "finishing" => finishing::stats(),
+        "meaning" => meaning::stats(),
         "attached" => attached::stats(),
         "passing_unit" => passing_unit::stats(),
         "sync" => sync::stats(),

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use super::checker;
 use super::events::{Command, Event, Got, Setup, What};
 use super::worker;
+use crate::postgres_server::Database;
 use crate::redis_server::RedisServer;
 
 /// Far more than anything takes here. Whatever takes longer hangs.
@@ -37,6 +38,8 @@ impl History {
 pub(super) struct Fleet {
     name: String,
     pub(super) server: Option<RedisServer>,
+    /// Where its meanings are, if that is a server of all tests.
+    pub(super) database: Option<Database>,
     workers: Vec<Worker>,
     history: Arc<History>,
     counter: NamedTempFile,
@@ -64,6 +67,7 @@ impl Fleet {
         let mut fleet = Fleet {
             name: name.to_owned(),
             server,
+            database: None,
             workers: Vec::new(),
             history,
             counter,

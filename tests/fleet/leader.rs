@@ -195,7 +195,8 @@ fn a_call_right_after_all_others_have_left_need_not_wait() {
         back.extend(fleet.call(1, "whole", &key, 1, &Task::value(10)));
         let got = fleet.got_all(back);
         assert_eq!(got[0], got[1], "{}", fleet.story());
-        assert!(fleet.executions(&key) <= 2, "{}", fleet.story());
+        // One of those who left may have come after the other had.
+        assert!(fleet.executions(&key) <= 3, "{}", fleet.story());
     }
     assert!(fleet.leases().is_empty(), "{:?}", fleet.leases());
     fleet.dismiss();

@@ -35,7 +35,7 @@ fn leader_is_refused(fleet: &Fleet, own: u64) {
 fn an_invalidation_wins_over_an_execution_elsewhere() {
     let Some(fleet) = Fleet::start("invalidated", 3, &long()) else { return };
     let (own, other) = one_leads(&fleet, Some(&Task::value(0)));
-    assert!(fleet.invalidate(1, "k"));
+    assert!(fleet.invalidate(1, "whole", "k"));
     // Who waits executes anew at once.
     assert_eq!(fleet.got(other.expect("one waits")).number(), Some(2), "{}", fleet.story());
     leader_is_refused(&fleet, own);
@@ -50,7 +50,7 @@ fn an_invalidation_wins_over_an_execution_elsewhere() {
 fn so_does_one_that_nobody_waits_for() {
     let Some(fleet) = Fleet::start("invalidated alone", 2, &long()) else { return };
     let (own, _) = one_leads(&fleet, None);
-    assert!(fleet.invalidate(1, "k"));
+    assert!(fleet.invalidate(1, "whole", "k"));
     leader_is_refused(&fleet, own);
     assert_eq!(fleet.fresh(1, "whole", "k", &Task::value(0)).number(), Some(2));
     let later = fleet.call(0, "whole", "k", 1, &Task::value(0));
@@ -62,7 +62,7 @@ fn so_does_one_that_nobody_waits_for() {
 fn so_does_an_invalidation_of_everything() {
     let Some(fleet) = Fleet::start("cleared", 3, &long()) else { return };
     let (own, other) = one_leads(&fleet, Some(&Task::value(0)));
-    assert!(fleet.clear(1));
+    assert!(fleet.clear(1, "whole"));
     assert_eq!(fleet.got(other.expect("one waits")).number(), Some(2), "{}", fleet.story());
     leader_is_refused(&fleet, own);
     assert_eq!(fleet.fresh(1, "whole", "k", &Task::value(0)).number(), Some(2));
@@ -81,7 +81,7 @@ fn so_does_one_of_everything_while_executions_end() {
     for key in &keys {
         fleet.started(key, 1);
     }
-    let done = fleet.begin_clearing(1);
+    let done = fleet.begin_clearing(1, "whole");
     fleet.until("it begins", |events| events.iter().any(|event| matches!(event.what, What::Invalidated { .. })));
     std::thread::sleep(Duration::from_millis(20));
     fleet.open(0);
@@ -102,7 +102,7 @@ fn so_does_one_of_everything_while_executions_end() {
 fn a_refresh_wins_over_an_execution_elsewhere() {
     let Some(fleet) = Fleet::start("refreshed", 3, &long()) else { return };
     let (own, other) = one_leads(&fleet, Some(&Task::value(0)));
-    let refresh = fleet.refresh(1, "k", &Task::value(0));
+    let refresh = fleet.refresh(1, "whole", "k", &Task::value(0));
     assert_eq!(fleet.got(refresh).number(), Some(2));
     assert_eq!(fleet.got(other.expect("one waits")).number(), Some(2), "{}", fleet.story());
     leader_is_refused(&fleet, own);
@@ -117,7 +117,7 @@ fn a_refresh_wins_over_an_execution_elsewhere() {
 fn a_leader_that_ends_before_the_refresh_that_took_over_is_not_kept() {
     let Some(fleet) = Fleet::start("overtaken", 3, &long()) else { return };
     let (own, other) = one_leads(&fleet, Some(&Task::value(0)));
-    let refresh = fleet.refresh(1, "k", &Task::value(0).gated());
+    let refresh = fleet.refresh(1, "whole", "k", &Task::value(0).gated());
     fleet.started("k", 2);
     leader_is_refused(&fleet, own);
     assert!(!fleet.has_ended(other.expect("one waits")), "it waits for the newer one\n{}", fleet.story());
@@ -135,7 +135,7 @@ fn a_refresh_that_fails_leaves_what_is_kept() {
     let first = fleet.call(0, "whole", "k", 1, &Task::value(0));
     let first = fleet.got(first[0]);
     let _ = fleet.stats(0, "whole");
-    let refresh = fleet.refresh(1, "k", &Task::error(0));
+    let refresh = fleet.refresh(1, "whole", "k", &Task::error(0));
     assert_eq!(fleet.got(refresh).number(), Some(2));
     assert_eq!(fleet.fresh(0, "whole", "k", &Task::value(0)), first);
     fleet.dismiss();
@@ -148,7 +148,7 @@ fn a_call_right_after_an_invalidation_is_kept_and_shared() {
         let key = format!("k{round}");
         let first = fleet.call(0, "whole", &key, 1, &Task::value(0));
         fleet.got(first[0]);
-        let again = fleet.invalidate_then(0, &key, &Task::value(0));
+        let again = fleet.invalidate_then(0, "whole", &key, &Task::value(0));
         let again = fleet.got(again);
         assert_eq!(again.number(), Some(fleet.numbers(&key)[1]), "{}", fleet.story());
         let _ = fleet.stats(0, "whole");
@@ -162,7 +162,7 @@ fn a_call_right_after_an_invalidation_is_kept_and_shared() {
 fn an_insertion_wins_over_an_execution_elsewhere() {
     let Some(fleet) = Fleet::start("inserted", 3, &long()) else { return };
     let (own, other) = one_leads(&fleet, Some(&Task::value(0)));
-    let number = fleet.insert(1, "k");
+    let number = fleet.insert(1, "whole", "k");
     assert_eq!(fleet.got(other.expect("one waits")).number(), Some(number), "{}", fleet.story());
     leader_is_refused(&fleet, own);
     assert_eq!(fleet.fresh(2, "whole", "k", &Task::value(0)).number(), Some(number));
@@ -176,7 +176,7 @@ fn an_insertion_wins_over_an_execution_elsewhere() {
 fn an_insertion_and_an_invalidation_of_ones_own_win_too() {
     let Some(fleet) = Fleet::start("own insertion", 3, &long()) else { return };
     let (own, other) = one_leads(&fleet, Some(&Task::value(0)));
-    let number = fleet.insert(0, "k");
+    let number = fleet.insert(0, "whole", "k");
     assert_eq!(fleet.got(other.expect("one waits")).number(), Some(number), "{}", fleet.story());
     fleet.open(0);
     assert_eq!(fleet.got(own).number(), Some(1));
@@ -184,7 +184,7 @@ fn an_insertion_and_an_invalidation_of_ones_own_win_too() {
     let later = fleet.call(0, "whole", "k", 1, &Task::value(0));
     assert_eq!(fleet.got(later[0]).number(), Some(number), "{}", fleet.story());
     assert_eq!(fleet.fresh(2, "whole", "k", &Task::value(0)).number(), Some(number));
-    assert!(fleet.invalidate(0, "k"));
+    assert!(fleet.invalidate(0, "whole", "k"));
     let next = fleet.fresh(2, "whole", "k", &Task::value(0)).number();
     assert!(next > Some(number), "{}", fleet.story());
     fleet.dismiss();

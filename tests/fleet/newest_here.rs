@@ -12,10 +12,10 @@ fn long() -> Setup {
 fn who_has_refreshed_never_gets_what_was_there_before() {
     let Some(fleet) = Fleet::start("two refreshes", 2, &long()) else { return };
     assert_eq!(fleet.fresh(0, "whole", "k", &Task::value(0)).number(), Some(1));
-    let one = fleet.refresh(0, "k", &Task::value(0).gated());
+    let one = fleet.refresh(0, "whole", "k", &Task::value(0).gated());
     fleet.started("k", 2);
     // It waits for that one, which is new enough.
-    let other = fleet.refresh(1, "k", &Task::value(0).gated());
+    let other = fleet.refresh(1, "whole", "k", &Task::value(0).gated());
     fleet.again_until("the other waits", || fleet.waiters() > 0);
     fleet.open(0);
     assert_eq!((fleet.got(one).number(), fleet.got(other).number()), (Some(2), Some(2)));
@@ -35,7 +35,7 @@ fn a_call_after_an_invalidation_is_kept_though_an_older_one_waited() {
     fleet.started("k", 1);
     let waits = fleet.call(1, "whole", "k", 1, &Task::value(50));
     fleet.waiting(1);
-    let then = fleet.invalidate_then(1, "k", &Task::value(50));
+    let then = fleet.invalidate_then(1, "whole", "k", &Task::value(50));
     assert!(fleet.got(waits[0]).number() > Some(1), "{}", fleet.story());
     let then = fleet.got(then);
     assert!(then.number() > Some(1), "{}", fleet.story());

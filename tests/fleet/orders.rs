@@ -51,65 +51,74 @@ impl Fleet {
         self.tell(process, &Command::Gate { is_open: true });
     }
 
+    /// Has the bodies to come of a worker wait again.
+    pub(super) fn close(&self, process: usize) {
+        self.tell(process, &Command::Gate { is_open: false });
+    }
+
     pub(super) fn cancel(&self, process: usize) {
         self.tell(process, &Command::Cancel);
     }
 
     /// Begins an invalidation.
-    pub(super) fn begin_invalidating(&self, process: usize, key: &str) -> u64 {
+    pub(super) fn begin_invalidating(&self, process: usize, function: &str, key: &str) -> u64 {
         let done = self.number();
-        self.tell(process, &Command::Invalidate { done, key: key.to_owned(), then: None });
+        let (function, key) = (function.to_owned(), key.to_owned());
+        self.tell(process, &Command::Invalidate { done, function, key, then: None });
         done
     }
 
-    /// Invalidates; whether the server was told.
-    pub(super) fn invalidate(&self, process: usize, key: &str) -> bool {
-        let done = self.begin_invalidating(process, key);
+    /// Invalidates; whether the servers were told.
+    pub(super) fn invalidate(&self, process: usize, function: &str, key: &str) -> bool {
+        let done = self.begin_invalidating(process, function, key);
         self.done(done)
     }
 
     /// Invalidates, and calls at once. Returns the call.
-    pub(super) fn invalidate_then(&self, process: usize, key: &str, task: &Task) -> u64 {
+    pub(super) fn invalidate_then(&self, process: usize, function: &str, key: &str, task: &Task) -> u64 {
         let (done, call) = (self.number(), self.number());
-        self.tell(process, &Command::Invalidate { done, key: key.to_owned(), then: Some((call, task.clone())) });
+        let (function, key) = (function.to_owned(), key.to_owned());
+        self.tell(process, &Command::Invalidate { done, function, key, then: Some((call, task.clone())) });
         call
     }
 
     /// Begins to take everything out.
-    pub(super) fn begin_clearing(&self, process: usize) -> u64 {
+    pub(super) fn begin_clearing(&self, process: usize, function: &str) -> u64 {
         let done = self.number();
-        self.tell(process, &Command::Clear { done });
+        self.tell(process, &Command::Clear { done, function: function.to_owned() });
         done
     }
 
-    pub(super) fn clear(&self, process: usize) -> bool {
-        let done = self.begin_clearing(process);
+    pub(super) fn clear(&self, process: usize, function: &str) -> bool {
+        let done = self.begin_clearing(process, function);
         self.done(done)
     }
 
-    pub(super) fn refresh(&self, process: usize, key: &str, task: &Task) -> u64 {
+    pub(super) fn refresh(&self, process: usize, function: &str, key: &str, task: &Task) -> u64 {
         let call = self.number();
-        self.tell(process, &Command::Refresh { call, key: key.to_owned(), task: task.clone() });
+        let (function, key) = (function.to_owned(), key.to_owned());
+        self.tell(process, &Command::Refresh { call, function, key, task: task.clone() });
         call
     }
 
     /// Begins to put a value in.
-    pub(super) fn begin_inserting(&self, process: usize, key: &str) -> u64 {
+    pub(super) fn begin_inserting(&self, process: usize, function: &str, key: &str) -> u64 {
         let done = self.number();
-        self.tell(process, &Command::Insert { done, key: key.to_owned() });
+        let (function, key) = (function.to_owned(), key.to_owned());
+        self.tell(process, &Command::Insert { done, function, key });
         done
     }
 
     /// Puts a value in. Returns its number when it is there.
-    pub(super) fn insert(&self, process: usize, key: &str) -> u64 {
-        let inserting = self.begin_inserting(process, key);
+    pub(super) fn insert(&self, process: usize, function: &str, key: &str) -> u64 {
+        let inserting = self.begin_inserting(process, function, key);
         self.find("the insertion is reported", |event| match event.what {
             What::Inserts { done, number, .. } if done == inserting => Some(number),
             _ => None,
         })
     }
 
-    /// Waits until an invalidation is over; whether the server was told.
+    /// Waits until an invalidation is over; whether the servers were told.
     pub(super) fn done(&self, done: u64) -> bool {
         self.find(&format!("{done} is done"), |event| match event.what {
             What::Done { done: of, has_arrived } if of == done => Some(has_arrived),

@@ -104,10 +104,10 @@ impl Schedule {
                 self.fleet.call(worker, function, &format!("{function} {key}"), self.random.usize(1..4), &task);
             }
             45..60 => _ = self.fleet.begin_fresh(WORKERS, "whole", key, &task),
-            60..68 => _ = self.fleet.begin_invalidating(worker, key),
-            68..72 => _ = self.fleet.refresh(worker, key, &task),
-            72..74 => _ = self.fleet.begin_inserting(worker, key),
-            74..75 => _ = self.fleet.begin_clearing(worker),
+            60..68 => _ = self.fleet.begin_invalidating(worker, "whole", key),
+            68..72 => _ = self.fleet.refresh(worker, "whole", key, &task),
+            72..74 => _ = self.fleet.begin_inserting(worker, "whole", key),
+            74..75 => _ = self.fleet.begin_clearing(worker, "whole"),
             75..77 => self.fleet.cancel(worker),
             77..80 => {
                 self.fleet.go_on(worker);

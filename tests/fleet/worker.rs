@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use stampede_runtime::semantic::PgvectorIndex;
 use stampede_runtime::store::RedisBackend;
 use stampede_runtime::testing::isolate_with;
 use stampede_runtime::{Config, Settings, configure};
@@ -17,8 +18,9 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata, Subscriber};
 
+use super::directions::DIMENSIONS;
 use super::events::{Command, Got, Setup, Task, What};
-use super::functions::{GATE, SETUP, call, made, next_number, of_result, report, setup, stats, whole};
+use super::functions::{GATE, SETUP, call, insert, made, next_number, refresh, report, setup, stats, take_out};
 
 /// The variable that holds a worker's [`Setup`].
 pub(super) const VARIABLE: &str = "FLEET_WORKER";
@@ -108,6 +110,13 @@ fn config() -> Config {
         }
         config = config.backend("redis", redis.build().expect("the url is right"));
     }
+    if let Some(url) = &setup.postgres {
+        let mut index = PgvectorIndex::builder(url).dimensions(DIMENSIONS);
+        if let Some(patience) = setup.patience {
+            index = index.connect_timeout(millis(patience)).query_timeout(millis(patience));
+        }
+        config = config.index("pgvector", index.build().expect("the url is right"));
+    }
     config.build().expect("the configuration is right")
 }
 
@@ -161,42 +170,31 @@ fn obey(command: Command) {
                 handle.abort();
             }
         }
-        Command::Invalidate { done, key, then } => {
-            report(What::Invalidates { done, key: Some(key.clone()) });
-            let invalidation = whole::invalidate(key.clone());
-            report(What::Invalidated { done });
-            if let Some((call, task)) = then {
-                begin(call, "whole", key, task);
-            }
-            tokio::spawn(async move {
-                report(What::Done { done, has_arrived: invalidation.await.is_ok() });
+        Command::Invalidate { done, function, key, then } => {
+            invalidate(done, &function, Some(key.clone()), || {
+                if let Some((call, task)) = then {
+                    begin(call, &function, key, task);
+                }
             });
         }
-        Command::Clear { done } => {
-            report(What::Invalidates { done, key: None });
-            let invalidation = whole::clear();
-            report(What::Invalidated { done });
-            tokio::spawn(async move {
-                report(What::Done { done, has_arrived: invalidation.await.is_ok() });
-            });
-        }
-        Command::Refresh { call, key, task } => {
+        Command::Clear { done, function } => invalidate(done, &function, None, || ()),
+        Command::Refresh { call, function, key, task } => {
             report(What::Begins {
                 call,
-                function: "whole".to_owned(),
+                function: function.clone(),
                 key: key.clone(),
                 is_fresh: false,
                 is_refresh: true,
             });
             tokio::spawn(async move {
-                let got = of_result(whole::refresh(key.clone(), task).await);
+                let got = refresh(&function, key.clone(), task).await;
                 report(What::Got { call, key, got });
             });
         }
-        Command::Insert { done, key } => {
+        Command::Insert { done, function, key } => {
             let number = next_number();
             report(What::Inserts { done, key: key.clone(), number });
-            whole::insert(key, made(number, 0));
+            insert(&function, key, made(number, 0));
         }
         Command::Gate { is_open } => GATE.store(is_open, SeqCst),
         Command::Leave { within } => {
@@ -214,6 +212,17 @@ fn obey(command: Command) {
             });
         }
     }
+}
+
+/// `then` comes before it is known whether the servers were told.
+fn invalidate(done: u64, function: &str, key: Option<String>, then: impl FnOnce()) {
+    report(What::Invalidates { done, function: function.to_owned(), key: key.clone() });
+    let invalidation = take_out(function, key);
+    report(What::Invalidated { done });
+    then();
+    tokio::spawn(async move {
+        report(What::Done { done, has_arrived: invalidation.await.is_ok() });
+    });
 }
 
 fn begin(number: u64, function: &str, key: String, task: Task) {

@@ -143,7 +143,8 @@ impl PostgresServer {
             if self.status().is_some_and(|(_, is_ready)| is_ready) {
                 return true;
             }
-            if self.log()[seen..].contains("FATAL:  could not create any TCP/IP sockets") {
+            // The port is somebody else's, or one that worked for a server that was killed has not ended yet.
+            if self.log()[seen..].contains("LOG:  database system is shut down") {
                 self.end("end\n");
                 return false;
             }
@@ -331,8 +332,9 @@ fn programs() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("STAMPEDE_POSTGRES") {
         return Some(named.into());
     }
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a workspace");
-    let mut folders = vec![repository.join(".servers/postgres")];
+    // Of the package of the tests, which is in the repository or is all of it.
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().take(2);
+    let mut folders: Vec<_> = repository.map(|folder| folder.join(".servers/postgres")).collect();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     folders.extend(versions.map(|version| version.path()));
     folders.into_iter().find(|folder| has_pgvector(folder))
