@@ -72,7 +72,7 @@ const CALLS: usize = 50;
 impl Table {
     fn fill(runtime: &Runtime, url: &str, count: usize) -> Table {
         let options: PgConnectOptions = url.parse().expect("the url is right");
-        let settings = [("hnsw.iterative_scan", "relaxed_order"), ("jit", "off"), ("statement_timeout", "5000")];
+        let settings = [("hnsw.iterative_scan", "relaxed_order"), ("jit", "off"), ("statement_timeout", "600000")];
         let options = sqlx::ConnectOptions::disable_statement_logging(options.options(settings));
         let pool = PgPoolOptions::new().test_before_acquire(false).max_connections(10);
         let pool = runtime.block_on(async { pool.connect_lazy_with(options) });
