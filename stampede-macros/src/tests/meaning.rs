@@ -40,7 +40,7 @@ fn key(args: &str, function: &str) -> (String, Option<String>, Vec<String>) {
     assert_right(args, function);
     let expansion = expansion(args, function);
     let (_, key) = expansion.split_once("Meaning :: new (").expect("it has a key");
-    let (key, _) = key.split_once(". board_meant").or_else(|| key.split_once("{")).unwrap_or((key, ""));
+    let (key, _) = key.split_once('{').expect("it is looked for");
     let inside = |name: &str| -> Vec<String> {
         let opens = format!("{name} ! (");
         let found = key.split(&opens).skip(1);
