@@ -146,7 +146,7 @@ static FOREIGN: &[(&[&str], &str)] = &[
     (&["max_concurrency", "concurrency"], "here it is `max_concurrent`"),
     (
         &["lock_timeout", "lock_ttl", "lease_time", "lease_ttl"],
-        "how long a leader leads that is not heard of is `lease`; how long a caller waits is `wait`",
+        "how long a leader leads without being heard of is `lease`; how long a caller waits is `wait`",
     ),
     (&["max_poll_time"], "how long a caller waits is `wait`"),
     (&["poll_interval"], "those who wait are woken when there is a result; remove it"),

@@ -40,7 +40,7 @@ fn key(args: &str, function: &str) -> (String, Option<String>, Vec<String>) {
     assert_right(args, function);
     let expansion = expansion(args, function);
     let (_, key) = expansion.split_once("Meaning :: new (").expect("it has a key");
-    let (key, _) = key.split_once(". board_meant").or_else(|| key.split_once("{")).unwrap_or((key, ""));
+    let (key, _) = key.split_once('{').expect("it is looked for");
     let inside = |name: &str| -> Vec<String> {
         let opens = format!("{name} ! (");
         let found = key.split(&opens).skip(1);
@@ -373,7 +373,7 @@ fn words_of_other_systems_are_answered_with_ours() {
     assert_eq!(of_another("embed_fn = f"), "unknown argument `embed_fn`; here it is `embed` of `#[semantic_coalesce]`");
     assert_eq!(
         of_another("lock_timeout = 5"),
-        "unknown argument `lock_timeout`; how long a leader leads that is not heard of is `lease` of \
+        "unknown argument `lock_timeout`; how long a leader leads without being heard of is `lease` of \
          `#[distributed_coalesce]` and `#[semantic_coalesce]`; how long a caller waits is `wait`"
     );
     for word in ["query = prompt", "threshold = 0.9", "embed = f", "guard = none", "tenant = model"] {

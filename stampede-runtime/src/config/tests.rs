@@ -130,8 +130,9 @@ fn what_a_semantic_function_does_unasked_is_weaker_than_whatever_is_said() {
     assert_eq!(policy(overridden, attribute()), (some(2), 4, -1.0, 3 * SECOND));
 
     // What an attribute computes nobody has looked at.
-    let computed = |threshold: f64| policy(nothing(), semantic().threshold(threshold)).2;
-    assert_eq!([f64::NAN, 7.0, f64::NEG_INFINITY].map(computed), [0.92, 1.0, -1.0]);
+    for (computed, least) in [(f64::NAN, 0.92), (7.0, 1.0), (f64::NEG_INFINITY, -1.0)] {
+        assert_eq!(policy(nothing(), semantic().threshold(computed)), (some(300), 500, least, 5 * SECOND));
+    }
 }
 
 #[cfg(not(feature = "backends"))]

@@ -30,7 +30,9 @@ fn a_field_without_an_embedder() {
     let _isolated = testing::isolate();
     let request = |text: &str, model| Request { text: text.to_owned(), model };
     assert_eq!(field(&request("What is it?", 1)), "What is it?");
-    assert_eq!(field(&request("what  is it?", 1)), "What is it?", "equal in its normal form");
-    assert_eq!(field(&request("what is it", 1)), "what is it");
-    assert_eq!(field::stats().executions, 2);
+    assert_eq!(field(&request("What is it?", 1)), "What is it?");
+    assert_eq!(field(&request("What is it?", 2)), "What is it?");
+    assert_eq!(field(&request("what is it", 1)), "what is it", "equal questions alone are shared");
+    assert_eq!(field::peek(&request("What is it?", 1)).as_deref(), Some("What is it?"));
+    assert_eq!(field::stats().executions, 3);
 }
