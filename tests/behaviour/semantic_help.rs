@@ -2,6 +2,7 @@
 //! What says nothing is at 0. An index that does as it is told. Processes that have them.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -99,12 +100,11 @@ impl Embedder for Compass {
         Box::pin(async move {
             let directions = || texts.iter().map(|text| direction(text)).collect::<Vec<_>>();
             match temper {
-                Temper::Well => Ok(directions()),
                 Temper::Fails(kind) => Err(EmbedError::new(kind, "expected")),
                 Temper::Picky(word) if texts.iter().any(|text| text.contains(word)) => {
                     Err(EmbedError::new(EmbedErrorKind::Unsuitable, "expected"))
                 }
-                Temper::Picky(_) => Ok(directions()),
+                Temper::Well | Temper::Picky(_) => Ok(directions()),
                 Temper::Hangs => std::future::pending().await,
                 Temper::Panics => panic!("expected"),
                 Temper::Waits => {
@@ -239,21 +239,27 @@ impl Parts {
 
 /// A process of its own with these. Their budgets are ones that no test exhausts: time that stands still jumps to the next
 /// timer when all wait.
-pub(super) async fn patient<T>(parts: &Parts, test: impl Future<Output = T>) -> T {
+pub(super) fn patient<'a, T: 'a>(parts: &Parts, test: impl Future<Output = T> + 'a) -> InProcess<'a, T> {
     let settings = Settings::new().backend_timeout(24 * HOUR).embed_timeout(24 * HOUR);
-    process_with(parts.config().defaults(settings), test).await
+    Box::pin(process_with(parts.config().defaults(settings), test))
 }
 
 /// The same with usual budgets.
-pub(super) async fn hasty<T>(parts: &Parts, test: impl Future<Output = T>) -> T {
-    process_with(parts.config(), test).await
+pub(super) fn hasty<'a, T: 'a>(parts: &Parts, test: impl Future<Output = T> + 'a) -> InProcess<'a, T> {
+    Box::pin(process_with(parts.config(), test))
 }
 
 /// The same, which may end while threads of their own still try to tell the index something: their time does not stand still.
-pub(super) async fn hasty_and_brief<T>(parts: &Parts, test: impl Future<Output = T>) -> T {
-    let _isolated = isolate_with(parts.config().build().expect("the configuration is right"));
-    in_time(test).await
+pub(super) fn hasty_and_brief<'a, T: 'a>(parts: &Parts, test: impl Future<Output = T> + 'a) -> InProcess<'a, T> {
+    let config = parts.config().build().expect("the configuration is right");
+    Box::pin(async {
+        let _isolated = isolate_with(config);
+        in_time(test).await
+    })
 }
+
+/// A test in a process, in a box: tests are large.
+pub(super) type InProcess<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The sums that hold at every moment.
 pub(super) fn add_up(stats: &Stats, calls: u64) {

@@ -193,7 +193,7 @@ async fn the_longest_times_are_times() {
         |entry| entry.cost = Duration::MAX,
         |entry| {
             (entry.age, entry.fresh, entry.cost, entry.past) =
-                (Duration::MAX, Duration::MAX, Duration::MAX, Duration::MAX)
+                (Duration::MAX, Duration::MAX, Duration::MAX, Duration::MAX);
         },
     ];
     for (at, lie) in lies.into_iter().enumerate() {

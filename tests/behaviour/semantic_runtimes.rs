@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use stampede_runtime::semantic::{Outcome, Tier, outcome};
-use stampede_runtime::semantic_coalesce;
-use stampede_runtime::testing::isolate_with;
+use stampede_runtime::testing::{Isolated, isolate_with};
+use stampede_runtime::{Config, semantic_coalesce};
 use tokio::runtime::{Builder, Runtime};
 
 use super::help::{World, boarded, crowd, in_time_blocking, until};
@@ -142,14 +142,10 @@ fn runtimes_that_end_leave_nothing_behind() {
     });
 }
 
-fn blocking_world() -> (Compass, impl Drop) {
+fn blocking_world() -> (Compass, Isolated) {
     let compass = Compass::default();
-    let config = stampede_runtime::Config::builder().embedder(compass.clone()).build().unwrap();
-    struct Ended<T>(T);
-    impl<T> Drop for Ended<T> {
-        fn drop(&mut self) {}
-    }
-    (compass, Ended(isolate_with(config)))
+    let config = Config::builder().embedder(compass.clone()).build().expect("it is right");
+    (compass, isolate_with(config))
 }
 
 /// A sync body that counts, and waits until it is let go.

@@ -7,7 +7,7 @@ use stampede_runtime::{Config, Settings, semantic_coalesce};
 
 use super::backends_help::process_with;
 use super::help::{World, boarded};
-use super::semantic_help::{Parts, add_up, cosine, is_near, patient};
+use super::semantic_help::{Parts, add_up, is_near, patient};
 
 #[semantic_coalesce(namespace = "thresholds", guard = none, skip(world))]
 async fn ask(question: &str, world: Arc<World>) -> usize {
@@ -240,16 +240,14 @@ async fn how_near_the_nearest_was_is_counted_in_steps() {
     let parts = Parts::new();
     patient(&parts, async {
         let world = World::at_ease();
-        let mut expected = [0; 20];
         // The first finds nothing, which is not near or far.
         ask("@0 one", Arc::clone(&world)).await;
-        for degrees in [25_u8, 50, 85, 130, 180] {
-            // Each looks at what is nearest of those before it.
-            let nearest = [0_u8, 25, 50, 85, 130].into_iter().filter(|at| *at < degrees).max().unwrap();
-            let similarity = cosine(f32::from(degrees - nearest));
-            expected[(similarity.max(0.0) * 20.0) as usize] += 1;
+        for degrees in [25, 50, 85, 130, 180] {
+            // Each looks at what is nearest of those before it: at 25, 25, 35, 45 and 50 degrees.
             ask(&format!("@{degrees} far"), Arc::clone(&world)).await;
         }
+        let mut expected = [0; 20];
+        (expected[18], expected[16], expected[14], expected[12]) = (2, 1, 1, 1);
         assert_eq!(ask::stats().semantic.below_threshold, expected);
         // A near hit counts no step, and opposites count as the first.
         ask("@26 near", Arc::clone(&world)).await;

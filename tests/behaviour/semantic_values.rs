@@ -1,5 +1,8 @@
 //! Which answers are kept, in all tiers alike; and answers that JSON cannot carry, which are kept where they can be.
 
+#![allow(clippy::float_cmp, reason = "what comes back is what was written, to the bit")]
+#![allow(clippy::option_option, reason = "an answer that JSON does not carry")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,9 +86,9 @@ macro_rules! carried {
     ($function:ident, $answer:expr, $other:expr) => {{
         let (parts, world) = (Parts::new(), World::at_ease());
         patient(&parts, async {
-            $function("@0 one", $answer, Arc::clone(&world)).await;
+            let _ = $function("@0 one", $answer, Arc::clone(&world)).await;
             // Memory has it, whatever it is.
-            $function("@0 one", $other, Arc::clone(&world)).await;
+            let _ = $function("@0 one", $other, Arc::clone(&world)).await;
             assert_eq!(world.runs(), 1, "{}", stringify!($function));
         })
         .await;
