@@ -252,7 +252,7 @@ fn texts_that_nobody_waits_for_any_more_harm_nobody() {
 }
 
 #[test]
-#[ignore = "aborts its process when it fails"]
+#[ignore = "run in a process of its own"]
 fn inner_texts_that_nobody_waits_for() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
