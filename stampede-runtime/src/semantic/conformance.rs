@@ -53,6 +53,8 @@ const SHORT: Duration = Duration::from_millis(400);
 const GRACE: Duration = Duration::from_millis(100);
 /// Longer ago than anything else that a check does.
 const BEFORE: Duration = Duration::from_secs(60);
+/// Longer than the way of an answer, mostly.
+const A_MOMENT: Duration = Duration::from_millis(20);
 /// Room for all that a check puts.
 const ROOMY: usize = 10_000;
 /// How far a similarity may be from the cosine: numbers of two bytes have to do.
@@ -194,10 +196,16 @@ impl Trial {
         self.index.put(of, put.new_of()).await.map_err(failed)
     }
 
-    /// Puts one that has to be kept.
+    /// Puts one that has to be kept. What began within the way of an answer from the index may count as begun before what that
+    /// answered; a moment later it does not any more.
     async fn keep(&self, of: &Partition, put: &Put<'_>) -> Verdict {
-        if self.put(of, put).await? {
-            return Ok(());
+        for moments in [0, 1, 4, 16] {
+            if moments > 0 {
+                tokio::time::sleep(A_MOMENT * moments).await;
+            }
+            if self.put(of, put).await? {
+                return Ok(());
+            }
         }
         Err(format!("`put` of `{}` said false, and nothing newer was there", put.name))
     }
