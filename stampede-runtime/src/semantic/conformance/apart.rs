@@ -58,8 +58,8 @@ async fn partitions_see_only_their_own(trial: &Trial) -> Verdict {
             return Err(format!("{when}, it counted {removed}"));
         }
         trial.expect(partition, "a", None, &when).await?;
-        // A removal is noted for those that are under way: in its partition and in no other.
-        let late = Put { began: super::BEFORE, ..Put::new("b", &to) };
+        // A removal is noted for those that are under way, but for no other question that means something else.
+        let late = Put { began: super::BEFORE, ..Put::new("b", &trial.at(1, 0.1, 2)) };
         trial.keep(partition, &late).await?;
         trial.remove(partition, "b").await?;
         own(at + 1, &when).await?;
