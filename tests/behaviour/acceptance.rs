@@ -624,9 +624,18 @@ async fn group_10_every_number_of_the_statistics_has_a_cause() {
                 panic!("they have names")
             };
             for (name, value) in stats {
-                // Those need a backend.
-                let of_backends = ["backend_", "lock_", "redis_"].iter().any(|start| name.starts_with(start));
-                let of_entries = ["decode_errors", "encode_errors", "fenced_writes", "push_wakeups", "poll_wakeups"];
+                // Those need a backend, or an embedder.
+                let of_backends =
+                    ["backend_", "lock_", "redis_", "semantic"].iter().any(|start| name.starts_with(start));
+                let of_entries = [
+                    "decode_errors",
+                    "encode_errors",
+                    "fenced_writes",
+                    "push_wakeups",
+                    "poll_wakeups",
+                    "exact_hits",
+                    "embeddings_generated",
+                ];
                 if of_backends || of_entries.contains(&&*name) {
                     continue;
                 }

@@ -309,14 +309,14 @@ async fn what_could_not_be_kept_is_kept_here_and_not_there() {
 /// The index in this process needs no configuration; one of another name does, and says so.
 #[tokio::test(start_paused = true)]
 async fn an_index_of_another_name_is_another_one() {
-    #[semantic_coalesce(namespace = "named", guard = none, backend = "mine", skip(world))]
+    #[semantic_coalesce(namespace = "named", guard = none, backend = "main", skip(world))]
     async fn named(question: &str, world: Arc<World>) -> usize {
         let _ = question;
         world.body().await
     }
 
     let (parts, mine, world) = (Parts::new(), FakeIndex::new(), World::at_ease());
-    process_with(parts.config().index("mine", Arc::clone(&mine)), async {
+    process_with(parts.config().index("main", Arc::clone(&mine)), async {
         assert_eq!((named(A, Arc::clone(&world)).await, named(B, Arc::clone(&world)).await), (1, 1));
         assert_eq!((mine.put.asked(), parts.index.put.asked()), (1, 0));
         assert_eq!((ask(A, Arc::clone(&world)).await, ask(B, Arc::clone(&world)).await), (2, 2));

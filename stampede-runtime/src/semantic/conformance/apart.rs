@@ -28,6 +28,7 @@ fn partitions(trial: &Trial) -> Vec<Partition> {
 
 async fn partitions_see_only_their_own(trial: &Trial) -> Verdict {
     let (partitions, to) = (partitions(trial), trial.direction(1));
+    let far = trial.at(1, 0.1, 2);
     let responses: Vec<String> = (0..partitions.len()).map(|number| number.to_string()).collect();
     // The same question with the same meaning, everywhere.
     for (partition, response) in partitions.iter().zip(&responses) {
@@ -58,8 +59,8 @@ async fn partitions_see_only_their_own(trial: &Trial) -> Verdict {
             return Err(format!("{when}, it counted {removed}"));
         }
         trial.expect(partition, "a", None, &when).await?;
-        // A removal is noted for those that are under way, but for no other question that means something else.
-        let late = Put { began: super::BEFORE, ..Put::new("b", &trial.at(1, 0.1, 2)) };
+        // A removal is noted for those that are under way: in its partition and in no other.
+        let late = Put { began: super::BEFORE, ..Put::new("b", &far) };
         trial.keep(partition, &late).await?;
         trial.remove(partition, "b").await?;
         own(at + 1, &when).await?;

@@ -38,8 +38,8 @@ async fn a_function_of_one_is_asked_for_all_at_once_and_the_order_stays() {
 
 #[tokio::test]
 async fn an_error_of_a_function_is_its_cause() {
-    async fn one(text: String) -> Result<Vec<f32>, io::Error> {
-        if text == "bb" { Err(io::Error::other("no")) } else { Ok(vec![1.0]) }
+    async fn one(_: String) -> Result<Vec<f32>, io::Error> {
+        Err(io::Error::other("no"))
     }
     async fn many(_: Vec<String>) -> Result<Vec<Vec<f32>>, io::Error> {
         Err(io::Error::other("no"))
@@ -51,6 +51,16 @@ async fn an_error_of_a_function_is_its_cause() {
         // All calls of a batch get it.
         assert_eq!(error.clone().to_string(), "the embedder has failed");
     }
+}
+
+/// An empty vector is no embedding, of its own text alone.
+#[tokio::test]
+async fn one_text_that_fails_costs_the_others_nothing() {
+    async fn one(text: String) -> Result<Vec<f32>, io::Error> {
+        if text == "bb" { Err(io::Error::other("no")) } else { Ok(vec![1.0]) }
+    }
+    let vectors = one.into_embedder("one").embed(&texts()).await.unwrap();
+    assert_eq!(vectors, [vec![1.0], vec![], vec![1.0]]);
 }
 
 #[test]
