@@ -114,7 +114,7 @@ async fn an_index_that_was_dropped_is_made_again() {
     works(&index).await;
     index.ensure_schema().await.unwrap();
     let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'semantic_cache'";
-    assert_eq!(database.ask(indexes), "6");
+    assert_eq!(database.ask(indexes), "7");
 }
 
 #[tokio::test]

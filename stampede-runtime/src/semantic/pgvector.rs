@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{AssertSqlSafe, Row, SqlStr, query, raw_sql};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Error, Row, SqlStr, query, raw_sql};
 
 use self::background::{Background, Counted};
+use self::clock::Clock;
 use self::error::Failure;
 use self::link::{Link, Repeat, Work};
-use self::rows::{Numbers, Place, entry, micros, near};
-use self::statements::{CLEARED_AT_ONCE, Statements};
+use self::rows::{Numbers, Place, entry, is_ours, micros, near};
+use self::statements::{CLEARED_AT_ONCE, Statements, lock};
 use super::index::{Entry, Index, Near, New, Partition, QuestionHash};
 use super::schema::{PgvectorSchema, Table};
 use super::{Embedding, QUESTION_BYTES_MAX};
@@ -20,6 +21,7 @@ use crate::store::{BackendErrorKind, Pending};
 
 mod background;
 mod builder;
+mod clock;
 mod error;
 mod lines;
 mod link;
@@ -80,6 +82,7 @@ struct Core {
     table: Table,
     statements: Statements,
     background: Background,
+    clock: Arc<Clock>,
 }
 
 /// The longest answer. PostgreSQL takes more, and nobody waits for that.
@@ -110,7 +113,14 @@ impl PgvectorIndex {
 
     fn of(link: Link, schema: PgvectorSchema, table: Table, ef_search: Option<u16>) -> PgvectorIndex {
         let statements = Statements::new(&table, ef_search);
-        let core = Core { link: Arc::new(link), schema, table, statements, background: Background::default() };
+        let core = Core {
+            link: Arc::new(link),
+            schema,
+            table,
+            statements,
+            background: Background::default(),
+            clock: Arc::default(),
+        };
         PgvectorIndex { core: Arc::new(core) }
     }
 
@@ -171,7 +181,7 @@ impl Index for PgvectorIndex {
                 Box::pin(async move { asked.fetch_all(connection).await })
             });
             let rows = self.ask(Repeat::Harmless, work).await?;
-            let nears: Result<Vec<_>, _> = rows.iter().map(near).collect();
+            let nears: Result<Vec<_>, _> = rows.iter().filter(|row| is_ours(row)).map(near).collect();
             let mut nears = nears.map_err(|error| Failure::from(&error))?;
             // A way through the index goes by nearness, more or less.
             nears.retain(|near| near.similarity.is_finite());
@@ -189,14 +199,18 @@ impl Index for PgvectorIndex {
                 (self.core.statements.put.clone(), Arc::new(Place::of(of)), Arc::new(self.numbers(new.embedding)));
             let texts: [Arc<str>; 3] = [text::hex(&new.hash).into(), new.question.into(), new.response.into()];
             let [cost, ttl, kept] = [new.cost, new.ttl, new.ttl.saturating_add(new.retention)].map(micros);
+            let (clock, known) = (Arc::clone(&self.core.clock), self.core.clock.at(called));
             let (since, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
             let work: Work<i64> = Box::new(move |connection| {
                 let (beginning, statement, texts) = (beginning.clone(), statement.clone(), texts.clone());
-                let (place, numbers) = (Arc::clone(&place), Arc::clone(&numbers));
+                let (place, numbers, clock) = (Arc::clone(&place), Arc::clone(&numbers), Arc::clone(&clock));
                 Box::pin(async move {
-                    let clock: i64 = raw_sql(beginning).fetch_one(&mut *connection).await?.try_get(1)?;
-                    // Too early by the way back of the answer, which is the safe side.
-                    let began = clock.saturating_sub(micros(since.saturating_add(called.elapsed())));
+                    let asked = Instant::now();
+                    let said: i64 = raw_sql(beginning).fetch_one(&mut *connection).await?.try_get(1)?;
+                    clock.hear(asked, said);
+                    // Unless it was set back meanwhile, what was known at the call holds.
+                    let known = known.filter(|known| *known <= said).max(clock.at(called));
+                    let began = known.unwrap_or(said).saturating_sub(micros(since));
                     let [hash, question, response] = &texts;
                     let asked = place.bind(&statement).bind(hash.to_string()).bind(question.to_string());
                     let asked = numbers.bind(asked).bind(response.to_string());
@@ -222,9 +236,15 @@ impl Index for PgvectorIndex {
     fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool> {
         Box::pin(async move {
             let (statement, place, hash) = (self.core.statements.remove.clone(), Place::of(of), text::hex(hash));
+            let clock = Arc::clone(&self.core.clock);
             let work: Work<i64> = Box::new(move |connection| {
-                let asked = place.bind(&statement).bind(hash.clone());
-                Box::pin(async move { asked.fetch_one(connection).await?.try_get(0) })
+                let (asked, clock) = (place.bind(&statement).bind(hash.clone()), Arc::clone(&clock));
+                Box::pin(async move {
+                    let begun = Instant::now();
+                    let row = asked.fetch_one(connection).await?;
+                    clock.hear(begun, row.try_get(1)?);
+                    row.try_get(0)
+                })
             });
             Ok(self.ask(Repeat::Never, work).await? == 1)
         })
@@ -239,16 +259,16 @@ impl Index for PgvectorIndex {
             // seen by the removal.
             let beginning = self.beginning(&of.namespace, Others::Clearing);
             let (statement, place) = (self.core.statements.remove_near.clone(), Place::of(of));
-            let (note, to) = (text::note(to, similarity), self.numbers(to));
+            let (note, to, clock) = (text::note(to, similarity), self.numbers(to), Arc::clone(&self.core.clock));
             #[expect(clippy::cast_possible_truncation, reason = "at most a million")]
             let millionths = (f64::from(similarity) * 1e6).floor() as i64;
             let work: Work<i64> = Box::new(move |connection| {
                 let asked = to.bind(place.bind(&statement)).bind(similarity).bind(note.clone()).bind(millionths);
-                let beginning = beginning.clone();
+                let (beginning, clock) = (beginning.clone(), Arc::clone(&clock));
                 Box::pin(async move {
                     raw_sql(beginning).execute(&mut *connection).await?;
                     let count = asked.fetch_one(&mut *connection).await?.try_get(0)?;
-                    raw_sql("COMMIT").execute(connection).await?;
+                    commit(connection, &clock).await?;
                     Ok(count)
                 })
             });
@@ -316,13 +336,14 @@ impl PgvectorIndex {
     async fn note_clear(&self, namespace: &str) -> Result<(), Failure> {
         let (beginning, statement) =
             (self.beginning(namespace, Others::Clearing), self.core.statements.note_clear.clone());
-        let namespace = namespace.to_owned();
+        let (namespace, clock) = (namespace.to_owned(), Arc::clone(&self.core.clock));
         let work: Work<()> = Box::new(move |connection| {
             let (beginning, asked) = (beginning.clone(), query(statement.clone()).bind(namespace.clone()));
+            let clock = Arc::clone(&clock);
             Box::pin(async move {
                 raw_sql(beginning).execute(&mut *connection).await?;
                 asked.execute(&mut *connection).await?;
-                raw_sql("COMMIT").execute(connection).await.map(|_| ())
+                commit(connection, &clock).await
             })
         });
         self.ask(Repeat::Harmless, work).await
@@ -346,6 +367,16 @@ impl PgvectorIndex {
     }
 }
 
+/// Ends a transaction that has taken something out. What begins here after that is younger than what it has noted.
+async fn commit(connection: &mut PgConnection, clock: &Clock) -> Result<(), Error> {
+    let asked = Instant::now();
+    let end = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint; COMMIT";
+    // All of what it says: the last is that it has ended.
+    let said = raw_sql(end).fetch_all(connection).await?;
+    clock.hear(asked, said.first().ok_or(Error::RowNotFound)?.try_get(0)?);
+    Ok(())
+}
+
 /// Who begins a transaction.
 #[derive(Clone, Copy)]
 enum Others {
@@ -353,17 +384,6 @@ enum Others {
     Putting,
     /// Alone.
     Clearing,
-}
-
-/// The number of a lock among all of a database.
-fn lock(purpose: &str, of: &[&str]) -> i64 {
-    let mut hasher = blake3::Hasher::new();
-    for part in ["stampede", purpose].iter().chain(of) {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-    }
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    i64::from_le_bytes(first)
 }
 
 /// Neither the address nor a password: the one may hold the other.

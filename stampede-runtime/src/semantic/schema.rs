@@ -145,7 +145,7 @@ BEGIN;
     pub(super) fn statements(&self, table: &Table) -> String {
         let (kind, embedding) = (self.kind(), self.embedding());
         let (m, ef_construction) = (self.m, self.ef_construction);
-        let [key, near, fresh, created, kept] = INDEXES.map(|suffix| format!("\"{}\"", table.name_with(suffix)));
+        let [key, near, fresh, created, noted, kept] = INDEXES.map(|suffix| format!("\"{}\"", table.name_with(suffix)));
         let mut columns = String::new();
         for (name, kind, constraints) in COLUMNS {
             let kind = if name == EMBEDDING { embedding.as_str() } else { kind };
@@ -161,6 +161,7 @@ CREATE INDEX IF NOT EXISTS {near} ON {table} USING hnsw (embedding {kind}_cosine
     WITH (m = {m}, ef_construction = {ef_construction});
 CREATE INDEX IF NOT EXISTS {fresh} ON {table} ({PLACE}, expires_at) WHERE response IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {created} ON {table} ({PLACE}, created_at) WHERE response IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {noted} ON {table} ({PLACE}) WHERE response IS NULL AND embedding IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {kept} ON {table} (kept_until);
 "
         )
@@ -168,7 +169,7 @@ CREATE INDEX IF NOT EXISTS {kept} ON {table} (kept_until);
 }
 
 /// What the names of its indexes end with. The first is of its unique constraint.
-pub(super) const INDEXES: [&str; 5] = ["key", "near_idx", "fresh_idx", "created_idx", "kept_idx"];
+pub(super) const INDEXES: [&str; 6] = ["key", "near_idx", "fresh_idx", "created_idx", "noted_idx", "kept_idx"];
 
 /// The columns of a partition.
 pub(super) const PLACE: &str = "namespace, partition, tenant, model";

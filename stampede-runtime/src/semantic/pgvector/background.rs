@@ -8,8 +8,8 @@ use sqlx::query;
 use tokio::time::sleep;
 
 use super::link::Work;
-use super::statements::SWEPT_AT_ONCE;
-use super::{Core, Place, lock};
+use super::statements::{SWEPT_AT_ONCE, lock};
+use super::{Core, Place};
 use crate::blocking::helper;
 
 /// Hits are counted here first: a hot entry would be written as often as it is read.

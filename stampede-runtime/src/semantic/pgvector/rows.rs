@@ -72,6 +72,11 @@ pub(super) fn entry(row: &PgRow) -> Result<Entry, Error> {
     })
 }
 
+/// Whether a row was put by us: others may write into the table, too, and what they write hides nothing.
+pub(super) fn is_ours(row: &PgRow) -> bool {
+    row.try_get(0).is_ok_and(|hash| text::unhex(hash).is_some())
+}
+
 pub(super) fn near(row: &PgRow) -> Result<Near, Error> {
     let similarity: f64 = row.try_get(6)?;
     #[expect(clippy::cast_possible_truncation, reason = "from -1 to 1")]

@@ -17,9 +17,11 @@ pub(super) const SWEPT_AT_ONCE: u64 = 1_000;
 pub(super) const ALL: &str = "*";
 
 /// What an entry is read from. Times are told as spans by the database's clock, so that of this host does not matter.
+/// One that somebody has set to `infinity` is far away.
 const ENTRY: &str = "query_hash, query_normalized, response, \
-     (extract(epoch FROM now() - created_at) * 1000000)::bigint, \
-     (extract(epoch FROM expires_at - now()) * 1000000)::bigint, cost_micros";
+     (extract(epoch FROM now() - greatest(created_at, now() - interval '200 years')) * 1000000)::bigint, \
+     (extract(epoch FROM least(greatest(expires_at, now() - interval '200 years'), now() + interval '200 years') - now()) \
+       * 1000000)::bigint, cost_micros";
 const OF_PLACE: &str = "namespace = $1 AND partition = $2 AND tenant = $3 AND model = $4";
 
 pub(super) struct Statements {
@@ -148,7 +150,7 @@ fn remove(table: &str) -> String {
          VALUES ($1, $2, $3, $4, $5, '', clock_timestamp(), clock_timestamp(), clock_timestamp(), \
            clock_timestamp() + interval '10 minutes') \
          ON CONFLICT ({PLACE}, query_hash) DO UPDATE SET hits = {WAS_KEPT}::int, {TAKEN_OUT} \
-         RETURNING hits"
+         RETURNING hits, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
     )
 }
 
@@ -207,4 +209,15 @@ fn sweep(table: &str) -> String {
 
 fn ping(table: &str) -> String {
     format!("SELECT 1 FROM {table} LIMIT 0")
+}
+
+/// The number of a lock among all of a database.
+pub(super) fn lock(purpose: &str, of: &[&str]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in ["stampede", purpose].iter().chain(of) {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    let mut first = [0; 8];
+    hasher.finalize_xof().fill(&mut first);
+    i64::from_le_bytes(first)
 }

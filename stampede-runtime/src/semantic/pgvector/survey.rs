@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Error, Row, query, raw_sql};
 
 use super::link::{Link, Repeat, Work};
-use super::lock;
+use super::statements::lock;
 use crate::semantic::schema::{COLUMNS, INDEXES, PLACE, PgvectorSchema, Table};
 use crate::store::BackendError;
 
