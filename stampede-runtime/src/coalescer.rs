@@ -237,16 +237,18 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         came.unwrap_or(Came::Made)
     }
 
-    /// Whether what is kept of a key was made for a question so near, and is fresh.
+    /// The fresh value of a key, if it is the answer to a question so near, and how it came here. Counted as a hit.
     #[cfg(feature = "semantic")]
-    pub(crate) fn has_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> bool {
-        let is_near = |node: &Arc<Node<K, S>>| match node.came() {
-            Came::Near { similarity, .. } => similarity >= least,
-            _ => true,
-        };
-        self.table
-            .find(self.hash(look), |node| (look.is(&node.key) && node.fresh().is_some() && is_near(node)).then_some(()))
-            .is_some()
+    pub(crate) fn hit_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> Option<(S::Output, Came)> {
+        let hit = self.table.find(self.hash(look), |node| {
+            let came = node.came();
+            let is_near = !matches!(came, Came::Near { similarity, .. } if similarity < least);
+            let value = node.fresh().filter(|_| is_near && look.is(&node.key))?;
+            node.residence().warm();
+            Some((S::value(value), came))
+        })?;
+        self.counters.hit(false);
+        Some(hit)
     }
 
     /// Whether a value that was found outside, and expires then, is another than the one that is kept here. The two clocks

@@ -220,7 +220,6 @@ impl<V: 'static> Drop for EndingLease<V> {
 }
 
 /// Something that is being said of a key. Dropped before it has arrived, it has failed.
-#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 pub(crate) struct Saying<V: 'static> {
     outside: Arc<Outside<V>>,
     id: Arc<Id>,
@@ -229,14 +228,12 @@ pub(crate) struct Saying<V: 'static> {
     is_nothing: bool,
     /// It takes the key out, so there is nothing more to try.
     is_last_try: bool,
-    /// With all that answers it.
-    goes_far: bool,
 }
 
 impl<V: 'static> Saying<V> {
     fn new(outside: &Arc<Outside<V>>, id: &Arc<Id>, is_last_try: bool) -> Saying<V> {
         let (outside, id) = (Arc::clone(outside), Arc::clone(id));
-        Saying { outside, id, has_arrived: false, is_nothing: false, is_last_try, goes_far: false }
+        Saying { outside, id, has_arrived: false, is_nothing: false, is_last_try }
     }
 
     /// There was nothing to say.
@@ -272,7 +269,6 @@ impl<V: 'static> Saying<V> {
     /// Takes the key out, and all that answers it, in the background.
     pub(crate) fn forget(mut self, home: &Home) -> Receiver<Result<(), Error>> {
         self.is_last_try = true;
-        self.goes_far = true;
         self.outside.said().goes_far(&self.id);
         let (sender, receiver) = channel();
         home.run_outside(async move {

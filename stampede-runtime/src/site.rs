@@ -203,11 +203,21 @@ where
     #[cfg(feature = "semantic")]
     #[inline(always)]
     pub fn board_meant<L: Look>(self, mut key: L) -> Result<S::Output, Boarding<L::Own, S>> {
-        if let Some(least) = call::least() {
-            let is_more =
-                |state: &Coalescing<L::Own, S>| least > state.policy.threshold && !state.has_near(&key, least);
-            if self.with(is_more) {
-                key.insist(least);
+        // A refresh is not answered with what is kept.
+        if let Some(least) = call::least().filter(|_| REFRESHING.get() != Some(self.site.id())) {
+            let kept = self.with(|state: &Coalescing<L::Own, S>| {
+                let is_more = least > state.policy.threshold;
+                is_more.then(|| state.hit_near(&key, least))
+            });
+            match kept {
+                Some(Some((output, came))) => {
+                    if let Some(note) = call::note() {
+                        note.take_down(Outcome::of_hit(came));
+                    }
+                    return Ok(output);
+                }
+                Some(None) => key.insist(least),
+                None => (),
             }
         }
         let Some(note) = call::note() else { return self.board(key) };

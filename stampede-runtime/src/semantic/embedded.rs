@@ -30,10 +30,11 @@ mod tests;
 /// # drop(index);
 /// ```
 ///
-/// **Cost.** A look for the nearest compares the question with every entry of its partition: 0.05 ms for a thousand
-/// entries of 384 dimensions, 1.1 ms for ten thousand, 30 ms for fifty thousand, which no cache of a processor holds (a busy
-/// two-core machine; a bare loop over vectors takes as long). Beyond that an index of a database is the better one. A scan holds no
-/// lock, so it delays neither other scans nor writers, and a long one lets other tasks run in between.
+/// **Cost.** A look for the nearest compares the question with every entry of its partition: some 0.05 ms for a thousand
+/// entries of 384 dimensions, 1.2 ms for ten thousand, 11 ms and more for fifty thousand, which no cache of the processor holds
+/// (`cargo bench -p stampede-benches -- semantic`; a bare loop over the vectors takes as long). Beyond that an index of a
+/// database is the better one. A scan holds no lock, so it delays neither other scans nor writers, and a long one lets other
+/// tasks run in between.
 ///
 /// **Limits.** Entries per partition: what [`New::capacity`] says. Partitions and bytes: what is set here. Who makes room are
 /// the entries put first of the partition that was used least recently. An entry larger than all of it is refused

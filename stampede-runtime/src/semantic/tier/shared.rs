@@ -88,7 +88,7 @@ impl Shared {
         let entry = self.ask(Verb::Read, self.index.backend().exact(of, &question.hash)).await;
         self.live.index_exact_time.took(since.elapsed());
         let entry = entry.ok().flatten()?;
-        self.note_hit(of, &entry);
+        self.note_hit(of, entry.hash);
         Some(entry)
     }
 
@@ -153,14 +153,8 @@ impl Shared {
         if let Some(first) = near.first().filter(|first| first.similarity < least) {
             self.live.not_near_enough(first.similarity);
         }
-        for near in near {
-            // What is no number is not near, either.
-            if !matches!(
-                near.similarity.partial_cmp(&least),
-                Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)
-            ) {
-                continue;
-            }
+        // What is no number is not near, either.
+        for near in near.into_iter().filter(|near| near.similarity >= least) {
             let refused = self.policy.guards.refuse(&question.text, &near.entry.question);
             if let Some(guard) = refused.filter(|_| near.entry.hash != question.hash) {
                 self.live.refused.count(guard);
@@ -175,18 +169,14 @@ impl Shared {
                 Origin::Near(Near { source, similarity: near.similarity, is_joined: false })
             };
             let Some(found) = self.understand(near.entry, origin) else { continue };
-            self.note_hit_of(of, hash);
+            self.note_hit(of, hash);
             return Some(found);
         }
         None
     }
 
-    pub(super) fn note_hit(&self, of: &Partition, entry: &Entry) {
-        self.note_hit_of(of, entry.hash);
-    }
-
     /// Has the index count a hit, behind the call that had it.
-    pub(super) fn note_hit_of(&self, of: &Partition, hash: [u8; 32]) {
+    fn note_hit(&self, of: &Partition, hash: [u8; 32]) {
         let Some(noting) = self.live.noting() else { return };
         let (index, of) = (Arc::clone(&self.index), of.clone());
         let budget = self.policy.backend_timeout;
