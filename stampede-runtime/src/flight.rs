@@ -336,6 +336,16 @@ impl<K, S: Share> Node<K, S> {
         self.calm_until.set(Moment::now().after(FIRST_REST).min(end));
     }
 
+    /// Makes its value older than `stale` allows. Whether it was not before.
+    pub(crate) fn expire(&self, stale: Duration) -> bool {
+        let (now, was) = (Moment::now(), self.expires());
+        let old = now.before(stale);
+        self.expires.store(was.min(old).units(), Relaxed);
+        // After that: who took the right to refresh it before has set it by what it saw.
+        self.calm_until.set(Moment::PAST);
+        was > old
+    }
+
     /// Lets the next who looks decide anew.
     pub(crate) fn rouse(&self) {
         self.calm_until.set(Moment::now());

@@ -22,6 +22,7 @@ use crate::seat::Seat;
 use crate::semantic::{Outcome, call, call::Note};
 use crate::share::Share;
 use crate::stats::count;
+use crate::tags::Tag;
 #[cfg(feature = "semantic")]
 use crate::tier::Came;
 use crate::tier::Wanted;
@@ -32,6 +33,8 @@ pub struct Boarding<K: Key, S: Share> {
     way: Way<K, S>,
     purpose: Purpose,
     id: Option<Arc<Id>>,
+    /// What the call is tagged with.
+    tags: Option<Arc<[Tag]>>,
     /// Where its outcome is to be noted.
     #[cfg(feature = "semantic")]
     note: Option<Note>,
@@ -63,8 +66,20 @@ impl<K: Key, S: Share> Boarding<K, S> {
             way,
             purpose,
             id,
+            tags: None,
             #[cfg(feature = "semantic")]
             note: None,
+        }
+    }
+
+    /// Tags the call. `tags` is called only if its body may be the one to run.
+    #[inline]
+    pub fn tagged(self, tags: impl FnOnce() -> Vec<Tag>) -> Self {
+        match &self.way {
+            Way::Shared(Boarded::First(..) | Boarded::Behind(..) | Boarded::Joined(_)) => {
+                Boarding { tags: Some(tags().into()), ..self }
+            }
+            _ => self,
         }
     }
 
@@ -117,7 +132,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
         #[cfg(feature = "semantic")]
         let noted = self.note.map(|note| Noted { note, has_led: false });
-        let Boarding { way, purpose, id, .. } = self;
+        let Boarding { way, purpose, id, tags, .. } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -130,6 +145,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
             detach,
             purpose,
             id,
+            tags,
             again: false,
             patience: None,
             soft: Soft::Unasked,
@@ -216,6 +232,7 @@ struct Flying<K: Key, S: Share, P> {
     detach: Option<Detach<K, S, P>>,
     purpose: Purpose,
     id: Option<Arc<Id>>,
+    tags: Option<Arc<[Tag]>>,
     /// An earlier flight of this call was abandoned.
     again: bool,
     /// Runs while this caller waits, where `wait` is set.
@@ -412,7 +429,8 @@ where
 
     fn reason(&self, purpose: Purpose) -> Reason {
         let wanted = if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any };
-        Reason { purpose, again: self.again, id: self.id.clone(), wanted: Some(wanted) }
+        let (id, tags) = (self.id.clone(), self.tags.clone());
+        Reason { purpose, again: self.again, id, tags, wanted: Some(wanted) }
     }
 
     /// Begins a flight that nobody waits for.

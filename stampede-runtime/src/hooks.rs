@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::share::Share;
+use crate::tags::Tag;
 use crate::tier::{Found, Life, Origin, Tier};
 
 /// Function pointers, so that calls stay small.
@@ -18,6 +19,7 @@ pub(crate) struct Hooks<S: Share> {
     cache_err: Option<fn(&S::Fault) -> Duration>,
     is_none: Option<fn(&S::Value) -> bool>,
     weigh: Option<fn(&S::Value) -> usize>,
+    tags: Option<fn(&S::Value) -> Vec<Tag>>,
     refuse: Option<fn(Error) -> S::Output>,
     tier: Option<MakeTier<S::Value>>,
     carry: Option<Carry<S::Fault>>,
@@ -76,6 +78,7 @@ impl<S: Share> Hooks<S> {
             cache_err: None,
             is_none: None,
             weigh: None,
+            tags: None,
             refuse: None,
             tier: None,
             carry: None,
@@ -93,6 +96,8 @@ impl<S: Share> Hooks<S> {
         is_none: fn(&S::Value) -> bool,
         /// What each value counts against the capacity, at least 1.
         weigh: fn(&S::Value) -> usize,
+        /// What it is tagged with besides what its call says.
+        tags: fn(&S::Value) -> Vec<Tag>,
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
         /// How the tier outside of this process is made.
@@ -132,6 +137,16 @@ impl<S: Share> Hooks<S> {
             Some(refuse) => refuse(error),
             None => panic!("{error}"),
         }
+    }
+
+    /// Whether values say tags.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.tags.is_some()
+    }
+
+    /// The tags that a value says.
+    pub(crate) fn tags_of(&self, value: &S::Value) -> Vec<Tag> {
+        self.tags.map(|tags| tags(value)).unwrap_or_default()
     }
 
     /// Whether values have a weight each.

@@ -53,7 +53,7 @@ impl Registry {
     }
 
     /// The functions that are alive, by name.
-    fn alive(&self) -> Vec<(String, Arc<dyn Function>)> {
+    pub(crate) fn alive(&self) -> Vec<(String, Arc<dyn Function>)> {
         let functions = self.functions();
         let each = |(name, states): (&String, &Vec<Weak<dyn Function>>)| {
             states.iter().filter_map(|state| Some((name.clone(), state.upgrade()?))).collect::<Vec<_>>()
@@ -73,6 +73,9 @@ impl Registry {
         let name = format!("{namespace}::{function}");
         let (policy, outside) = self.policy(namespace, function, options, hooks, owner);
         let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, outside);
+        if let Some(outside) = &state.outside {
+            outside.listen(Arc::downgrade(&state) as Weak<dyn Function>);
+        }
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
         states.retain(|state| state.strong_count() > 0);
@@ -190,7 +193,24 @@ impl Registry {
     }
 
     fn in_flight(&self) -> usize {
-        self.alive().iter().map(|(_, function)| function.in_flight()).sum()
+        let of_functions: usize = self.alive().iter().map(|(_, function)| function.in_flight()).sum();
+        #[cfg(feature = "backends")]
+        let of_backends: usize = self.backends().iter().map(|backend| backend.under_way()).sum();
+        #[cfg(not(feature = "backends"))]
+        let of_backends = 0;
+        of_functions + of_backends
+    }
+
+    /// The backends that are configured.
+    #[cfg(feature = "backends")]
+    pub(crate) fn backends(&self) -> Vec<Arc<crate::store::Guarded>> {
+        self.config.get().and_then(Option::as_ref).map(|config| config.backends.all()).unwrap_or_default()
+    }
+
+    /// How long each wait for a backend may be that no function's policy says.
+    #[cfg(feature = "backends")]
+    pub(crate) fn backend_timeout(&self) -> Duration {
+        self.config.get().and_then(Option::as_ref).map_or(crate::policy::BACKEND_TIMEOUT, Config::backend_timeout)
     }
 }
 

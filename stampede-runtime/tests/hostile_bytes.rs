@@ -165,7 +165,7 @@ fn every_file_of_the_corpus() {
         let _ = read_entry(&bytes);
         read(&bytes);
         for codec in [Codec::MessagePack, Codec::Json] {
-            let entry = Envelope { times: times(), codec, payload: &bytes }.encode().unwrap();
+            let entry = Envelope { times: times(), codec, payload: &bytes, tags: Tags::NONE }.encode().unwrap();
             assert_eq!(read_entry(&entry), Ok(()), "the envelope is sound, whatever is in it");
         }
         files += 1;
@@ -271,7 +271,8 @@ fn noise() {
         }
         read(&bytes);
         let _ = read_entry(&bytes);
-        let entry = Envelope { times: times(), codec: Codec::MessagePack, payload: &bytes }.encode().unwrap();
+        let entry =
+            Envelope { times: times(), codec: Codec::MessagePack, payload: &bytes, tags: Tags::NONE }.encode().unwrap();
         assert_eq!(read_entry(&entry), Ok(()));
     }
 }

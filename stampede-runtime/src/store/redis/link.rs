@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::Failure;
-use super::waiters::Waiters;
+use super::waiters::{NEWS, Waiters};
 use crate::blocking::helper;
 use crate::store::{BackendError, BackendErrorKind};
 
@@ -38,6 +38,8 @@ const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// A connection through which nothing has come for so long, though it was asked, is replaced: the other end may be gone
 /// without a word. Short stalls stay below it, and cost no connection.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// So often a connection that carries news is asked whether it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A server that takes no writes may not be the one that the name means any more; so often it is looked up again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Commands that have been given to the connection and not yet been written.
@@ -74,6 +76,8 @@ pub(super) struct Line {
     response_timeout: Duration,
     /// Messages come through it, too.
     is_subscribed: bool,
+    /// And those of all processes.
+    hears_news: bool,
     /// On the system's clock: those who ask may be on one that a test has paused.
     since: SystemInstant,
     /// Told when it is of no use any more.
@@ -215,6 +219,24 @@ impl Line {
     }
 }
 
+impl Core {
+    /// Returns when a connection is lost. One that carries news is asked now and then whether it is still there: a process that
+    /// has everything in memory would not notice.
+    async fn watch(&self, line: &Line) {
+        let mut lost = std::pin::pin!(line.lost.notified());
+        loop {
+            if timeout(HEARTBEAT, &mut lost).await.is_ok() {
+                return;
+            }
+            if line.hears_news && self.waiters.news().has_listeners() {
+                let mut connection = line.connection.clone();
+                // What it means that there is no answer is noted there.
+                let _ = line.answered::<()>(::redis::cmd("PING").query_async(&mut connection)).await;
+            }
+        }
+    }
+}
+
 /// Keeps a connection up for as long as somebody wants it.
 async fn supervise(core: Arc<Core>) {
     let mut pauses = Pauses::default();
@@ -229,8 +251,15 @@ async fn supervise(core: Arc<Core>) {
                     core.waiters.wake_all();
                 }
                 tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
-                line.lost.notified().await;
+                if line.hears_news {
+                    // What was told before is unknown.
+                    core.waiters.news().lose();
+                }
+                core.watch(&line).await;
                 core.waiters.hear(false);
+                if line.hears_news {
+                    core.waiters.news().lose();
+                }
                 tracing::debug!(target: "stampede", "the connection to Redis is lost");
                 if line.since.elapsed() > PAUSE_MAX {
                     pauses = Pauses::default();
@@ -303,15 +332,16 @@ async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiter
         }
         opened => opened?,
     };
-    let is_subscribed = speaks_resp3
-        && match connection.subscribe(waiters.channel()).await {
-            Ok(()) => true,
-            // Not allowed to: then waiters look by themselves.
-            Err(error) if error.code().is_some() => false,
-            Err(error) => return Err(error),
-        };
+    // Not allowed to: then waiters look by themselves, and memory hears nothing of others.
+    let is_heard = |subscribed: RedisResult<()>| match subscribed {
+        Ok(()) => Ok(true),
+        Err(error) if error.code().is_some() => Ok(false),
+        Err(error) => Err(error),
+    };
+    let is_subscribed = speaks_resp3 && is_heard(connection.subscribe(waiters.channel()).await)?;
+    let hears_news = speaks_resp3 && is_heard(connection.subscribe(NEWS).await)?;
     let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
-    Ok(Line { connection, response_timeout, is_subscribed, since, lost, silent_since })
+    Ok(Line { connection, response_timeout, is_subscribed, hears_news, since, lost, silent_since })
 }
 
 /// Opens a connection. Its times are kept by those who use it.
