@@ -347,10 +347,10 @@ where
         self.with(|state: &Coalescing<L::Own, S>| state.forget_key(&key, How::Expire))
     }
 
-    /// Takes out the keys whose kept values `is` picks, and all that is in the air.
-    pub fn invalidate_where(self, is: impl Fn(&S::Value) -> bool) -> usize {
+    /// Takes out the keys whose kept results `is` picks, and all that is in the air.
+    pub fn invalidate_where(self, is: impl Fn(&S::Output) -> bool) -> usize {
         let Some(state) = self.existing() else { return 0 };
-        state.take_out_values(&|value| value.downcast_ref().is_some_and(&is))
+        state.take_out_values(&|value| value.downcast_ref().is_some_and(|value| is(&S::value(value))))
     }
 
     /// Takes out the readable keys that match.

@@ -165,8 +165,8 @@ impl<K, S: Share> Marks<K, S> {
         true
     }
 
-    /// All that is entered under a mark, and no longer is.
-    pub(crate) fn take_out(&self, mark: &Mark) -> Vec<Arc<Node<K, S>>> {
+    /// All that is entered under a mark. `stays`: and will be.
+    pub(crate) fn take_out(&self, mark: &Mark, stays: bool) -> Vec<Arc<Node<K, S>>> {
         let mut entered = self.entered();
         if let Mark::Tag(tag) = mark {
             let now = nest::new_id();
@@ -176,8 +176,13 @@ impl<K, S: Share> Marks<K, S> {
             }
             entered.taken_out.insert(Arc::clone(tag), now);
         }
-        let taken = entered.by_mark.remove(mark).unwrap_or_default();
-        entered.count -= taken.len();
+        let taken = if stays {
+            entered.by_mark.get(mark).cloned().unwrap_or_default()
+        } else {
+            let taken = entered.by_mark.remove(mark).unwrap_or_default();
+            entered.count -= taken.len();
+            taken
+        };
         drop(entered);
         taken.iter().filter_map(Weak::upgrade).collect()
     }

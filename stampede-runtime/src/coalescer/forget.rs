@@ -26,7 +26,7 @@ pub(crate) enum How {
 impl<K: Key, S: Share> Coalescing<K, S> {
     /// Takes out everything with a mark. Returns how many flights and values there were.
     pub(crate) fn take_out_marked(&self, mark: &Mark, how: How) -> usize {
-        self.marks.take_out(mark).iter().filter(|node| self.take_out_one(node, how)).count()
+        self.marks.take_out(mark, how == How::Expire).iter().filter(|node| self.take_out_one(node, how)).count()
     }
 
     /// Takes out the kept values that `is` picks, and all that is in the air: nobody knows what that will be.
