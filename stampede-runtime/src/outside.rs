@@ -172,6 +172,12 @@ impl<V: 'static> Outside<V> {
         self.end(work.ok().flatten(), |()| drop(held));
     }
 
+    /// Something is about to be said: from here on `shutdown` waits for it.
+    pub(crate) fn about_to_say(self: &Arc<Self>) -> impl Drop + use<V> {
+        self.said().under_way += 1;
+        EndingLease(Arc::clone(self))
+    }
+
     /// Ends a lease, in the background.
     pub(crate) fn end<T: Send + 'static>(
         self: &Arc<Self>,
@@ -179,8 +185,7 @@ impl<V: 'static> Outside<V> {
         then: impl FnOnce(T) + Send + 'static,
     ) {
         let Some(work) = work else { return };
-        self.said().under_way += 1;
-        let ending = EndingLease(Arc::clone(self));
+        let ending = self.about_to_say();
         // Not in the runtime of the body, which may be about to end.
         Home::Threads.run_outside(async move {
             then(work.await);
@@ -233,7 +238,7 @@ impl<V: 'static> Outside<V> {
     }
 }
 
-/// A lease that is being ended.
+/// A lease that is being ended, or about to be.
 struct EndingLease<V: 'static>(Arc<Outside<V>>);
 
 impl<V: 'static> Drop for EndingLease<V> {

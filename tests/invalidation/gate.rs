@@ -36,7 +36,9 @@ impl Gate {
         self.is_open.send_replace(true);
     }
 
+    /// Those who have come so far do not count any more.
     pub(super) fn close(&self) {
         self.is_open.send_replace(false);
+        self.taken.store(*self.come.borrow(), SeqCst);
     }
 }

@@ -15,6 +15,9 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let coalescing = &self.coalescing;
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
+        // Callers hear of the end before the lease is ended.
+        let _about_to_say =
+            coalescing.outside.as_ref().filter(|_| self.lease.is_some()).map(|outside| outside.about_to_say());
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
         // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
         let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;

@@ -40,6 +40,8 @@ const QUIET_AFTER: Duration = Duration::from_secs(60);
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// So often a connection that carries news is asked whether it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Nobody has gone on without the first connection before that.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// A server that takes no writes may not be the one that the name means any more; so often it is looked up again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Commands that have been given to the connection and not yet been written.
@@ -241,6 +243,8 @@ impl Core {
 async fn supervise(core: Arc<Core>) {
     let mut pauses = Pauses::default();
     let mut wanted = Instant::now();
+    // Nothing has been kept before that, and those who asked have waited for it.
+    let (mut is_first, begun) = (true, SystemInstant::now());
     loop {
         let pause = match attempt(&core).await {
             Ok(line) => {
@@ -251,10 +255,11 @@ async fn supervise(core: Arc<Core>) {
                     core.waiters.wake_all();
                 }
                 tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
-                if line.hears_news {
+                if line.hears_news && !(is_first && begun.elapsed() < AT_ONCE) {
                     // What was told before is unknown.
                     core.waiters.news().lose();
                 }
+                is_first = false;
                 core.watch(&line).await;
                 core.waiters.hear(false);
                 if line.hears_news {
@@ -274,6 +279,7 @@ async fn supervise(core: Arc<Core>) {
                 pause
             }
             Err(failure) => {
+                is_first = false;
                 tracing::debug!(target: "stampede", cause = failure.cause(), "no connection to Redis");
                 core.state.send_replace(State::Down(failure));
                 pauses.next()
