@@ -13,8 +13,9 @@ use crate::redis_server::RedisServer;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Host {
-    isolated: Option<Isolated>,
+    /// Ends first: what runs in it to its end must not find another registry.
     runtime: Runtime,
+    _isolated: Isolated,
 }
 
 impl Host {
@@ -23,9 +24,9 @@ impl Host {
         let redis = RedisBackend::new(format!("redis://127.0.0.1:{}/?protocol=resp3", server.port()));
         let config = Config::builder().backend("redis", redis.expect("a backend")).build().expect("a config");
         let entered = runtime.enter();
-        let isolated = Some(isolate_with(config));
+        let isolated = isolate_with(config);
         drop(entered);
-        Host { isolated, runtime }
+        Host { runtime, _isolated: isolated }
     }
 
     /// Runs something there.
@@ -57,12 +58,5 @@ impl Host {
             }
         });
         begun.elapsed()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _entered = self.runtime.enter();
-        drop(self.isolated.take());
     }
 }
