@@ -20,9 +20,14 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(server: &RedisServer) -> Host {
+        Host::with(server, false)
+    }
+
+    /// One whom the server tells of every change.
+    pub(super) fn with(server: &RedisServer, tracking: bool) -> Host {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let redis = RedisBackend::new(format!("redis://127.0.0.1:{}/?protocol=resp3", server.port()));
-        let config = Config::builder().backend("redis", redis.expect("a backend")).build().expect("a config");
+        let redis = RedisBackend::builder(server.url()).tracking(tracking).build().expect("a backend");
+        let config = Config::builder().backend("redis", redis).build().expect("a config");
         let entered = runtime.enter();
         let isolated = isolate_with(config);
         drop(entered);
