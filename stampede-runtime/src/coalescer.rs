@@ -12,8 +12,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Moment;
+use crate::error::Error;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Node, View};
 use crate::home::Home;
@@ -414,11 +416,18 @@ pub(crate) trait Function: Any + Send + Sync {
     fn reset_stats(&self);
     /// Takes out everything, as an invalidation of every key. Returns how many keys there were.
     fn clear(&self) -> usize;
-    /// Makes everything old that is kept. What is in the air goes on, and is not kept.
+    /// Others may have changed anything, and nobody has told.
     #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
-    fn expire_all(&self) -> usize;
+    fn doubt_all(&self);
     /// Takes out what has a mark. Returns how many flights and values there were.
     fn take_out_marked(&self, mark: &Mark, how: How) -> usize;
+    /// The same, as another process has done it.
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    fn hear_marked(&self, mark: &Mark, how: How);
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    fn hear_all(&self);
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    fn hear_matching(&self, pattern: &Pattern);
     /// The same of the values that `is` picks, and what is in the air.
     fn take_out_values(&self, is: &dyn Fn(&dyn Any) -> bool) -> usize;
     /// The same of the readable keys that match.
@@ -430,6 +439,8 @@ pub(crate) trait Function: Any + Send + Sync {
     /// The same outside of this process, too, where there is something.
     fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
+    /// Takes out all that an index keeps of a function that compares meanings.
+    fn clear_index(&self) -> Option<Receiver<Result<(), Error>>>;
     /// Gives back what this process holds outside.
     fn give_back(&self) -> Vec<Work<()>>;
 }
@@ -484,12 +495,24 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum()
     }
 
-    fn expire_all(&self) -> usize {
-        Coalescing::expire_all(self)
+    fn doubt_all(&self) {
+        Coalescing::doubt_all(self);
     }
 
     fn take_out_marked(&self, mark: &Mark, how: How) -> usize {
         Coalescing::take_out_marked(self, mark, how)
+    }
+
+    fn hear_marked(&self, mark: &Mark, how: How) {
+        Coalescing::hear_marked(self, mark, how);
+    }
+
+    fn hear_all(&self) {
+        Coalescing::hear_all(self);
+    }
+
+    fn hear_matching(&self, pattern: &Pattern) {
+        Coalescing::hear_matching(self, pattern);
     }
 
     fn take_out_values(&self, is: &dyn Fn(&dyn Any) -> bool) -> usize {
@@ -515,6 +538,11 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         let clearing = self.outside.as_ref().map(Outside::begin_clear);
         let removed = self.clear();
         Invalidation::new(removed, clearing.map(|clearing| clearing.clear(&self.home_outside())))
+    }
+
+    fn clear_index(&self) -> Option<Receiver<Result<(), Error>>> {
+        let outside = self.outside.as_ref().filter(|_| self.policy.semantic)?;
+        Some(outside.begin_clear().clear(&self.home_outside()))
     }
 
     fn give_back(&self) -> Vec<Work<()>> {

@@ -9,7 +9,7 @@ mod queue;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::{Arc, PoisonError, atomic as plain};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -123,6 +123,8 @@ pub(crate) struct Node<K, S: Share> {
     queue: Queue,
     /// Somebody is ending the flight.
     is_claimed: AtomicBool,
+    /// Others may have changed what it is of, and nobody has told.
+    is_doubtful: AtomicBool,
     /// Ends only when its body does; one seat is its own.
     finishes: AtomicBool,
     /// Why it was begun. What `refresh` asked for may be joined by another that asks; calls join whatever is in the air.
@@ -199,6 +201,7 @@ impl<K, S: Share> Node<K, S> {
             came: plain::AtomicU8::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
+            is_doubtful: AtomicBool::new(false),
             purpose,
             links: AtomicU8::new(0),
             ending: OnceLock::new(),
@@ -344,6 +347,19 @@ impl<K, S: Share> Node<K, S> {
         // After that: who took the right to refresh it before has set it by what it saw.
         self.calm_until.set(Moment::PAST);
         was > old
+    }
+
+    /// Notes that others may have changed what it is of. Whether it is still in the air, where its end will see that.
+    pub(crate) fn doubt(&self) -> bool {
+        self.is_doubtful.store(true, SeqCst);
+        plain::fence(SeqCst);
+        self.ending.get().is_none()
+    }
+
+    /// For who has ended it.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        plain::fence(SeqCst);
+        self.is_doubtful.load(SeqCst)
     }
 
     /// Lets the next who looks decide anew.

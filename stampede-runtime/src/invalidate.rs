@@ -1,12 +1,14 @@
 //! Invalidation of more than one key: by tag, by pattern, by namespace, of everything.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 #[cfg(feature = "backends")]
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::coalescer::{Function, How};
 use crate::invalidation::Invalidation;
 use crate::pattern::Pattern;
-use crate::registry;
+use crate::registry::{self, Registry, Walk};
 use crate::tags::{Mark, Tag};
 
 /// Takes out everything that has one of these tags, of every function and every named [`Coalescer`](crate::Coalescer): in this
@@ -128,7 +130,33 @@ fn walk(below: String, take_out: impl Fn(&dyn Function) -> usize, reach: Reach<'
     let registry = registry::current();
     // Before memory changes: from here on none of their keys is read.
     let (walk, functions) = registry.begin_walk(below);
-    let removed = functions.iter().map(|function| take_out(&**function)).sum();
+    // What runs there is the user's, too: one function's panic does not keep the others, nor the walk from its end.
+    let take_out = |function: &Arc<dyn Function>| catch_unwind(AssertUnwindSafe(|| take_out(&**function)));
+    let taken: Vec<_> = functions.iter().map(take_out).collect();
+    let panic = taken.iter().position(Result::is_err);
+    let removed = taken.iter().flatten().sum();
+    let invalidation = outside(registry, walk, &functions, reach, removed);
+    if let Some(at) = panic
+        && let Some(Err(panic)) = taken.into_iter().nth(at)
+    {
+        resume_unwind(panic);
+    }
+    invalidation
+}
+
+/// Takes out what backends have of the functions whose names begin so.
+fn outside(
+    registry: Arc<Registry>,
+    walk: Arc<Walk>,
+    functions: &[Arc<dyn Function>],
+    reach: Reach<'_>,
+    removed: usize,
+) -> Invalidation {
+    // What is no backend of bytes is taken out by each function: answers in an index.
+    let own: Vec<_> = match reach {
+        Reach::Matching(_) => Vec::new(),
+        Reach::Namespace(_) | Reach::All => functions.iter().filter_map(|function| function.clear_index()).collect(),
+    };
     #[cfg(feature = "backends")]
     {
         use crate::store::Prefix;
@@ -154,13 +182,13 @@ fn walk(below: String, take_out: impl Fn(&dyn Function) -> usize, reach: Reach<'
                 registry::a_flight_ended();
                 walked
             });
-            return Invalidation::new(removed, [outside]);
+            return Invalidation::new(removed, own.into_iter().chain([outside]));
         }
     }
     #[cfg(not(feature = "backends"))]
     let _ = reach;
     registry.end_walk(&walk, true);
-    Invalidation::new(removed, None)
+    Invalidation::new(removed, own)
 }
 
 /// Says something outside, in the background of the process. What came of it can be awaited.

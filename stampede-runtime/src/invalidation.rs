@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -39,11 +40,17 @@ impl fmt::Debug for Later {
 
 /// What a function that writes invalidates when it has written. Dropped before that is decided, it does so too: nobody knows how
 /// far the write came.
-#[derive(Debug)]
 pub struct Invalidates {
     tags: Vec<crate::tags::Tag>,
     patterns: Vec<String>,
     keys: Vec<Later>,
+}
+
+/// Without the tags, which may be of the user's keys.
+impl fmt::Debug for Invalidates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invalidates").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
 }
 
 impl Invalidates {
@@ -72,7 +79,9 @@ impl Invalidates {
     }
 
     fn act(&mut self) -> Vec<Invalidation> {
-        let mut done: Vec<_> = self.keys.drain(..).map(|Later(act)| act()).collect();
+        // One whose `Eq` or `Drop` panics does not keep the others.
+        let acts = std::mem::take(&mut self.keys).into_iter().map(|Later(act)| catch_unwind(AssertUnwindSafe(act)));
+        let mut done: Vec<_> = acts.filter_map(Result::ok).collect();
         if !self.tags.is_empty() {
             done.push(crate::invalidate::invalidate_tags(std::mem::take(&mut self.tags)));
         }

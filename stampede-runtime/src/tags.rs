@@ -40,7 +40,7 @@ where
 }
 
 /// The tags of one execution, and what a tier outside knew of them before that began.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Tagged {
     /// Those that its arguments say.
     pub(crate) of_call: Arc<[Tag]>,
@@ -91,7 +91,7 @@ impl Tagged {
 }
 
 /// What flights and values are entered under.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Mark {
     Tag(Tag),
     /// What stands for the key outside.

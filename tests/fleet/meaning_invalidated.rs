@@ -89,7 +89,9 @@ fn what_another_process_is_making_meanwhile_is_for_its_callers_alone() {
         assert!(!fleet.keeps(&own[0]), "{:?}\n{}", fleet.kept(), fleet.story());
         let after = writes(fleet);
         if out != Out::Other {
-            assert_eq!(after, [before[0], before[1], before[2] + u64::from(servers.has_redis())], "{}", fleet.story());
+            // Where the message comes first, it does not even try.
+            assert_eq!(after[..2], before[..2], "{}", fleet.story());
+            assert!(after[2] - before[2] <= u64::from(servers.has_redis()), "{}", fleet.story());
         }
         let anew = fleet.fresh(2, "meaning", &out.asked(), &Task::value(0));
         assert!(anew.number() > Some(number), "{}", fleet.story());

@@ -27,7 +27,8 @@ fn leader_is_refused(fleet: &Fleet, own: u64) {
     fleet.open(0);
     assert_eq!(fleet.got(own).number(), Some(1));
     let stats = fleet.stats(0, "whole");
-    assert_eq!(stats.of("fenced_writes") + stats.of("lock_lost"), 1, "{}", *stats);
+    // Where the message comes first, it does not even try.
+    assert!(stats.of("fenced_writes") + stats.of("lock_lost") <= 1, "{}", *stats);
     assert_eq!(stats.of("backend_writes"), 0, "{}", *stats);
 }
 

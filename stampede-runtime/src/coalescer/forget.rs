@@ -29,6 +29,34 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         self.marks.take_out(mark, how == How::Expire).iter().filter(|node| self.take_out_one(node, how)).count()
     }
 
+    /// The same, as another process has done it. A flight whose body has not begun may find what is newer, or make it: it goes
+    /// on, and is kept if its lease shows that it is the newest.
+    pub(crate) fn hear_marked(&self, mark: &Mark, how: How) {
+        for node in self.marks.take_out(mark, true) {
+            self.hear_one(&node, how);
+        }
+    }
+
+    /// The same of every key.
+    pub(crate) fn hear_all(&self) {
+        for node in self.nodes() {
+            self.hear_one(&node, How::Remove);
+        }
+    }
+
+    /// The same of the readable keys that match.
+    pub(crate) fn hear_matching(&self, pattern: &Pattern) {
+        for node in self.nodes().iter().filter(|node| matches(pattern, node)) {
+            self.hear_one(node, How::Remove);
+        }
+    }
+
+    fn hear_one(&self, node: &Arc<Node<K, S>>, how: How) {
+        if node.queue().has_begun() || !node.doubt() {
+            self.take_out_one(node, how);
+        }
+    }
+
     /// Takes out the kept values that `is` picks, and all that is in the air: nobody knows what that will be.
     pub(crate) fn take_out_values(&self, is: &dyn Fn(&dyn Any) -> bool) -> usize {
         // Asked without a lock: it is the user's.
@@ -38,15 +66,18 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Takes out every readable key that matches.
     pub(crate) fn take_out_matching(&self, pattern: &Pattern) -> usize {
-        let is_it = |node: &Node<K, S>| {
-            (&node.key as &dyn Any).downcast_ref::<Box<str>>().is_some_and(|key| pattern.is_match(key))
-        };
-        self.nodes().iter().filter(|node| is_it(node) && self.take_out_one(node, How::Remove)).count()
+        let nodes = self.nodes();
+        nodes.iter().filter(|node| matches(pattern, node) && self.take_out_one(node, How::Remove)).count()
     }
 
-    /// Makes everything old that is kept. What is in the air goes on, and is not kept.
-    pub(crate) fn expire_all(&self) -> usize {
-        self.nodes().iter().filter(|node| self.take_out_one(node, How::Expire)).count()
+    /// Others may have changed anything. What is kept is old. What is in the air goes on, for those too who come now, and is
+    /// kept only if its lease shows that it is the newest.
+    pub(crate) fn doubt_all(&self) {
+        for node in self.nodes() {
+            if !node.doubt() {
+                self.take_out_one(&node, How::Expire);
+            }
+        }
     }
 
     /// Takes out a key, here and outside. What stands for it there is `id`.
@@ -107,4 +138,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         }
         is_newest
     }
+}
+
+/// Whether a key is a readable one that matches.
+fn matches<K: Key, S: Share>(pattern: &Pattern, node: &Node<K, S>) -> bool {
+    (&node.key as &dyn Any).downcast_ref::<Box<str>>().is_some_and(|key| pattern.is_match(key))
 }

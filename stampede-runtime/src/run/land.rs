@@ -37,7 +37,13 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             coalescing.enter(&self.node, tags.iter());
         }
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
-        let landed = coalescing.land(&self.node, ending, keeping, by);
+        let mut landed = coalescing.land(&self.node, ending, keeping, by);
+        // With a lease, whoever has it says whether this is the newest.
+        let tells_news = coalescing.outside.as_ref().is_some_and(|outside| outside.tells_news());
+        if tells_news && leased.is_none() && landed == Landed::Kept && self.node.is_doubtful() {
+            coalescing.drop_kept(&self.node);
+            landed = Landed::Gone;
+        }
         #[cfg(feature = "semantic")]
         if self.reason.purpose != Purpose::Call && is_made && landed == Landed::Kept {
             coalescing.take_out_older(self.reason.id.as_ref(), &self.node);

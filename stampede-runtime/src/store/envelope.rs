@@ -158,6 +158,9 @@ impl<'a> Envelope<'a> {
         if tags.len() > most_tags {
             return Err(Refused::Trailing);
         }
+        if length > payload_bytes_max {
+            return Err(Refused::TooLarge { limit: payload_bytes_max });
+        }
         if checksum(header, rest) != header[40..48] {
             return Err(Refused::Corrupt);
         }

@@ -259,7 +259,8 @@ impl Seeker {
     /// Whether what an execution has told that was waited for is not older than an invalidation of a tag of the call.
     fn is_newer_than_tags(&self) -> bool {
         let began = self.joined.unwrap_or(0).saturating_mul(2);
-        self.tokens.iter().flatten().all(|token| tokens::is_older(*token, began))
+        let of_call = self.tagged.as_ref().map_or(0, |tagged| tagged.of_call.len());
+        self.tokens.len() == of_call && self.tokens.iter().flatten().all(|token| tokens::is_older(*token, began))
     }
 
     async fn understand<V: Storable + Send>(&mut self, mut entry: Vec<u8>, left: Option<Duration>) -> Option<Found<V>> {

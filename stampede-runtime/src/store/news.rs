@@ -1,12 +1,17 @@
 //! What other processes have changed, for the memory of this one.
 //!
 //! A message is short and names what has changed, and memory drops it. Messages may be lost, and then all of what memory has
-//! got from the store, or has in front of it, is made old: when the connection is lost, when it is there again, and when
-//! messages come faster than they are taken.
+//! got from the store, or has in front of it, is made old: when a connection is there again, and when messages come faster than
+//! they are taken. While there is none, memory is as old as its `ttl` lets it be: to drop it then would have all processes run
+//! to what is behind it at the moment when their store dies.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -72,6 +77,7 @@ struct Inner {
     arrived: Notify,
     listeners: Mutex<Vec<Listener>>,
     is_taken: AtomicBool,
+    losses: AtomicU64,
 }
 
 /// A function, and where its entries are.
@@ -122,8 +128,14 @@ impl News {
         }
     }
 
+    /// How often messages may have been lost.
+    pub(crate) fn losses(&self) -> u64 {
+        self.0.losses.load(SeqCst)
+    }
+
     /// Messages may have been lost.
     pub(crate) fn lose(&self) {
+        self.0.losses.fetch_add(1, SeqCst);
         self.0.waiting().clear();
         self.0.has_lost.store(true, Relaxed);
         self.0.arrived.notify_one();
@@ -139,45 +151,47 @@ impl Inner {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The functions that a change may be about.
-    fn about(&self, is_about: impl Fn(&Place) -> bool) -> Vec<Arc<dyn Function>> {
-        let listeners = self.listeners();
-        listeners.iter().filter(|listener| is_about(&listener.place)).filter_map(|one| one.function.upgrade()).collect()
+    /// Tells each function that a change may be about.
+    fn each(&self, is_about: impl Fn(&Place) -> bool, tell: impl Fn(&dyn Function)) {
+        let functions: Vec<_> = {
+            let listeners = self.listeners();
+            let about = listeners.iter().filter(|listener| is_about(&listener.place));
+            about.filter_map(|listener| listener.function.upgrade()).collect()
+        };
+        for function in functions {
+            // What a value does when it is dropped is the user's, and may panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(&*function)));
+        }
     }
 
     fn tell(&self, change: &Change) {
         match change {
             Change::Entry(key) => {
-                for function in self.about(|place| place.prefix().holds(key)) {
-                    match super::key::parse(key) {
-                        Some(Parsed::Digest(digest)) => {
-                            function.take_out_marked(&Mark::Entry(Arc::new(Id::Digest(digest))), How::Remove);
-                        }
-                        Some(Parsed::Text(text)) => {
-                            function.take_out_marked(&Mark::Entry(Arc::new(Id::Text(text.into()))), How::Remove);
-                        }
-                        // Which one it is, its digest does not tell.
-                        Some(Parsed::TooLong) | None => {
-                            function.clear();
-                        }
-                    }
-                }
+                let mark = match super::key::parse(key) {
+                    Some(Parsed::Digest(digest)) => Some(Mark::Entry(Arc::new(Id::Digest(digest)))),
+                    Some(Parsed::Text(text)) => Some(Mark::Entry(Arc::new(Id::Text(text.into())))),
+                    // Which one it is, its digest does not tell.
+                    Some(Parsed::TooLong) | None => None,
+                };
+                self.each(
+                    |place| place.prefix().holds(key),
+                    |function| match &mark {
+                        Some(mark) => function.hear_marked(mark, How::Remove),
+                        None => function.hear_all(),
+                    },
+                );
             }
             Change::Tag(tag, how) => {
-                for function in self.about(|_| true) {
-                    function.take_out_marked(&Mark::Tag(Arc::clone(tag)), *how);
-                }
+                let mark = Mark::Tag(Arc::clone(tag));
+                self.each(|_| true, |function| function.hear_marked(&mark, *how));
             }
             Change::All(prefix) => {
-                for function in self.about(|place| place.prefix().as_str().starts_with(prefix)) {
-                    function.clear();
-                }
+                self.each(|place| place.prefix().as_str().starts_with(prefix), |function| function.hear_all());
             }
             Change::Matching(prefix, pattern) => {
                 let pattern = Pattern::new(pattern);
-                for function in self.about(|place| place.prefix().as_str().starts_with(prefix)) {
-                    function.take_out_matching(&pattern);
-                }
+                let is_about = |place: &Place| place.prefix().as_str().starts_with(prefix);
+                self.each(is_about, |function| function.hear_matching(&pattern));
             }
         }
     }
@@ -189,18 +203,12 @@ async fn take(news: Weak<Inner>) {
         let Some(inner) = news.upgrade() else { return };
         let has_lost = inner.has_lost.swap(false, Relaxed);
         let change = inner.waiting().pop_front();
-        // What a value does when it is dropped is the user's, and may panic.
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            if has_lost {
-                for function in inner.about(|_| true) {
-                    function.expire_all();
-                }
-            }
-            if let Some(change) = &change {
-                inner.tell(change);
-            }
-        }));
-        drop(told);
+        if has_lost {
+            inner.each(|_| true, |function| function.doubt_all());
+        }
+        if let Some(change) = &change {
+            inner.tell(change);
+        }
         if change.is_some() {
             tokio::task::yield_now().await;
         } else if !has_lost {

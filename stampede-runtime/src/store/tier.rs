@@ -121,7 +121,7 @@ impl<V: Storable + Send + 'static> Stored<V> {
             budget: policy.backend_timeout,
             retention: policy.retention(),
             // Longer than entries do, unless each says for how long: then those that outlive it are of no use any more.
-            token_life: policy.ttl.unwrap_or(UNSAID_LIFE).max(UNSAID_LIFE) + policy.retention(),
+            token_life: policy.ttl.unwrap_or(UNSAID_LIFE).max(UNSAID_LIFE).saturating_add(policy.retention()),
             lease: policy.lease,
             counters: Counters::default(),
             expects_values: AtomicBool::new(false),
@@ -306,6 +306,13 @@ impl Shared {
             tagged.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
         let Some(seen) = seen else { return false };
+        if seen.losses != tokens::losses(self.backend.backend()) {
+            // An invalidation may have been told to nobody here, where the value is kept, too.
+            let now = self.tokens(&tagged.of_call).await;
+            if !now.is_ok_and(|now| now.into_iter().eq(seen.tokens.iter().map(|token| Some(*token)))) {
+                return false;
+            }
+        }
         let of_value: Vec<Tag> = {
             let of_value = tagged.of_value.get().into_iter().flatten();
             of_value.filter(|tag| !tagged.of_call.contains(tag)).map(Arc::clone).collect()

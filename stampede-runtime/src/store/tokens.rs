@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) tokens: Vec<Token>,
     /// The backend's time when they were read, as tokens tell it.
     pub(crate) began: Token,
+    /// How often messages about changes had been lost by then.
+    pub(crate) losses: u64,
 }
 
 /// Whether a value that was made from `began` on may carry a token that was read after it.
@@ -116,11 +118,17 @@ pub(super) async fn read(backend: &dyn Backend, tags: &[StoreKey]) -> Result<Vec
 
 /// The same, made where there is none.
 pub(super) async fn agree(backend: &dyn Backend, tags: &[StoreKey], life: Duration) -> Result<Seen, BackendError> {
+    let losses = losses(backend);
     let (tokens, began) = match backend.tokens() {
         Some(tokens) => tokens.agree(tags, life).await?,
         None => Plain(backend).agree(tags).await?,
     };
-    Ok(Seen { tokens, began })
+    Ok(Seen { tokens, began, losses })
+}
+
+/// How often messages about changes may have been lost.
+pub(super) fn losses(backend: &dyn Backend) -> u64 {
+    backend.news().map_or(0, super::news::News::losses)
 }
 
 /// Gives tags other tokens.

@@ -3,7 +3,7 @@
 local time = redis.call('TIME')
 local now = (time[1] * 1000000 + time[2]) * 2
 local token = redis.pcall('GET', KEYS[1])
-if type(token) ~= 'string' or not tonumber(token) then
+if type(token) ~= 'string' or #token > 18 or not string.match(token, '^%d+$') then
   -- Nothing, or nobody's.
   redis.call('DEL', KEYS[1])
   token = string.format('%.0f', now)

@@ -64,6 +64,8 @@ struct Core {
     state: watch::Sender<State>,
     /// Somebody has asked since the last attempt.
     is_wanted: AtomicBool,
+    /// There has been no attempt yet.
+    is_first: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -100,6 +102,7 @@ impl Link {
             waiters: Waiters::new(),
             state: watch::Sender::new(State::Quiet),
             is_wanted: AtomicBool::new(false),
+            is_first: AtomicBool::new(true),
         };
         Link { core: Arc::new(core), supervisor: Mutex::default() }
     }
@@ -247,7 +250,7 @@ async fn supervise(core: Arc<Core>) {
     let mut pauses = Pauses::default();
     let mut wanted = Instant::now();
     // Nothing has been kept before that, and those who asked have waited for it.
-    let (mut is_first, begun) = (true, SystemInstant::now());
+    let begun = SystemInstant::now();
     loop {
         let pause = match attempt(&core).await {
             Ok(line) => {
@@ -258,16 +261,13 @@ async fn supervise(core: Arc<Core>) {
                     core.waiters.wake_all();
                 }
                 tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
-                if line.hears_news && !(is_first && begun.elapsed() < AT_ONCE) {
+                let is_first = core.is_first.swap(false, Ordering::Relaxed) && begun.elapsed() < AT_ONCE;
+                if line.hears_news && !is_first {
                     // What was told before is unknown.
                     core.waiters.news().lose();
                 }
-                is_first = false;
                 core.watch(&line).await;
                 core.waiters.hear(false);
-                if line.hears_news {
-                    core.waiters.news().lose();
-                }
                 tracing::debug!(target: "stampede", "the connection to Redis is lost");
                 if line.since.elapsed() > PAUSE_MAX {
                     pauses = Pauses::default();
@@ -282,7 +282,7 @@ async fn supervise(core: Arc<Core>) {
                 pause
             }
             Err(failure) => {
-                is_first = false;
+                core.is_first.store(false, Ordering::Relaxed);
                 tracing::debug!(target: "stampede", cause = failure.cause(), "no connection to Redis");
                 core.state.send_replace(State::Down(failure));
                 pauses.next()
@@ -292,7 +292,7 @@ async fn supervise(core: Arc<Core>) {
         if core.is_wanted.swap(false, Ordering::Relaxed) {
             wanted = Instant::now();
         }
-        if wanted.elapsed() > QUIET_AFTER {
+        if wanted.elapsed() > QUIET_AFTER && !core.waiters.news().has_listeners() {
             core.state.send_replace(State::Quiet);
             return;
         }
@@ -353,14 +353,24 @@ async fn connect(
         Err(error) => Err(error),
     };
     let is_subscribed = speaks_resp3 && is_heard(connection.subscribe(waiters.channel()).await)?;
+    let mut tracks = false;
     if tracking {
         let mut track = ::redis::cmd("CLIENT");
         track.arg(&["TRACKING", "ON", "BCAST", "PREFIX", "stampede:{", "NOLOOP"]);
-        if !(speaks_resp3 && is_heard(track.query_async(&mut connection).await)?) {
+        tracks = speaks_resp3 && is_heard(track.query_async(&mut connection).await)?;
+        if !tracks {
             tracing::warn!(target: "stampede", "Redis does not track changes for this connection: `DEL` by hand shows late");
         }
     }
-    let hears_news = speaks_resp3 && is_heard(connection.subscribe(NEWS).await)?;
+    let mut hears_news = speaks_resp3 && is_heard(connection.subscribe(NEWS).await)?;
+    if speaks_resp3 && !hears_news {
+        tracing::warn!(
+            target: "stampede",
+            "Redis does not let this user subscribe to `{NEWS}`: what other processes change shows in memory only at the end of \
+             its `ttl`",
+        );
+    }
+    hears_news |= tracks;
     let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
     Ok(Line { connection, response_timeout, is_subscribed, hears_news, since, lost, silent_since })
 }

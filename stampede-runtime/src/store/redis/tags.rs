@@ -18,7 +18,9 @@ impl Tokens for RedisBackend {
             for key in tags {
                 read.arg(key.as_str());
             }
-            self.link.ask(&read).await
+            // What is no token is nobody's.
+            let found: Vec<Option<String>> = self.link.ask(&read).await?;
+            Ok(found.into_iter().map(|token| token?.parse().ok()).collect())
         })
     }
 
