@@ -22,6 +22,10 @@ impl Errors {
         }
     }
 
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Those of another reading.
     pub(crate) fn merge(&mut self, others: Errors) {
         if let Some(error) = others.0 {

@@ -1,7 +1,7 @@
 //! `#[invalidates(…)]`: a function that writes, and what is wrong from then on.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -13,7 +13,7 @@ use syn::{
 
 use crate::errors::{Errors, list, suggest};
 use crate::model::Runtime;
-use crate::tags::tag;
+use crate::tags::{pattern, tag};
 use crate::types;
 
 const EXAMPLE: &str = "such as `#[invalidates(tags(\"user:{id}\"), keys(load(id)))]`";
@@ -65,7 +65,10 @@ fn some<T: Parse>(word: &Ident, input: ParseStream<'_>) -> Result<Vec<T>> {
     parenthesized!(content in input);
     let all = Punctuated::<T, Token![,]>::parse_terminated(&content)?;
     if all.is_empty() {
-        return Err(Error::new(word.span(), format!("`{word}` names nothing; remove it, or write {EXAMPLE}")));
+        return Err(Error::new(
+            word.span(),
+            format!("`{word}` names nothing; remove it, or name something, {EXAMPLE}"),
+        ));
     }
     Ok(all.into_iter().collect())
 }
@@ -108,7 +111,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 fn build(given: &Given, written: &Written, errors: &mut Errors) -> TokenStream {
     let Written { attributes, visibility, signature, body } = written;
-    if given.tags.is_empty() && given.keys.is_empty() && given.patterns.is_empty() {
+    if given.tags.is_empty() && given.keys.is_empty() && given.patterns.is_empty() && errors.is_none() {
         let message = format!("`#[invalidates]` says nothing to invalidate; name it, {EXAMPLE}");
         errors.push(Error::new(Span::call_site(), message));
     }
@@ -119,15 +122,20 @@ fn build(given: &Given, written: &Written, errors: &mut Errors) -> TokenStream {
         ReturnType::Default => syn::parse_quote!(()),
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
-    if types::has_impl_trait(&result) {
+    if let Some(future) = first_future(result.to_token_stream()) {
+        let message = "this returns before it has written: what it returns still has to be awaited; write an `async fn`, and put \
+                       `#[invalidates]` on the method itself where a macro such as `#[async_trait]` rewrites it";
+        errors.push(Error::new(future, message));
+    } else if types::has_impl_trait(&result) {
         errors.at(&result, "whether the write was done is read from the result; name its type instead of `impl`");
     }
     let runtime = Runtime::new(given.krate.as_ref());
     let private = runtime.private(Span::mixed_site());
     let names = Names::of(signature);
-    let mut text = |text: &LitStr| errors.keep(tag(text, &|name| names.find(name, signature), &runtime));
-    let tags: Vec<_> = given.tags.iter().filter_map(&mut text).collect();
-    let patterns: Vec<_> = given.patterns.iter().filter_map(&mut text).collect();
+    let find = |name: &str| names.find(name, signature);
+    let tags: Vec<_> = given.tags.iter().filter_map(|text| errors.keep(tag(text, &find, &runtime))).collect();
+    let patterns: Vec<_> =
+        given.patterns.iter().filter_map(|text| errors.keep(pattern(text, &find, &runtime))).collect();
     let keys: Vec<_> = given.keys.iter().filter_map(|key| errors.keep(key_of(key, &private))).collect();
 
     let local = |name: &str| Ident::new(name, Span::mixed_site());
@@ -184,6 +192,18 @@ fn key_of(key: &Expr, private: &TokenStream) -> Result<TokenStream> {
             "`keys` takes calls of shared functions with what their keys mention, such as `load(id)`, or `load` for all its keys",
         )),
     }
+}
+
+/// Where a type names a future.
+fn first_future(tokens: TokenStream) -> Option<Span> {
+    tokens.into_iter().find_map(|token| match token {
+        TokenTree::Group(group) => first_future(group.stream()),
+        TokenTree::Ident(word) => {
+            let is_future = ["Future", "BoxFuture", "LocalBoxFuture"].iter().any(|future| word == future);
+            is_future.then(|| word.span())
+        }
+        _ => None,
+    })
 }
 
 /// The names of the arguments.

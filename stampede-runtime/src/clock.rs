@@ -96,8 +96,8 @@ mod imp {
             let day = Duration::from_secs(86_400);
             [day, day / 24, day / 1440].into_iter().find_map(|ago| now.checked_sub(ago)).unwrap_or(now)
         };
-        // One unit ahead of `PAST`, so that nothing that lives expires there.
-        units(Instant::now().into_std().saturating_duration_since(*START.get_or_init(start))) + 1
+        // What came before that has to be told apart, too: 73 years.
+        (1 << 61) + units(Instant::now().into_std().saturating_duration_since(*START.get_or_init(start)))
     }
 
     pub(super) fn units(span: Duration) -> u64 {

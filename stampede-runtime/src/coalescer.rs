@@ -5,7 +5,7 @@ mod board;
 mod forget;
 mod land;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
@@ -304,6 +304,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn keep_old<'a>(
         &self,
         flight: &Node<K, S>,
+        id: Option<&Arc<Id>>,
         value: S::Value,
         keeping: &Keeping,
         tags: impl Iterator<Item = &'a Tag> + Clone,
@@ -323,7 +324,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 self.keep(shard, &node);
             }
         });
-        self.enter(&node, tags);
+        self.enter_flight(&node, id, None);
+        self.enter(&node, flight.id(), tags);
     }
 
     /// Drops what a flight has landed with, unless something newer is there.
@@ -434,8 +436,9 @@ pub(crate) trait Function: Any + Send + Sync {
     fn take_out_matching(&self, pattern: &Pattern) -> usize;
     /// The same outside of this process, too, where there is something.
     fn take_out_matching_everywhere(&self, pattern: &Pattern) -> Invalidation;
-    /// Some keys are being taken out outside by somebody else, who tells when that is done, and whether.
-    fn begin_matching(&self) -> Option<Box<dyn FnOnce(bool) + Send>>;
+    /// Keys are being taken out outside by somebody else, who tells when that is done, and whether: all of them, or readable
+    /// ones. `None`: it has none of those.
+    fn begin_walk(&self, is_whole: bool) -> Option<Box<dyn FnOnce(bool) + Send>>;
     /// The same outside of this process, too, where there is something.
     fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
@@ -529,8 +532,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         Invalidation::new(removed, clearing.map(|clearing| clearing.clear_matching(pattern, &self.home_outside())))
     }
 
-    fn begin_matching(&self) -> Option<Box<dyn FnOnce(bool) + Send>> {
-        let clearing = self.outside.as_ref()?.begin_matching();
+    fn begin_walk(&self, is_whole: bool) -> Option<Box<dyn FnOnce(bool) + Send>> {
+        let has_any = is_whole || TypeId::of::<K>() == TypeId::of::<Box<str>>();
+        let outside = self.outside.as_ref().filter(|_| has_any)?;
+        let clearing = if is_whole { outside.begin_clear() } else { outside.begin_matching() };
         Some(Box::new(move |has_arrived| clearing.end(has_arrived)))
     }
 

@@ -123,6 +123,8 @@ pub(crate) struct Node<K, S: Share> {
     queue: Queue,
     /// Somebody is ending the flight.
     is_claimed: AtomicBool,
+    /// Its value was made old on purpose.
+    is_expired: plain::AtomicBool,
     /// Others may have changed what it is of, and nobody has told.
     is_doubtful: AtomicBool,
     /// Ends only when its body does; one seat is its own.
@@ -201,6 +203,7 @@ impl<K, S: Share> Node<K, S> {
             came: plain::AtomicU8::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
+            is_expired: plain::AtomicBool::new(false),
             is_doubtful: AtomicBool::new(false),
             purpose,
             links: AtomicU8::new(0),
@@ -240,7 +243,7 @@ impl<K, S: Share> Node<K, S> {
             None => View::InTheAir,
             Some(Ending::Value(value)) => {
                 let now = Moment::now();
-                if self.calm_until.get() <= now {
+                if self.calm_until.get() <= now || self.is_expired.load(Relaxed) {
                     View::Aging(value)
                 } else if self.expires() > now {
                     View::Fresh(value)
@@ -342,6 +345,8 @@ impl<K, S: Share> Node<K, S> {
     /// Makes its value older than `stale` allows. Whether it was not before.
     pub(crate) fn expire(&self, stale: Duration) -> bool {
         let (now, was) = (Moment::now(), self.expires());
+        // Who puts the next refresh off at this moment may go by when it expired before.
+        self.is_expired.store(true, Relaxed);
         let old = now.before(stale);
         self.expires.store(was.min(old).units(), Relaxed);
         // After that: who took the right to refresh it before has set it by what it saw.

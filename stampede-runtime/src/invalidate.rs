@@ -61,7 +61,11 @@ fn take_out_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>, how: How) -> 
         // No entry has a longer one.
         let tags: Vec<Tag> = tags.iter().filter(fits).cloned().collect();
         let backends = if tags.is_empty() { Vec::new() } else { registry.backends() };
-        backends.iter().map(|backend| crate::store::Changing::begin(backend, &tags)).collect()
+        let chunks = |backend| {
+            let chunks = tags.chunks(crate::store::CHANGED_AT_ONCE);
+            chunks.map(move |tags| crate::store::Changing::begin(backend, tags)).collect::<Vec<_>>()
+        };
+        backends.iter().map(chunks).collect()
     };
     let functions = registry.alive();
     let removed = tags.iter().flat_map(|tag| {
@@ -73,7 +77,13 @@ fn take_out_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>, how: How) -> 
     let outside = {
         let budget = registry.backend_timeout();
         saying.into_iter().map(move |saying| {
-            told(async move { saying.say(budget, how == How::Expire).await.map_err(crate::error::Error::backend) })
+            told(async move {
+                let mut told = Ok(());
+                for tags in saying {
+                    told = tags.say(budget, how == How::Expire).await.and(told);
+                }
+                told.map_err(crate::error::Error::backend)
+            })
         })
     };
     #[cfg(not(feature = "backends"))]
@@ -117,6 +127,10 @@ pub fn invalidate_all() -> Invalidation {
     walk(String::new(), Function::clear, Reach::All)
 }
 
+/// How many seconds a walk that failed rests before it is made again.
+#[cfg(feature = "backends")]
+const RESTS: [u64; 6] = [1, 2, 5, 10, 30, 60];
+
 /// What of a backend is meant.
 #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
 enum Reach<'a> {
@@ -129,7 +143,7 @@ enum Reach<'a> {
 fn walk(below: String, take_out: impl Fn(&dyn Function) -> usize, reach: Reach<'_>) -> Invalidation {
     let registry = registry::current();
     // Before memory changes: from here on none of their keys is read.
-    let (walk, functions) = registry.begin_walk(below);
+    let (walk, functions) = registry.begin_walk(below, !matches!(reach, Reach::Matching(_)));
     // What runs there is the user's, too: one function's panic does not keep the others, nor the walk from its end.
     let take_out = |function: &Arc<dyn Function>| catch_unwind(AssertUnwindSafe(|| take_out(&**function)));
     let taken: Vec<_> = functions.iter().map(take_out).collect();
@@ -170,18 +184,34 @@ fn outside(
             backend.walks.fetch_add(1, SeqCst);
         }
         if !backends.is_empty() {
-            let outside = told(async move {
-                let mut walked = Ok(());
-                for backend in &backends {
-                    if let Err(error) = backend.clear_some(&prefix, pattern.as_ref(), budget).await {
-                        walked = Err(crate::error::Error::backend(error));
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            crate::home::Home::Threads.run_outside(async move {
+                let walk_all = async || {
+                    let mut walked = Ok(());
+                    for backend in &backends {
+                        walked = backend.clear_some(&prefix, pattern.as_ref(), budget).await.and(walked);
                     }
+                    walked
+                };
+                let walked = walk_all().await;
+                let mut is_arrived = walked.is_ok();
+                for backend in &backends {
                     backend.walks.fetch_sub(1, SeqCst);
                 }
-                registry.end_walk(&walk, walked.is_ok());
+                // Nobody may want to know.
+                let _ = sender.send(walked.map_err(crate::error::Error::backend));
                 registry::a_flight_ended();
-                walked
+                // What failed is said again: until then this process reads none of these keys, and other processes do.
+                for rest in RESTS {
+                    if is_arrived {
+                        break;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_secs(rest)).await;
+                    is_arrived = walk_all().await.is_ok();
+                }
+                registry.end_walk(&walk, is_arrived);
             });
+            let outside = receiver;
             return Invalidation::new(removed, own.into_iter().chain([outside]));
         }
     }

@@ -20,7 +20,7 @@ pub(crate) use meaning::Question;
 pub use meaning::{
     Asked, Asking, InsteadOfTenant, IsText, Meaning, NamesTenant, NoTenant, Tenant, Whose, must_name, text_of,
 };
-pub use text::{Escaped, Text, text};
+pub use text::{Escaped, Globbed, Text, text};
 
 /// A key as a caller brings it.
 pub trait Look: Sized {

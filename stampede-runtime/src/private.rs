@@ -16,7 +16,7 @@ pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
 pub use crate::invalidation::{Ended, Invalidates, Invalidation, Later, ViaAnything, ViaResult};
 pub use crate::key::{
-    Asked, Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed,
+    Asked, Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Globbed, Id, InsteadOfFeed,
     InsteadOfTenant, IsText, Key, Look, Meaning, NamesTenant, Nil, NoTenant, Part, PartOf, Steps, Tenant, Text,
     ViaBits, ViaOwnWay, ViaRef, Whose, must_feed, must_name, text, text_of,
 };

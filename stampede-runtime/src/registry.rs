@@ -44,6 +44,8 @@ pub(crate) struct Registry {
 /// An invalidation of many keys, of functions whose names begin so.
 pub(crate) struct Walk {
     below: String,
+    /// All of their keys, and not only readable ones that match.
+    is_whole: bool,
     /// What tells each function that it is over.
     begun: Mutex<Vec<Box<dyn FnOnce(bool) + Send>>>,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Walk {
 impl Walk {
     fn begin(&self, name: &str, function: &dyn Function) {
         if name.starts_with(&self.below) {
-            self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(function.begin_matching());
+            self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(function.begin_walk(self.is_whole));
         }
     }
 }
@@ -229,8 +231,8 @@ impl Registry {
 
     /// Begins to take out keys of all functions whose names begin so: from here on none of them reads outside, also those that
     /// are called for the first time meanwhile. Returns the functions there are.
-    pub(crate) fn begin_walk(&self, below: String) -> (Arc<Walk>, Vec<Arc<dyn Function>>) {
-        let walk = Arc::new(Walk { below, begun: Mutex::default() });
+    pub(crate) fn begin_walk(&self, below: String, is_whole: bool) -> (Arc<Walk>, Vec<Arc<dyn Function>>) {
+        let walk = Arc::new(Walk { below, is_whole, begun: Mutex::default() });
         self.walks().push(Arc::clone(&walk));
         let functions = self.alive().into_iter().filter(|(name, _)| name.starts_with(&walk.below));
         let functions: Vec<_> = functions.map(|(name, function)| (walk.begin(&name, &*function), function).1).collect();

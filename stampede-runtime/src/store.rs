@@ -57,7 +57,7 @@ pub use sites::StoredSite;
 pub(crate) use sites::problems;
 pub(crate) use tier::{CLEAR_BUDGETS, Stored};
 pub use times::{Times, UnixMillis};
-pub(crate) use tokens::{Changing, Seen};
+pub(crate) use tokens::{CHANGED_AT_ONCE, Changing, Seen};
 
 /// What can be kept in a backend.
 #[diagnostic::on_unimplemented(

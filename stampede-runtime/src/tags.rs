@@ -52,9 +52,9 @@ pub(crate) struct Tagged {
     /// What its tier knew of the tags before it began, the last time that it was asked.
     #[cfg(feature = "backends")]
     pub(crate) seen: Mutex<Option<crate::store::Seen>>,
-    /// No execution has made the value: it is as of when it arrives.
+    /// No execution has made the value: it was given then.
     #[cfg(feature = "backends")]
-    pub(crate) is_given: bool,
+    pub(crate) given: Option<std::time::Instant>,
 }
 
 impl Tagged {
@@ -68,7 +68,7 @@ impl Tagged {
             of_call: of_call.into(),
             of_value: of_value.into(),
             #[cfg(feature = "backends")]
-            is_given: true,
+            given: Some(std::time::Instant::now()),
             ..Tagged::default()
         }
     }
@@ -147,11 +147,16 @@ impl<K, S: Share> Marks<K, S> {
         drop(swept);
     }
 
-    /// Enters what has a value by now. `false`: one of the tags was taken out since it began, and it is not entered.
-    pub(crate) fn enter_value<'a>(&self, node: &Arc<Node<K, S>>, tags: impl Iterator<Item = &'a Tag> + Clone) -> bool {
+    /// Enters what has a value by now. `false`: one of the tags was taken out since the flight of that number began, and it is
+    /// not entered.
+    pub(crate) fn enter_value<'a>(
+        &self,
+        node: &Arc<Node<K, S>>,
+        since: FlightId,
+        tags: impl Iterator<Item = &'a Tag> + Clone,
+    ) -> bool {
         let swept = {
             let mut entered = self.entered();
-            let since = node.id();
             let is_older = |tag: &Tag| entered.taken_out.get(&**tag).is_some_and(|at| *at > since);
             if entered.floor > since || tags.clone().any(is_older) {
                 return false;

@@ -12,7 +12,7 @@ use crate::hooks::Keeping;
 use crate::key::Id;
 use crate::pattern::Pattern;
 use crate::stats::Stats;
-use crate::tags::Tagged;
+use crate::tags::{Tag, Tagged};
 
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -131,6 +131,8 @@ pub(crate) struct Found<V> {
     /// Another process was making it when it was looked for.
     pub(crate) is_awaited: bool,
     pub(crate) origin: Origin,
+    /// The tags that its entry has.
+    pub(crate) tags: Vec<Tag>,
     /// The right to make another one, which came along.
     pub(crate) lease: Option<Arc<dyn Lease<V>>>,
     /// Looks on, for another value than this.
@@ -140,7 +142,7 @@ pub(crate) struct Found<V> {
 impl<V> Found<V> {
     #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
     pub(crate) fn new(value: V, age: Life, made: Duration, cost: Duration, origin: Origin) -> Found<V> {
-        Found { value, age, made, cost, is_awaited: false, origin, lease: None, or_else: None }
+        Found { value, age, made, cost, is_awaited: false, origin, tags: Vec::new(), lease: None, or_else: None }
     }
 }
 

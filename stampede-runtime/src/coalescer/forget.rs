@@ -9,6 +9,7 @@ use crate::evict::Resident;
 use crate::flight::Node;
 use crate::invalidation::{Invalidation, Later};
 use crate::key::{Id, Key, Look};
+use crate::nest::FlightId;
 use crate::pattern::Pattern;
 use crate::share::Share;
 use crate::tags::{Mark, Tag, Tagged};
@@ -127,12 +128,17 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     /// Enters a value that was given.
     pub(crate) fn enter_given(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, tagged: &Tagged) {
         self.enter_flight(node, id, None);
-        self.enter(node, tagged.of_call.iter().chain(tagged.of_value.get().into_iter().flatten()));
+        self.enter(node, node.id(), tagged.of_call.iter().chain(tagged.of_value.get().into_iter().flatten()));
     }
 
     /// Enters what is kept now under its tags. `false`: it is older than an invalidation, and is gone again.
-    pub(crate) fn enter<'a>(&self, node: &Arc<Node<K, S>>, tags: impl Iterator<Item = &'a Tag> + Clone) -> bool {
-        let is_newest = self.marks.enter_value(node, tags);
+    pub(crate) fn enter<'a>(
+        &self,
+        node: &Arc<Node<K, S>>,
+        since: FlightId,
+        tags: impl Iterator<Item = &'a Tag> + Clone,
+    ) -> bool {
+        let is_newest = self.marks.enter_value(node, since, tags);
         if !is_newest {
             self.drop_kept(node);
         }

@@ -40,6 +40,26 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A value in a pattern over such keys: written as it stands in a key, and nothing in it has a meaning of its own.
+#[derive(Debug)]
+pub struct Globbed<'a>(pub fmt::Arguments<'a>, pub Option<char>);
+
+impl fmt::Display for Globbed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = match self.1 {
+            Some(stop) => Escaped(self.0, stop).to_string(),
+            None => self.0.to_string(),
+        };
+        for c in value.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+                f.write_char('\\')?;
+            }
+            f.write_char(c)?;
+        }
+        Ok(())
+    }
+}
+
 struct Escaping<'a, 'f> {
     to: &'a mut fmt::Formatter<'f>,
     stop: char,
@@ -104,6 +124,17 @@ mod tests {
         assert_ne!(pair("a:b", "c"), pair("a", "b:c"));
         assert_ne!(pair("%3A", ""), pair(":", ""));
         assert_eq!(text(format_args!("{}é", Escaped(format_args!("{:>3}", "é"), 'é'))).own().as_ref(), "  %C3%A9é");
+    }
+
+    #[test]
+    fn values_in_patterns_mean_themselves() {
+        let pattern =
+            |id: &str| crate::pattern::Pattern::new(&format!("user:{}:*", Globbed(format_args!("{id}"), Some(':'))));
+        for id in ["7", "a:b", "*", "[7]", "\\", "50%", "?"] {
+            let key = text(format_args!("user:{}:{}", Escaped(format_args!("{id}"), ':'), "name")).own();
+            assert!(pattern(id).is_match(&key), "{id} {key}");
+            assert_eq!(pattern(id).is_match("user:7:name"), id == "7", "{id}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         if let (Some(tagged), true) = (&self.tagged, keeping.is_kept())
             && let Some(tags) = tagged.of_value.get()
         {
-            coalescing.enter(&self.node, tags.iter());
+            coalescing.enter(&self.node, self.node.id(), tags.iter());
         }
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let mut landed = coalescing.land(&self.node, ending, keeping, by);

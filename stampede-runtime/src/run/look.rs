@@ -14,6 +14,7 @@ use crate::key::Key;
 #[cfg(feature = "semantic")]
 use crate::meeting;
 use crate::share::Share;
+use crate::tags::Tag;
 #[cfg(feature = "semantic")]
 use crate::tier::Near;
 use crate::tier::{Answer, Found, Life, Look, OrElse, Origin, Told, Wanted, Work};
@@ -123,6 +124,15 @@ where
         {
             return self.begin_or_join();
         }
+        // An entry that lacks a tag was made by a version of the program that did not say it: whoever invalidates that would
+        // not reach it.
+        if found.origin == Origin::Backend && coalescing.hooks.has_tags() {
+            let lacks = |tag: &Tag| found.tags.iter().all(|other| other != tag);
+            if coalescing.hooks.tags_of(&found.value).iter().any(lacks) {
+                self.look_on(found.or_else.map(|or_else| or_else()));
+                return None;
+            }
+        }
         found.age = coalescing.policy.age_here(found.age, found.made);
         // Only what is fresh answers another question.
         if found.origin.near().is_some() && matches!(found.age, Life::Past(_)) {
@@ -140,7 +150,7 @@ where
             if coalescing.policy.retains() {
                 let tags = coalescing.hooks.tags_of(&found.value);
                 let all = self.tagged.iter().flat_map(|tagged| tagged.of_call.iter()).chain(&tags);
-                coalescing.keep_old(&self.node, found.value, &keeping, all);
+                coalescing.keep_old(&self.node, self.reason.id.as_ref(), found.value, &keeping, all);
             }
             self.look_on(found.or_else.map(|or_else| or_else()));
             return None;

@@ -173,6 +173,12 @@ pub(crate) enum Parsed {
     TooLong,
 }
 
+/// Whether a key is that of a tag's token.
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for Redis"))]
+pub(crate) fn is_of_tag(key: &str) -> bool {
+    key.strip_prefix(START).is_some_and(|rest| rest.starts_with(TAG))
+}
+
 /// Takes the text of a key apart. `None`: it is none.
 pub(crate) fn parse(key: &str) -> Option<Parsed> {
     let rest = key.strip_prefix(START)?.strip_suffix('}')?;

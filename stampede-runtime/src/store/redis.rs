@@ -183,7 +183,8 @@ impl RedisBackend {
         change: &Change,
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<u64, BackendError> {
-        let is_meant = |key: &String| entry_of(key).is_some_and(&is_meant);
+        // Without the tokens of tags, which tell that something was invalidated.
+        let is_meant = |key: &String| entry_of(key).is_some_and(|entry| !key::is_of_tag(entry) && is_meant(entry));
         // Told before and after: what is read in between is not kept.
         self.tell(change).await?;
         // First all leases: what is being made now is refused, or is there before the second walk begins.

@@ -234,7 +234,8 @@ impl Shared {
                     Life::Past(now.since(times.fresh_until()))
                 };
                 let made = now.since(times.made());
-                Some(Found::new(value, age, made, times.cost(), Origin::Backend))
+                let tags = tags.iter().map(|(tag, _)| tag.into()).collect();
+                Some(Found { tags, ..Found::new(value, age, made, times.cost(), Origin::Backend) })
             }
             Err(Refused::Expired) => {
                 count(&self.counters.misses);
@@ -300,10 +301,15 @@ impl Shared {
     /// Writes its tags into an entry. `false`: one of them was invalidated after the execution began, or nobody can tell.
     pub(super) async fn tag(&self, entry: &mut Vec<u8>, tagged: Option<&Arc<Tagged>>, cost: Duration) -> bool {
         let Some(tagged) = tagged else { return true };
-        let seen = if tagged.is_given {
-            self.agree(&tagged.of_call).await.ok()
-        } else {
-            tagged.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let seen = match tagged.given {
+            None => tagged.seen.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Some(given) => {
+                let ago = u64::try_from(given.elapsed().as_micros()).unwrap_or(u64::MAX / 4);
+                let seen = self.agree(&tagged.of_call).await.ok();
+                // What was invalidated since it was given has a token that is newer than that.
+                let seen = seen.map(|seen| Seen { began: seen.began.saturating_sub(2 * ago), ..seen });
+                seen.filter(|seen| seen.tokens.iter().all(|token| tokens::is_older(*token, seen.began)))
+            }
         };
         let Some(seen) = seen else { return false };
         if seen.losses != tokens::losses(self.backend.backend()) {
@@ -322,7 +328,7 @@ impl Shared {
             let Ok(now) = self.agree(&of_value).await else { return false };
             of_value_tokens = now.tokens;
             let is_older = |token: &Token| tokens::is_older(*token, seen.began) && cost < tokens::INVALIDATED_FOR;
-            if !tagged.is_given && !of_value_tokens.iter().all(is_older) {
+            if !of_value_tokens.iter().all(is_older) {
                 return false;
             }
         }

@@ -18,7 +18,7 @@
 //! wrong by as much as their clocks differ.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -131,79 +131,119 @@ pub(super) fn losses(backend: &dyn Backend) -> u64 {
     backend.news().map_or(0, super::news::News::losses)
 }
 
+/// So many tags are changed at once, within one budget.
+pub(crate) const CHANGED_AT_ONCE: usize = 64;
+
 /// Gives tags other tokens.
 async fn change(backend: &dyn Backend, tags: &[Tag], expire: bool) -> Result<(), BackendError> {
-    for tag in tags {
-        let key = StoreKey::of_tag(tag);
-        match backend.tokens() {
-            Some(tokens) => tokens.change(&key, tag, expire).await?,
-            None => {
-                let plain = Plain(backend);
-                let token = plain.get(&key).await?.map_or(0, |token| token + 1).max(now()) | 1;
-                plain.put(&key, token).await?;
+    let keys: Vec<StoreKey> = tags.iter().map(|tag| StoreKey::of_tag(tag)).collect();
+    match backend.tokens() {
+        Some(tokens) => {
+            let each = keys.iter().zip(tags).map(|(key, tag)| tokens.change(key, tag, expire));
+            at_once(each.collect()).await.map(drop)
+        }
+        None => {
+            let plain = Plain(backend);
+            for key in &keys {
+                let token = plain.get(key).await?.map_or(0, |token| token + 1).max(now()) | 1;
+                plain.put(key, token).await?;
             }
+            Ok(())
         }
     }
-    Ok(())
 }
 
 /// What this process has said of the tags of a backend and not been answered to: entries with these tags are not believed.
 #[derive(Default)]
 pub(crate) struct Said {
-    tags: Mutex<HashMap<Tag, Talk>>,
+    talks: Mutex<Talks>,
     /// Something has arrived or failed.
     answered: Notify,
 }
 
 #[derive(Default)]
-struct Talk {
-    under_way: usize,
-    has_failed: bool,
+struct Talks {
+    tags: HashMap<Tag, Talk>,
+    /// Counts what began or failed.
+    clock: u64,
+    /// There were too many to remember: no tag is known.
+    has_overflown: bool,
+    /// Somebody says again what has failed.
+    is_repeating: bool,
 }
 
+#[derive(Default)]
+struct Talk {
+    under_way: usize,
+    /// The last failure.
+    failed: Option<u64>,
+}
+
+/// How many tags are remembered that the backend could not be told of. With more, all entries with tags are taken out of it.
+const MOST_FAILED: usize = 10_000;
+
+/// How long what has failed rests before it is said again, the first time and at most.
+const REPEATED_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
+
 impl Said {
-    fn tags(&self) -> MutexGuard<'_, HashMap<Tag, Talk>> {
-        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+    fn talks(&self) -> MutexGuard<'_, Talks> {
+        self.talks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether all that was said of these has arrived.
     pub(crate) fn is_known<'a>(&self, mut tags: impl Iterator<Item = &'a Tag>) -> bool {
-        let said = self.tags();
-        said.is_empty() || tags.all(|tag| !said.contains_key(tag))
+        let said = self.talks();
+        !said.has_overflown && (said.tags.is_empty() || tags.all(|tag| !said.tags.contains_key(tag)))
     }
 
     /// How much is under way.
     pub(crate) fn under_way(&self) -> usize {
-        self.tags().values().map(|talk| talk.under_way).sum()
+        self.talks().tags.values().map(|talk| talk.under_way).sum()
     }
 
-    fn begin(&self, tags: &[Tag]) {
-        let mut said = self.tags();
+    fn begin(&self, tags: &[Tag]) -> u64 {
+        let mut said = self.talks();
         for tag in tags {
-            said.entry(Arc::clone(tag)).or_default().under_way += 1;
+            said.tags.entry(Arc::clone(tag)).or_default().under_way += 1;
         }
+        said.clock += 1;
+        said.clock
     }
 
-    fn end(&self, tags: &[Tag], has_arrived: bool) {
-        let mut said = self.tags();
+    /// Returns whether somebody has to say again what has failed.
+    fn end(&self, tags: &[Tag], at: u64, has_arrived: bool) -> bool {
+        let mut said = self.talks();
+        said.clock += 1;
+        let now = said.clock;
         for tag in tags {
-            let Some(talk) = said.get_mut(tag) else { continue };
+            let Some(talk) = said.tags.get_mut(tag) else { continue };
             talk.under_way -= 1;
-            // One that has arrived makes up for those that failed before.
-            talk.has_failed = !has_arrived;
-            if talk.under_way == 0 && has_arrived {
-                said.remove(tag);
+            if !has_arrived {
+                talk.failed = Some(now);
+            } else if talk.failed.is_some_and(|failed| failed < at) {
+                // Said after the failure, it makes up for that.
+                talk.failed = None;
+            }
+            if talk.under_way == 0 && talk.failed.is_none() {
+                said.tags.remove(tag);
             }
         }
+        if said.tags.len() > MOST_FAILED {
+            said.tags.retain(|_, talk| talk.under_way > 0);
+            said.has_overflown = true;
+        }
+        let repeats = !has_arrived && !std::mem::replace(&mut said.is_repeating, true);
         drop(said);
         self.answered.notify_waiters();
+        repeats
     }
 
-    /// Those of the tags whose last invalidation has failed, with nothing under way.
-    fn failed(&self, tags: &[Tag]) -> Vec<Tag> {
-        let said = self.tags();
-        let is_failed = |tag: &&Tag| said.get(&***tag).is_some_and(|talk| talk.has_failed && talk.under_way == 0);
-        tags.iter().filter(is_failed).map(Arc::clone).collect()
+    /// Those whose last invalidation has failed, with nothing under way; and whether there are more than can be remembered.
+    fn failed(&self) -> (Vec<Tag>, bool) {
+        let said = self.talks();
+        let is_failed = |(_, talk): &(&Tag, &Talk)| talk.failed.is_some() && talk.under_way == 0;
+        let failed = said.tags.iter().filter(is_failed).take(CHANGED_AT_ONCE).map(|(tag, _)| Arc::clone(tag));
+        (failed.collect(), said.has_overflown)
     }
 }
 
@@ -211,17 +251,18 @@ impl Said {
 pub(crate) struct Changing {
     backend: Arc<super::Guarded>,
     tags: Vec<Tag>,
+    at: u64,
     has_arrived: bool,
 }
 
 impl Changing {
     /// From here on no entry with these tags is believed, so this comes before memory changes.
     pub(crate) fn begin(backend: &Arc<super::Guarded>, tags: &[Tag]) -> Changing {
-        backend.said.begin(tags);
-        Changing { backend: Arc::clone(backend), tags: tags.to_vec(), has_arrived: false }
+        let at = backend.said.begin(tags);
+        Changing { backend: Arc::clone(backend), tags: tags.to_vec(), at, has_arrived: false }
     }
 
-    /// Says it.
+    /// Says it. What fails is said again in the background, until it arrives.
     pub(crate) async fn say(mut self, budget: Duration, expire: bool) -> Result<(), BackendError> {
         let backend = Arc::clone(&self.backend);
         let said = backend.ask(budget, change(backend.backend(), &self.tags, expire)).await;
@@ -236,9 +277,75 @@ impl Changing {
 
 impl Drop for Changing {
     fn drop(&mut self) {
-        self.backend.said.end(&self.tags, self.has_arrived);
+        if self.backend.said.end(&self.tags, self.at, self.has_arrived) {
+            crate::blocking::helper().spawn(repeat(Arc::downgrade(&self.backend)));
+        }
         crate::registry::a_flight_ended();
     }
+}
+
+/// Says again what has failed, until all of it has arrived: other processes read what this one could not take out.
+async fn repeat(backend: Weak<super::Guarded>) {
+    const BUDGET: Duration = Duration::from_secs(1);
+    let [mut rest, longest] = REPEATED_AFTER;
+    loop {
+        tokio::time::sleep(rest).await;
+        let Some(backend) = backend.upgrade() else { return };
+        let (failed, has_overflown) = backend.said.failed();
+        let arrived = if has_overflown {
+            let cleared = backend.clear_some(&super::Prefix::of_all(), None, BUDGET * super::CLEAR_BUDGETS).await;
+            if cleared.is_ok() {
+                backend.said.talks().has_overflown = false;
+            }
+            cleared.is_ok()
+        } else if failed.is_empty() {
+            let mut said = backend.said.talks();
+            // Nothing has failed since that was looked for.
+            if said.tags.values().all(|talk| talk.failed.is_none()) {
+                said.is_repeating = false;
+                return;
+            }
+            false
+        } else {
+            Changing::begin(&backend, &failed).say(BUDGET, false).await.is_ok()
+        };
+        rest = if arrived { Duration::ZERO } else { longest.min(rest.max(REPEATED_AFTER[0]) * 2) };
+        backend.said.answered.notify_waiters();
+    }
+}
+
+/// Waits until all that this process has said of tags has arrived. Whether entries with them may be believed.
+pub(super) async fn settle(backend: &Arc<super::Guarded>, tags: &[Tag], budget: Duration) -> bool {
+    let settled = async {
+        loop {
+            let mut answered = std::pin::pin!(backend.said.answered.notified());
+            // Listens before it looks.
+            answered.as_mut().enable();
+            if backend.said.is_known(tags.iter()) {
+                return;
+            }
+            answered.await;
+        }
+    };
+    tokio::time::timeout(budget, settled).await.is_ok()
+}
+
+/// The answers to several questions that are on their way at once, or the first error.
+pub(super) async fn at_once<T>(mut asked: Vec<Pending<'_, T>>) -> Result<Vec<T>, BackendError> {
+    let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (question, answer) in asked.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(told) = question.as_mut().poll(cx)?
+            {
+                *answer = Some(told);
+            }
+        }
+        let is_done = answers.iter().all(Option::is_some);
+        if is_done { Poll::Ready(Ok::<_, BackendError>(())) } else { Poll::Pending }
+    })
+    .await?;
+    Ok(answers.into_iter().flatten().collect())
 }
 
 /// Both answers, on their way at once.
@@ -265,28 +372,6 @@ pub(super) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Out
         }
     })
     .await
-}
-
-/// Waits until all that this process has said of tags has arrived, and says once more what has failed. Whether entries with
-/// them may be believed.
-pub(super) async fn settle(backend: &Arc<super::Guarded>, tags: &[Tag], budget: Duration) -> bool {
-    let settled = async {
-        loop {
-            let mut answered = std::pin::pin!(backend.said.answered.notified());
-            // Listens before it looks.
-            answered.as_mut().enable();
-            if backend.said.is_known(tags.iter()) {
-                return true;
-            }
-            let failed = backend.said.failed(tags);
-            if failed.is_empty() {
-                answered.await;
-            } else if Changing::begin(backend, &failed).say(budget, false).await.is_err() {
-                return false;
-            }
-        }
-    };
-    tokio::time::timeout(budget, settled).await.unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! Tokens of tags on a server. Each has a key of its own, in a slot of its own.
 
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use ::redis::cmd;
 
 use super::scripts::{AGREE, CHANGE};
 use super::{RedisBackend, millis};
-use crate::store::tokens::{INVALIDATED_FOR, Tokens};
-use crate::store::{BackendError, Pending, StoreKey};
+use crate::store::tokens::{INVALIDATED_FOR, Tokens, at_once};
+use crate::store::{Pending, StoreKey};
 
 impl Tokens for RedisBackend {
     fn read<'a>(&'a self, tags: &'a [StoreKey]) -> Pending<'a, Vec<Option<u64>>> {
@@ -48,22 +46,4 @@ impl Tokens for RedisBackend {
             self.link.call(&call).await
         })
     }
-}
-
-/// The answers to several questions that are on their way at once, or the first error.
-async fn at_once<T>(mut asked: Vec<Pending<'_, T>>) -> Result<Vec<T>, BackendError> {
-    let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
-    std::future::poll_fn(|cx| {
-        for (question, answer) in asked.iter_mut().zip(&mut answers) {
-            if answer.is_none()
-                && let Poll::Ready(told) = Pin::as_mut(question).poll(cx)?
-            {
-                *answer = Some(told);
-            }
-        }
-        let is_done = answers.iter().all(Option::is_some);
-        if is_done { Poll::Ready(Ok::<_, BackendError>(())) } else { Poll::Pending }
-    })
-    .await?;
-    Ok(answers.into_iter().flatten().collect())
 }
