@@ -127,9 +127,9 @@ pub fn invalidate_all() -> Invalidation {
     walk(String::new(), Function::clear, Reach::All)
 }
 
-/// How many seconds a walk that failed rests before it is made again.
+/// How many milliseconds a walk that failed rests before it is made again.
 #[cfg(feature = "backends")]
-const RESTS: [u64; 6] = [1, 2, 5, 10, 30, 60];
+const RESTS: [u64; 7] = [50, 200, 1_000, 5_000, 10_000, 30_000, 60_000];
 
 /// What of a backend is meant.
 #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
@@ -206,7 +206,7 @@ fn outside(
                     if is_arrived {
                         break;
                     }
-                    tokio::time::sleep(std::time::Duration::from_secs(rest)).await;
+                    tokio::time::sleep(std::time::Duration::from_millis(rest)).await;
                     is_arrived = walk_all().await.is_ok();
                 }
                 registry.end_walk(&walk, is_arrived);

@@ -183,7 +183,7 @@ struct Talk {
 const MOST_FAILED: usize = 10_000;
 
 /// How long what has failed rests before it is said again, the first time and at most.
-const REPEATED_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
+const REPEATED_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
 
 impl Said {
     fn talks(&self) -> MutexGuard<'_, Talks> {
