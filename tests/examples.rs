@@ -52,6 +52,15 @@ fn quickstart() {
 }
 
 #[test]
+fn tags_and_invalidation() {
+    let page = page(&mut example("tags_and_invalidation"));
+    has(&page, "one key taken out:  11 answers are wrong");
+    has(&page, "tags and patterns:  0 answers are wrong");
+    has(&page, "after another write 12 of 313 answers are made anew");
+    has(&page, "everything of books: 1 taken out");
+}
+
+#[test]
 fn llm_call() {
     let page = page(&mut example("llm_call"));
     assert_eq!(rows(&page, "answered"), [["50", "50"]]);

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
 //! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`,
-//! `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a
+//! `invalidation`, `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a
 //! shared one between minutes. What an attribute costs at compile time is a script beside this: `benches/compile-time`.
 
 mod alloc;
@@ -14,6 +14,7 @@ mod expiry;
 mod fan_out;
 mod grid;
 mod hits;
+mod invalidation;
 mod measure;
 mod memory;
 mod miss;
@@ -33,7 +34,7 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 13] = [
+const MEASUREMENTS: [Measurement; 14] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -47,6 +48,7 @@ const MEASUREMENTS: [Measurement; 13] = [
     ("hits", hits::measure),
     ("memory", memory::measure),
     ("redis", redis::measure),
+    ("invalidation", invalidation::measure),
     ("semantic", semantic::measure),
 ];
 

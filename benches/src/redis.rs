@@ -10,7 +10,7 @@ mod miss;
 mod wake;
 
 #[path = "../../stampede-runtime/tests/support/redis_server.rs"]
-mod redis_server;
+pub(crate) mod redis_server;
 
 use redis_server::RedisServer;
 

@@ -393,7 +393,7 @@ pub use stampede_macros::coalesce_by_content;
 /// | `cache_err = "5s"`, `\|error\| …` | how long an error is kept, and answers calls as a value does; without `ttl` errors alone are kept | 0 |
 /// | `capacity = 1000` | how many values are kept; with `weigh`, what they may weigh together | 1,000 |
 /// | `weigh = \|value\| …` | what a value counts against the capacity, a `usize` | 1 |
-/// | `tags("user:{id}", \|value\| …)` | names that lead to what is kept, for [`invalidate_tags`]: texts with arguments of the key, and last perhaps a closure of the value that returns a list of texts. At most 64, of 256 bytes each | none |
+/// | `tags("user:{id}", \|value\| …)` | names that lead to what is kept, for [`invalidate_tags`]: texts with arguments of the key, and last perhaps a closure of the value that returns a list of texts. At most 1,000, of 256 bytes each | none |
 /// | `timeout = "10s"` | ends an execution that takes longer | none |
 /// | `soft_timeout = "200ms"` | how long a caller waits before an old value will do, one within `stale_if_error`; the execution goes on | none |
 /// | `wait = "2s"` | how long one caller waits at all | none |

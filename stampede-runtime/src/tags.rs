@@ -16,7 +16,7 @@ use crate::share::Share;
 pub type Tag = Arc<str>;
 
 /// The most tags of one value, of call and value together. More: the value is not kept.
-pub(crate) const TAGS_MAX: usize = 64;
+pub(crate) const TAGS_MAX: usize = 1_000;
 
 /// The most bytes of a tag. A longer one: the value is not kept.
 pub(crate) const TAG_BYTES_MAX: usize = 256;
