@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Backend, BackendError, BackendErrorKind, Pending};
+use crate::clock;
 use crate::home::Home;
 use crate::stats::BackendState;
 
@@ -205,7 +206,7 @@ impl<B: Pings + ?Sized> Guarded<B> {
         Home::around().unwrap_or(Home::Threads).run_outside(async move {
             let (mut rest, mut wanted) = (FIRST_REST, Instant::now());
             while guarded.state.load(SeqCst) != CLOSED && wanted.elapsed() < QUIET_AFTER {
-                tokio::time::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                let _slept = clock::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
                 if !guarded.goes_on_probing(me) {
                     return;
                 }
