@@ -137,7 +137,8 @@ impl<B: Backend> FaultyBackend<B> {
 
     /// The same fault for all verbs but [`Verb::Ping`], as [`Script::always`] says. So a backend that fails is tried again
     /// and found to be well; say [`Verb::Ping`], too, if it is not to be.
-    pub fn always(&self, fault: &Fault) {
+    #[expect(clippy::needless_pass_by_value, reason = "as that of a script")]
+    pub fn always(&self, fault: Fault) {
         for verb in Verb::ALL.into_iter().filter(|verb| *verb != Verb::Ping) {
             self.on(verb).always(fault.clone());
         }

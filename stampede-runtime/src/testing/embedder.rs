@@ -17,7 +17,7 @@ use crate::semantic::{EmbedError, EmbedErrorKind, Embedded, Embedder};
 /// use stampede_runtime::testing::{self, PlacedEmbedder};
 /// use stampede_runtime::{Config, semantic_coalesce};
 ///
-/// #[semantic_coalesce(namespace = "geography", question = text, threshold = 0.92)]
+/// #[semantic_coalesce(namespace = "geography", threshold = 0.92)]
 /// async fn ask(text: &str) -> String {
 ///     format!("an answer to {text}")
 /// }

@@ -49,10 +49,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// When the limit is over, with the names of what is still under way.
 pub async fn settled() {
+    settled_within(PATIENCE).await;
+}
+
+async fn settled_within(patience: Duration) {
     let registry = registry::current();
     // On a runtime whose clock nobody pauses.
     let mut limit = JoinSet::new();
-    limit.spawn_on(tokio::time::sleep(PATIENCE), blocking::helper());
+    limit.spawn_on(async move { tokio::time::sleep(patience).await }, blocking::helper());
     let mut drained = pin!(registry.drained());
     let is_settled = poll_fn(|cx| match drained.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(true),
@@ -61,7 +65,7 @@ pub async fn settled() {
     .await;
     if !is_settled {
         let under_way: Vec<_> = registry.under_way().iter().map(|(name, many)| format!("{name}: {many}")).collect();
-        panic!("still under way after {PATIENCE:?}: {}", under_way.join(", "));
+        panic!("still under way after {patience:?}: {}", under_way.join(", "));
     }
 }
 
@@ -75,4 +79,38 @@ pub fn settled_blocking() {
         Poll::Ready(()) => Ok(()),
         Poll::Pending => Err(None),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::isolate;
+    use crate::{Coalescer, testing};
+
+    /// Also where tokio's clock stands still, and a runtime that has nothing to do would jump to the next timer.
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "still under way after 1ms: coalescer::stuck: 1")]
+    async fn what_does_not_end_is_named() {
+        let _isolated = isolate();
+        let stuck = Coalescer::<u8, u8>::builder().name("stuck").build();
+        let mut call = pin!(stuck.run(&1, std::future::pending));
+        assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
+        settled_within(Duration::from_millis(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_take_any_time_of_a_paused_clock() {
+        let _isolated = isolate();
+        let slow = Coalescer::<u8, u8>::builder().name("slow").finish_abandoned().build();
+        let work = || async {
+            tokio::time::sleep(Duration::from_secs(86_400)).await;
+            1
+        };
+        let counted = testing::count(|| slow.stats());
+        let mut call = Box::pin(slow.run(&1, work));
+        assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
+        drop(call);
+        settled().await;
+        counted.assert(|since| (since.executions, since.in_flight), (1, 0));
+    }
 }

@@ -29,7 +29,7 @@ async fn each_verb_has_a_script_of_its_own_and_all_can_be_told_at_once() {
     };
     backend.on(Verb::Set).next(1, Fault::Fail(Refused));
     assert_eq!(kinds().await, [None, Some(Refused), None, None, None]);
-    backend.always(&Fault::Fail(Unreachable));
+    backend.always(Fault::Fail(Unreachable));
     let down = Some(Unreachable);
     assert_eq!(kinds().await, [down, down, down, down, None]);
     backend.on(Verb::Ping).always(Fault::Fail(TimedOut));
@@ -44,7 +44,7 @@ async fn what_is_lost_is_said_to_be_done() {
     let backend = FaultyBackend::new();
     let (there, gone) = (key("there"), key("gone"));
     backend.set(&there, b"entry", HOUR).await.unwrap();
-    backend.always(&Fault::Lose);
+    backend.always(Fault::Lose);
     backend.set(&gone, b"entry", HOUR).await.unwrap();
     assert_eq!(backend.get(&there).await.unwrap(), None);
     assert!(backend.remove(&there).await.unwrap());
@@ -92,7 +92,7 @@ async fn calls_are_written_down_when_they_are_polled() {
     assert!(backend.calls().is_empty());
     backend.set(&a, b"entry", HOUR).await.unwrap();
     tokio::time::advance(HOUR).await;
-    backend.always(&Fault::Fail(Unreachable));
+    backend.always(Fault::Fail(Unreachable));
     let _ = backend.get(&a).await;
     let _ = backend.clear(&prefix).await;
     backend.ping().await.unwrap();
@@ -235,7 +235,7 @@ async fn leases_pass_through_where_there_are_some() {
     let done = ["renew 7", "end value", "end", "overwrite newest"];
     assert_eq!(*backend.inner().0.lock().unwrap(), done);
 
-    backend.always(&Fault::Lose);
+    backend.always(Fault::Lose);
     assert_eq!(leases.look(&key).await.unwrap(), None);
     assert_eq!(leases.acquire(&key, asked()).await.unwrap_err().kind(), TimedOut);
     assert!(leases.renew(&key, &token, HOUR).await.unwrap());
@@ -244,7 +244,7 @@ async fn leases_pass_through_where_there_are_some() {
     leases.overwrite(&key, b"newest", HOUR).await.unwrap();
     assert_eq!(*backend.inner().0.lock().unwrap(), done, "none of it was done");
 
-    backend.always(&Fault::Truncate(3));
+    backend.always(Fault::Truncate(3));
     assert_eq!(leases.look(&key).await.unwrap(), Some((b"loo".to_vec(), Some(HOUR))));
     leases.end(&key, &token, value()).await.unwrap();
     leases.overwrite(&key, b"newest", HOUR).await.unwrap();
