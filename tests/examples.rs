@@ -51,6 +51,12 @@ fn quickstart() {
     has(&page(&mut example("quickstart")), "103 requests, 2 executions");
 }
 
+/// Its tests run by themselves.
+#[test]
+fn testing_your_service() {
+    has(&page(&mut example("testing_your_service")), "prices: 4 requests, 2 executions");
+}
+
 #[test]
 fn tags_and_invalidation() {
     let page = page(&mut example("tags_and_invalidation"));

@@ -101,7 +101,7 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
         let run = move || {
             let _counted = counted;
             let _runtime = runtime.as_ref().map(Handle::enter);
-            scope.inherit();
+            let _entered = scope.enter();
             if let Some(work) = take(&place) {
                 run(work);
             }

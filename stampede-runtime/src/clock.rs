@@ -1,8 +1,13 @@
 //! Monotonic time for expiry: cheap where it is read on every hit, controllable where tests pause it.
 
+#[cfg(feature = "test-util")]
+mod hand;
+
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
 
+#[cfg(feature = "test-util")]
+pub(crate) use self::hand::Hand;
 use crate::sync::AtomicU64;
 
 /// A point on the process's monotonic clock. Only differences and comparisons mean anything.
@@ -71,12 +76,43 @@ pub(crate) struct Stopwatch(imp::Instant);
 
 impl Stopwatch {
     pub(crate) fn start() -> Stopwatch {
-        Stopwatch(imp::Instant::now())
+        Stopwatch(imp::precisely())
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        imp::precisely().saturating_duration_since(self.0)
     }
+}
+
+/// Now on tokio's clock or, with `test-util`, on the one that the caller's test has taken in hand.
+#[cfg(any(debug_assertions, feature = "backends", feature = "test-util"))]
+pub(crate) fn instant() -> tokio::time::Instant {
+    #[cfg(feature = "test-util")]
+    if let Some(hand) = Hand::here() {
+        return hand.now();
+    }
+    tokio::time::Instant::now()
+}
+
+/// Sleeps on that clock. Who slept is not done before the result is dropped.
+#[cfg(feature = "backends")]
+pub(crate) async fn sleep(span: Duration) -> Slept {
+    #[cfg(feature = "test-util")]
+    if let Some(hand) = Hand::here() {
+        return Slept { _awake: Some(hand.sleep(span).await) };
+    }
+    tokio::time::sleep(span).await;
+    Slept {
+        #[cfg(feature = "test-util")]
+        _awake: None,
+    }
+}
+
+/// Somebody who has slept.
+#[cfg(feature = "backends")]
+pub(crate) struct Slept {
+    #[cfg(feature = "test-util")]
+    _awake: Option<hand::Awake>,
 }
 
 /// With debug assertions or the `test-util` feature, tokio's clock: it stands still and jumps with
@@ -88,6 +124,8 @@ mod imp {
 
     pub(super) use tokio::time::Instant;
 
+    pub(super) use super::instant as precisely;
+
     pub(super) fn now() -> u64 {
         static START: OnceLock<std::time::Instant> = OnceLock::new();
         // Long before now: a clock that was paused earlier than this first look must not stand at the start.
@@ -97,7 +135,7 @@ mod imp {
             [day, day / 24, day / 1440].into_iter().find_map(|ago| now.checked_sub(ago)).unwrap_or(now)
         };
         // What came before that has to be told apart, too: 73 years.
-        (1 << 61) + units(Instant::now().into_std().saturating_duration_since(*START.get_or_init(start)))
+        (1 << 61) + units(precisely().into_std().saturating_duration_since(*START.get_or_init(start)))
     }
 
     pub(super) fn units(span: Duration) -> u64 {
@@ -116,6 +154,10 @@ mod imp {
     use std::time::Duration;
 
     pub(super) use std::time::Instant;
+
+    pub(super) fn precisely() -> Instant {
+        Instant::now()
+    }
 
     /// The clock begins at boot, and what came before that has to be told apart, too: 17 years.
     const START: u64 = 1 << 61;

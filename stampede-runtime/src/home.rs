@@ -7,13 +7,14 @@ pub(crate) use self::real::{Home, HomeId, Task};
 use tokio::task::JoinSet;
 
 use crate::blocking;
+use crate::registry::Scope;
 use crate::tier::{Answer, Work};
 
 /// Has an answer waited for that needs a runtime, for a thread that is in none.
 pub(crate) fn elsewhere<V: Send + 'static>(work: Work<Answer<V>>) -> Work<Answer<V>> {
     // Who gives up waiting ends it.
     let mut task = JoinSet::new();
-    task.spawn_on(work, blocking::helper());
+    task.spawn_on(Scope::here().around(work), blocking::helper());
     Box::pin(async move {
         match task.join_next().await {
             Some(Ok(answer)) => answer,
@@ -33,6 +34,7 @@ mod real {
     use tokio::task::AbortHandle;
 
     use crate::blocking;
+    use crate::registry::Scope;
 
     /// Where bodies go on that leave their callers.
     pub(crate) enum Home {
@@ -78,14 +80,15 @@ mod real {
 
         /// Runs what needs a runtime, but nobody's in particular.
         pub(crate) fn run_outside(&self, work: impl Future<Output = ()> + Send + 'static) {
-            self.handle().spawn(work);
+            self.spawn_task(work);
         }
 
-        fn handle(&self) -> &Handle {
+        fn spawn_task(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
             match self {
-                Home::Runtime(handle) => handle,
-                Home::Threads => blocking::helper(),
+                Home::Runtime(handle) => handle.spawn(work),
+                Home::Threads => blocking::helper().spawn(Scope::here().around(work)),
             }
+            .abort_handle()
         }
 
         /// Runs `work` once `time` has passed, whatever blocks here meanwhile.
@@ -94,7 +97,7 @@ mod real {
                 tokio::time::sleep(time).await;
                 work();
             };
-            Task(Some(self.handle().spawn(work).abort_handle()))
+            Task(Some(self.spawn_task(work)))
         }
     }
 

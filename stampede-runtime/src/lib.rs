@@ -74,11 +74,13 @@
 //! # Tests of your service
 //!
 //! Decorated functions keep their state in statics. [`testing::isolate`] gives a test a state of its own. With debug
-//! assertions, or the feature `test-util`, expiry follows tokio's paused clock.
+//! assertions, or the feature `test-util`, expiry follows tokio's paused clock; the feature also brings a clock of each test's
+//! own, for sync functions and multi-thread runtimes, and more ([`testing`]).
 //!
 //! # Features
 //!
-//! `macros` (default): the attributes. `test-util`: expiry follows tokio's clock in optimised builds too. `backends`:
+//! `macros` (default): the attributes. `test-util`: what [`testing`] has besides `isolate`, and expiry follows tokio's
+//! clock in optimised builds too. `backends`:
 //! values outside of the process (`store`), and `#[distributed_coalesce]`. `redis`, `redis-tls`: Redis and Valkey as a
 //! backend, the latter encrypted too. `semantic`: calls that mean the same, and the index in this process; `pgvector`,
 //! `pgvector-tls`: `PostgreSQL` as an index; `openai`: an API that makes embeddings. `config-files`: configuration from TOML and YAML files and from the environment.
@@ -167,6 +169,9 @@ mod pages {
     struct Stats;
     #[doc = include_str!("../../docs/sync.md")]
     struct Sync;
+    #[cfg(all(feature = "test-util", feature = "semantic"))]
+    #[doc = include_str!("../../docs/testing.md")]
+    struct Testing;
 }
 
 pub use config::{Config, ConfigBuilder, ConfigError};

@@ -4,6 +4,9 @@ use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -16,6 +19,8 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+#[cfg(feature = "test-util")]
+use crate::clock::Hand;
 use crate::coalescer::{Coalescing, Function};
 use crate::config::{Config, ConfigError};
 use crate::hooks::{Hooks, Place};
@@ -39,6 +44,9 @@ pub(crate) struct Registry {
     outsides: Mutex<HashMap<StateKey, Arc<dyn Any + Send + Sync>>>,
     /// Invalidations of many keys that are under way.
     walks: Mutex<Vec<Arc<Walk>>>,
+    /// The clock, if a test has taken it in hand.
+    #[cfg(feature = "test-util")]
+    hand: OnceLock<Arc<Hand>>,
 }
 
 /// An invalidation of many keys, of functions whose names begin so.
@@ -216,6 +224,50 @@ impl Registry {
         self.alive().iter().map(|(_, function)| function.clear()).sum()
     }
 
+    /// The clock, if a test has taken it in hand.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn hand(&self) -> Option<Arc<Hand>> {
+        self.hand.get().map(Arc::clone)
+    }
+
+    /// Takes the clock in hand.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn take_in_hand(&self) -> Arc<Hand> {
+        Arc::clone(self.hand.get_or_init(Hand::new))
+    }
+
+    /// Returns once nothing is under way.
+    pub(crate) async fn drained(&self) {
+        let _draining = Draining::begin();
+        loop {
+            // Listens before it looks, so that no landing in between is missed.
+            let ended = ENDED.notified();
+            if self.in_flight() == 0 && !self.is_busy() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Whether the clock that a test has in hand has woken somebody who is not done.
+    #[cfg(feature = "test-util")]
+    fn is_busy(&self) -> bool {
+        self.hand.get().is_some_and(|hand| hand.is_busy())
+    }
+
+    #[cfg(not(feature = "test-util"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// The functions of which something is under way, and how much.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn under_way(&self) -> Vec<(String, usize)> {
+        let each = self.alive().into_iter().map(|(name, function)| (name, function.in_flight()));
+        each.filter(|(_, under_way)| *under_way > 0).collect()
+    }
+
     fn in_flight(&self) -> usize {
         let of_functions: usize = self.alive().iter().map(|(_, function)| function.in_flight()).sum();
         #[cfg(feature = "backends")]
@@ -299,21 +351,44 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    /// The tokio runtime the caller is in, else its thread, or the one that began it.
+    /// The one that the calling thread has entered, else the tokio runtime it is in, else the thread.
     pub(crate) fn here() -> Scope {
-        let thread = || INHERITED.get().unwrap_or_else(|| Scope::Thread(std::thread::current().id()));
-        Handle::try_current().map_or_else(|_| thread(), |handle| Scope::Runtime(handle.id()))
+        let thread = || Scope::Thread(std::thread::current().id());
+        let runtime = || Handle::try_current().map_or_else(|_| thread(), |handle| Scope::Runtime(handle.id()));
+        ENTERED.get().unwrap_or_else(runtime)
     }
 
-    /// Makes this scope that of a thread which was begun in it.
-    #[cfg_attr(all(test, stampede_model), allow(dead_code))]
-    pub(crate) fn inherit(self) {
-        INHERITED.set(Some(self));
+    /// Makes this scope that of the calling thread, whatever runtime it is in.
+    pub(crate) fn enter(self) -> Entered {
+        Entered { before: ENTERED.replace(Some(self)), stays: PhantomData }
+    }
+
+    /// Work that is done in this scope, wherever it is polled.
+    pub(crate) async fn around<W: Future>(self, work: W) -> W::Output {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let _entered = self.enter();
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+/// A thread's stay in a scope.
+pub(crate) struct Entered {
+    before: Option<Scope>,
+    /// Not `Send`: it ends on its thread.
+    stays: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(self.before);
     }
 }
 
 thread_local! {
-    static INHERITED: Cell<Option<Scope>> = const { Cell::new(None) };
+    static ENTERED: Cell<Option<Scope>> = const { Cell::new(None) };
 }
 
 static ISOLATED: RwLock<Vec<(Scope, Arc<Registry>)>> = RwLock::new(Vec::new());
@@ -335,18 +410,19 @@ pub(crate) fn is_global(registry: &Arc<Registry>) -> bool {
     Arc::ptr_eq(registry, &GLOBAL)
 }
 
-/// Gives a scope a registry of its own. `false`: it has one already.
-pub(crate) fn isolate(scope: Scope, config: Config) -> bool {
+/// Gives a scope a registry of its own, unless it has one already.
+pub(crate) fn isolate(scope: Scope, config: Config) -> Option<Arc<Registry>> {
     let registry = Registry::default();
     // A new registry has no configuration yet.
     let _ = registry.config.set(Some(config));
     let mut isolated = ISOLATED.write().unwrap_or_else(PoisonError::into_inner);
-    let free = isolated.iter().all(|(taken, _)| *taken != scope);
-    if free {
-        isolated.push((scope, Arc::new(registry)));
-        DETOURS.fetch_add(ISOLATION, Release);
+    if isolated.iter().any(|(taken, _)| *taken == scope) {
+        return None;
     }
-    free
+    let registry = Arc::new(registry);
+    isolated.push((scope, Arc::clone(&registry)));
+    DETOURS.fetch_add(ISOLATION, Release);
+    Some(registry)
 }
 
 /// Ends a scope's isolation. Its values are dropped.
@@ -431,19 +507,8 @@ impl Drop for Draining {
 /// **Cancel**: dropping the future stops the waiting and nothing else.
 pub async fn shutdown(deadline: Duration) -> usize {
     let registry = current();
-    let _draining = Draining::begin();
-    let drained = async {
-        loop {
-            // Listens before it looks, so that no landing in between is missed.
-            let ended = ENDED.notified();
-            if registry.in_flight() == 0 {
-                return;
-            }
-            ended.await;
-        }
-    };
     // Running out of time is an answer too: the number below.
-    let _ = tokio::time::timeout(deadline, drained).await;
+    let _ = tokio::time::timeout(deadline, registry.drained()).await;
     let mut given_back = JoinSet::new();
     for (_, function) in registry.alive() {
         for work in function.give_back() {

@@ -2,6 +2,8 @@
 
 mod live;
 mod semantic;
+#[cfg(feature = "test-util")]
+mod since;
 
 use std::fmt;
 use std::time::Duration;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stampede_runtime::store::{Backend, MemoryBackend};
+use stampede_runtime::testing::{Fault, FaultyBackend, Verb};
 use stampede_runtime::{Config, Settings, cached, coalesce};
 use tokio::time::{advance, sleep};
 
-use super::backends_help::{DOWN, Fake, HOUR, Mood, SECOND, check, lives, patient_process, process, process_with};
+use super::backends_help::{DOWN, Given, HOUR, SECOND, check, lives, patient_process, process, process_with};
 use super::help::{Trouble, World, all, crowd, settle};
 
 #[cached(ttl = "1h", backend = "main", skip(world))]
@@ -23,8 +24,8 @@ async fn aged(_key: u32, how: &'static str, world: Arc<World>) -> Result<usize, 
 }
 
 /// Makes a 1 of 15, 35 or more seconds ago.
-async fn made(seconds: u32) -> Arc<Fake> {
-    let fake = Fake::new();
+async fn made(seconds: u32) -> FaultyBackend {
+    let fake = FaultyBackend::new();
     process(&fake, async { aged(1, "", World::at_ease()).await.expect("no fire") }).await;
     advance(seconds * SECOND).await;
     fake
@@ -32,7 +33,7 @@ async fn made(seconds: u32) -> Arc<Fake> {
 
 #[tokio::test(start_paused = true)]
 async fn ten_misses_are_one_execution_and_none_in_the_other_process() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::new();
     process(&fake, async {
         let calls = crowd(10, || load(1, Arc::clone(&world))).await;
@@ -57,7 +58,7 @@ async fn ten_misses_are_one_execution_and_none_in_the_other_process() {
         assert_eq!(stats.cache_size, 1);
     })
     .await;
-    assert_eq!((world.runs(), fake.get.asked(), fake.set.asked()), (1, 2, 1));
+    assert_eq!((world.runs(), fake.on(Verb::Get).asked(), fake.on(Verb::Set).asked()), (1, 2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,14 +85,14 @@ async fn ten_misses_are_one_execution_with_every_store() {
 
 #[tokio::test(start_paused = true)]
 async fn joiners_wait_for_the_look_up() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     patient_process(&fake, async {
         let world = World::at_ease();
-        fake.get.is(Mood::Waits);
+        fake.on(Verb::Get).always(Fault::HoldCall);
         let calls = crowd(5, || load(1, Arc::clone(&world))).await;
-        assert_eq!((world.runs(), fake.get.asked()), (0, 1));
+        assert_eq!((world.runs(), fake.on(Verb::Get).asked()), (0, 1));
         assert_eq!(load::stats().in_flight, 1);
-        fake.get.open();
+        fake.on(Verb::Get).release();
         assert_eq!(all(calls).await, [1; 5]);
         check(&load::stats(), 5);
         assert_eq!(load::stats().coalesce_hits, 4);
@@ -99,9 +100,9 @@ async fn joiners_wait_for_the_look_up() {
     .await;
     patient_process(&fake, async {
         let world = World::at_ease();
-        fake.get.is(Mood::Waits);
+        fake.on(Verb::Get).always(Fault::HoldCall);
         let calls = crowd(5, || load(1, Arc::clone(&world))).await;
-        fake.get.open();
+        fake.on(Verb::Get).release();
         assert_eq!(all(calls).await, [1; 5]);
         let stats = load::stats();
         check(&stats, 5);
@@ -117,7 +118,7 @@ async fn without_ttl_nothing_is_kept_there() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for _ in 0..2 {
         process(&fake, async {
             let world = World::new();
@@ -128,7 +129,7 @@ async fn without_ttl_nothing_is_kept_there() {
         })
         .await;
     }
-    assert_eq!(fake.set.asked(), 0);
+    assert_eq!(fake.on(Verb::Set).asked(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,12 +222,12 @@ async fn a_value_found_old_is_as_old_here_as_anywhere() {
 
 #[tokio::test(start_paused = true)]
 async fn an_old_value_in_memory_is_not_replaced_by_an_older_one_that_is_found() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async {
         assert!(matches!(aged(1, "", Arc::clone(&world)).await, Ok(1)));
         settle().await;
-        fake.set.is(DOWN);
+        fake.on(Verb::Set).always(DOWN);
         assert!(matches!(aged::refresh(1, "", Arc::clone(&world)).await, Ok(2)));
         settle().await;
         advance(40 * SECOND).await;
@@ -257,7 +258,7 @@ async fn a_ttl_may_be_shorter_than_a_second() {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, brief(1, Arc::clone(&world))).await;
     advance(40 * MILLISECOND).await;
@@ -292,7 +293,7 @@ async fn none_and_unit_are_values() {
         Ok(None)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     for process_hits in [0, 1] {
         process(&fake, async {
@@ -317,7 +318,7 @@ async fn errors_are_never_kept_there() {
         Err(Trouble::Fire)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     for run in 1..=2 {
         process(&fake, async {
@@ -329,7 +330,7 @@ async fn errors_are_never_kept_there() {
         })
         .await;
     }
-    assert_eq!(fake.set.asked(), 0);
+    assert_eq!(fake.on(Verb::Set).asked(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,7 +350,7 @@ async fn what_is_kept_is_decided_as_in_memory() {
         (value > 10).then_some(value)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let all = async || {
         for value in [5, 50] {
             large(value).await;
@@ -361,7 +362,7 @@ async fn what_is_kept_is_decided_as_in_memory() {
     };
     process(&fake, async { all().await }).await;
     // Not the 5 of `large`, nor the 0 of `lasting`.
-    assert_eq!(fake.set.asked(), 5);
+    assert_eq!(fake.on(Verb::Set).asked(), 5);
     advance(SECOND).await;
     let stats = process(&fake, all()).await.map(|stats| (stats.backend_hits, stats.executions));
     assert_eq!(stats, [(1, 1), (2, 1), (2, 0)]);
@@ -377,7 +378,7 @@ async fn jitter_shortens_one_life_for_all() {
         key
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let mut seen = Vec::new();
     for key in 0..20 {
         process(&fake, jittery(key)).await;
@@ -416,7 +417,7 @@ async fn what_it_cost_to_make_is_known_to_all() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, costly(1, Arc::clone(&world))).await;
     process(&fake, async {
@@ -434,7 +435,7 @@ async fn what_it_cost_to_make_is_known_to_all() {
 
 #[tokio::test(start_paused = true)]
 async fn insert_and_refresh_reach_the_other_process() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async { load::insert(1, 100) }).await;
     process(&fake, async {
@@ -460,7 +461,7 @@ async fn an_insert_that_is_not_kept_takes_the_older_value_out_everywhere() {
         Some(world.body().await)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async {
         assert_eq!(perhaps(1, Arc::clone(&world)).await, Some(1));
@@ -469,7 +470,7 @@ async fn an_insert_that_is_not_kept_takes_the_older_value_out_everywhere() {
         assert_eq!(perhaps(1, Arc::clone(&world)).await, Some(2));
     })
     .await;
-    assert!(fake.remove.asked() >= 1);
+    assert!(fake.on(Verb::Remove).asked() >= 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -479,7 +480,7 @@ async fn eviction_leaves_the_entry_outside() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async {
         for key in 1..=5 {
@@ -495,16 +496,16 @@ async fn eviction_leaves_the_entry_outside() {
         assert!(stats.backend_hits >= 4 && stats.evictions >= 4 && stats.executions == 5, "{stats:?}");
     })
     .await;
-    assert_eq!(fake.remove.asked(), 0);
+    assert_eq!(fake.on(Verb::Remove).asked(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn peek_is_memory_only() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, load(1, World::at_ease())).await;
     process(&fake, async {
         assert_eq!(load::peek(1), None);
-        assert_eq!(fake.get.asked(), 1);
+        assert_eq!(fake.on(Verb::Get).asked(), 1);
         load(1, World::new()).await;
         assert_eq!(load::peek(1), Some(1));
     })
@@ -518,12 +519,12 @@ async fn a_ttl_says_how_old_a_value_may_be_wherever_it_comes_from() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, shortened(1, Arc::clone(&world))).await;
     advance(600 * SECOND).await;
     let shorter = Settings::new().ttl(SECOND);
-    let config = Config::builder().backend("main", Arc::clone(&fake)).namespace("shortened", shorter);
+    let config = Config::builder().backend("main", fake.clone()).namespace("shortened", shorter);
     process_with(config, async { assert_eq!(shortened(1, Arc::clone(&world)).await, 2) }).await;
 }
 
@@ -534,11 +535,11 @@ async fn a_namespace_that_keeps_nothing_finds_nothing() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, switched_off(1, Arc::clone(&world))).await;
     let nothing = Settings::new().ttl(Duration::ZERO);
-    let config = Config::builder().backend("main", Arc::clone(&fake)).namespace("switched_off", nothing);
+    let config = Config::builder().backend("main", fake.clone()).namespace("switched_off", nothing);
     process_with(config, async {
         assert_eq!(switched_off(1, Arc::clone(&world)).await, 2);
         assert_eq!(switched_off::peek(1), None);

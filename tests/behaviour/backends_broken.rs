@@ -9,11 +9,12 @@ use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use stampede_runtime::store::{BackendErrorKind, Codec, Envelope, PAYLOAD_BYTES_MAX, Tags, Times, UnixMillis, encode};
+use stampede_runtime::testing::{Fault, FaultyBackend, Verb};
 use stampede_runtime::{Config, Error, Settings, cached};
 use tokio::time::{Instant, advance};
 use tracing::Level;
 
-use super::backends_help::{BUDGET, DOWN, Fake, HOUR, Log, Mood, SECOND, check, process, process_with};
+use super::backends_help::{BUDGET, DOWN, Given, HOUR, Log, SECOND, check, process, process_with};
 use super::help::{Trouble, World, all, crowd, in_a_process_of_its_own, settle};
 
 #[cached(namespace = "broken", ttl = "1h", backend = "main", skip(world))]
@@ -22,19 +23,19 @@ async fn load(_key: u32, world: Arc<World>) -> usize {
 }
 
 /// All that goes wrong in a verb, and how long each takes until it is given up.
-const BROKEN: [(Mood, Duration); 3] = [(DOWN, Duration::ZERO), (Mood::Hangs, BUDGET), (Mood::Slow(SECOND), BUDGET)];
+const BROKEN: [(Fault, Duration); 3] = [(DOWN, Duration::ZERO), (Fault::Hang, BUDGET), (Fault::Delay(SECOND), BUDGET)];
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_look_up_costs_its_budget_and_the_call_is_answered() {
-    for (mood, cost) in BROKEN {
-        let fake = Fake::new();
+    for (fault, cost) in BROKEN {
+        let fake = FaultyBackend::new();
         process(&fake, async {
-            fake.get.is(mood);
+            fake.on(Verb::Get).always(fault.clone());
             let world = World::at_ease();
             let start = Instant::now();
             let calls = crowd(10, || load(1, Arc::clone(&world))).await;
-            assert_eq!(all(calls).await, [1; 10], "{mood:?}");
-            assert_eq!(start.elapsed(), cost, "{mood:?}");
+            assert_eq!(all(calls).await, [1; 10], "{fault:?}");
+            assert_eq!(start.elapsed(), cost, "{fault:?}");
             assert_eq!(load(1, Arc::clone(&world)).await, 1);
             settle().await;
             let stats = load::stats();
@@ -48,11 +49,11 @@ async fn a_broken_look_up_costs_its_budget_and_the_call_is_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_write_costs_no_call_anything() {
-    for (mood, _) in BROKEN {
-        let fake = Fake::new();
+    for (fault, _) in BROKEN {
+        let fake = FaultyBackend::new();
         let world = World::at_ease();
         process(&fake, async {
-            fake.set.is(mood);
+            fake.on(Verb::Set).always(fault.clone());
             let start = Instant::now();
             assert_eq!(load(1, Arc::clone(&world)).await, 1);
             assert_eq!(load(1, Arc::clone(&world)).await, 1);
@@ -60,7 +61,7 @@ async fn a_broken_write_costs_no_call_anything() {
         })
         .await;
         process(&fake, async {
-            fake.set.is(Mood::Well);
+            fake.on(Verb::Set).always(Fault::None);
             assert_eq!(load(1, Arc::clone(&world)).await, 2);
             check(&load::stats(), 1);
         })
@@ -70,14 +71,14 @@ async fn a_broken_write_costs_no_call_anything() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_is_given_up_is_a_failure_and_no_write() {
-    for (mood, _) in BROKEN {
-        let fake = Fake::new();
+    for (fault, _) in BROKEN {
+        let fake = FaultyBackend::new();
         process(&fake, async {
-            fake.set.is(mood);
+            fake.on(Verb::Set).always(fault.clone());
             load(1, World::at_ease()).await;
             tokio::time::sleep(SECOND).await;
             let stats = load::stats();
-            assert_eq!((stats.backend_writes, stats.backend_failures, stats.in_flight), (0, 1, 0), "{mood:?}");
+            assert_eq!((stats.backend_writes, stats.backend_failures, stats.in_flight), (0, 1, 0), "{fault:?}");
         })
         .await;
     }
@@ -85,10 +86,10 @@ async fn a_write_that_is_given_up_is_a_failure_and_no_write() {
 
 #[tokio::test(start_paused = true)]
 async fn with_every_verb_broken_everything_works_in_memory() {
-    for (mood, cost) in BROKEN {
-        let fake = Fake::new();
+    for (fault, cost) in BROKEN {
+        let fake = FaultyBackend::new();
         process(&fake, async {
-            fake.is(mood);
+            fake.always(fault.clone());
             let world = World::at_ease();
             assert_eq!(load(1, Arc::clone(&world)).await, 1);
             assert_eq!(load(1, Arc::clone(&world)).await, 1);
@@ -109,10 +110,10 @@ async fn with_every_verb_broken_everything_works_in_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_backend_within_its_budget_is_no_broken_one() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, load(1, World::at_ease())).await;
     process(&fake, async {
-        fake.is(Mood::Slow(BUDGET.saturating_sub(Duration::from_millis(1))));
+        fake.always(Fault::Delay(BUDGET.saturating_sub(Duration::from_millis(1))));
         assert_eq!(load(1, World::new()).await, 1);
         assert_eq!(load::stats().backend_failures, 0);
     })
@@ -121,11 +122,11 @@ async fn a_slow_backend_within_its_budget_is_no_broken_one() {
 
 #[tokio::test(start_paused = true)]
 async fn the_budget_can_be_configured() {
-    let fake = Fake::new();
-    fake.get.is(Mood::Hangs);
+    let fake = FaultyBackend::new();
+    fake.on(Verb::Get).always(Fault::Hang);
     let config = |budget| {
         let budget = Settings::new().backend_timeout(budget);
-        Config::builder().backend("main", Arc::clone(&fake)).namespace("broken", budget)
+        Config::builder().backend("main", fake.clone()).namespace("broken", budget)
     };
     for budget in [SECOND / 1000, 3 * SECOND] {
         process_with(config(budget), async {
@@ -140,12 +141,12 @@ async fn the_budget_can_be_configured() {
 #[tokio::test(start_paused = true)]
 async fn each_change_is_logged_once() {
     let (log, _guard) = Log::install();
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         let world = World::at_ease();
         let both = || [Level::WARN, Level::INFO].map(|level| log.lines(level).len());
-        for (mood, logged) in [(Mood::Well, [0, 0]), (DOWN, [1, 0]), (Mood::Well, [1, 1]), (Mood::Hangs, [2, 1])] {
-            fake.is(mood);
+        for (fault, logged) in [(Fault::None, [0, 0]), (DOWN, [1, 0]), (Fault::None, [1, 1]), (Fault::Hang, [2, 1])] {
+            fake.always(fault.clone());
             for _ in 0..5 {
                 load::clear();
                 load(1, Arc::clone(&world)).await;
@@ -153,7 +154,7 @@ async fn each_change_is_logged_once() {
                 load::refresh(2, Arc::clone(&world)).await;
                 tokio::time::sleep(SECOND).await;
             }
-            assert_eq!(both(), logged, "{mood:?}");
+            assert_eq!(both(), logged, "{fault:?}");
         }
         let warned = log.lines(Level::WARN).join("\n");
         assert!(warned.contains("broken::load") && warned.contains("cannot be reached"), "{warned}");
@@ -165,9 +166,9 @@ async fn each_change_is_logged_once() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_only_reads_is_logged_once() {
     let (log, _guard) = Log::install();
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.set.is(Mood::Fails(BackendErrorKind::ReadOnly));
+        fake.on(Verb::Set).always(Fault::Fail(BackendErrorKind::ReadOnly));
         for key in 0..10 {
             load(key, World::at_ease()).await;
             settle().await;
@@ -184,13 +185,13 @@ async fn a_store_that_only_reads_is_logged_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_answers_again_is_used_again() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async {
-        fake.is(DOWN);
+        fake.always(DOWN);
         load(1, Arc::clone(&world)).await;
         settle().await;
-        fake.is(Mood::Well);
+        fake.always(Fault::None);
         // Its rest is over, and somebody looks.
         tokio::time::sleep(3 * SECOND).await;
         load(3, Arc::clone(&world)).await;
@@ -215,7 +216,7 @@ fn entry<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 /// Reads this entry, which cannot be understood, and says what the statistics say of it.
 async fn misreads(bytes: &[u8], what: &str) {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, load(1, World::at_ease())).await;
     fake.put(bytes).await;
     let world = World::at_ease();
@@ -277,9 +278,9 @@ async fn no_cut_and_no_flipped_bit_is_taken_for_a_value() {
 
 #[tokio::test(start_paused = true)]
 async fn both_codecs_are_read_by_all() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let json = Settings::new().codec(Codec::Json);
-    let config = Config::builder().backend("main", Arc::clone(&fake)).namespace("broken", json);
+    let config = Config::builder().backend("main", fake.clone()).namespace("broken", json);
     process_with(config, load(1, World::at_ease())).await;
     assert!(fake.entry().await.expect("kept").ends_with(b"1"));
     process(&fake, async { assert_eq!(load(1, World::new()).await, 1) }).await;
@@ -287,10 +288,10 @@ async fn both_codecs_are_read_by_all() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_past_its_end_is_a_miss() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, load(1, World::at_ease())).await;
     // A store that does not let go in time.
-    fake.answers(fake.entry().await);
+    fake.on(Verb::Get).always(Fault::Replace(fake.entry().await.expect("kept").into()));
     advance(HOUR).await;
     let world = World::at_ease();
     world.begin();
@@ -335,7 +336,7 @@ mod after {
 
 #[tokio::test(start_paused = true)]
 async fn a_type_may_gain_lose_and_reorder_fields() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, before::quote(7)).await;
     process(&fake, async {
         let read = after::quote(7).await;
@@ -353,9 +354,9 @@ async fn a_type_may_gain_lose_and_reorder_fields() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_panics_in_a_look_up_fails_no_call() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.get.is(Mood::Panics);
+        fake.on(Verb::Get).always(Fault::Panic);
         let call = tokio::spawn(load(1, World::at_ease()));
         assert_eq!(call.await.expect("no panic"), 1);
         assert_eq!(load::stats().backend_failures, 1);
@@ -365,11 +366,11 @@ async fn a_backend_that_panics_in_a_look_up_fails_no_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_panics_in_a_look_up_leaves_the_key_free() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.get.is(Mood::Panics);
+        fake.on(Verb::Get).always(Fault::Panic);
         let _either = tokio::spawn(load(1, World::at_ease())).await;
-        fake.get.is(Mood::Well);
+        fake.on(Verb::Get).always(Fault::None);
         assert_eq!(load(1, World::at_ease()).await, 1);
         assert_eq!(load::stats().in_flight, 0);
     })
@@ -378,10 +379,10 @@ async fn a_backend_that_panics_in_a_look_up_leaves_the_key_free() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_panics_elsewhere_fails_no_call() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        for verb in [&fake.set, &fake.remove, &fake.clear] {
-            verb.is(Mood::Panics);
+        for verb in [fake.on(Verb::Set), fake.on(Verb::Remove), fake.on(Verb::Clear)] {
+            verb.always(Fault::Panic);
         }
         let world = World::at_ease();
         assert_eq!(load(1, Arc::clone(&world)).await, 1);
@@ -400,10 +401,10 @@ async fn a_backend_that_panics_elsewhere_fails_no_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_panics_is_counted_as_failing() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.set.is(Mood::Panics);
-        fake.remove.is(Mood::Panics);
+        fake.on(Verb::Set).always(Fault::Panic);
+        fake.on(Verb::Remove).always(Fault::Panic);
         load(1, World::at_ease()).await;
         settle().await;
         assert_eq!(load::stats().backend_failures, 2, "what was not written was to be taken out");
@@ -439,7 +440,7 @@ async fn a_value_that_panics_when_it_is_written_or_read_is_kept_in_memory() {
         Touchy(how)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         assert_eq!(touchy(1, "writing").await, Touchy("writing"));
         assert_eq!(touchy(1, "writing").await, Touchy("writing"));
@@ -469,7 +470,7 @@ async fn a_value_that_would_not_come_back_as_it_was_is_kept_in_memory() {
         Some(None)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     for run in 1..=2 {
         process(&fake, async {
@@ -479,7 +480,7 @@ async fn a_value_that_would_not_come_back_as_it_was_is_kept_in_memory() {
         })
         .await;
     }
-    assert_eq!(fake.set.asked(), 0);
+    assert_eq!(fake.on(Verb::Set).asked(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -490,11 +491,11 @@ async fn a_value_too_large_is_kept_in_memory() {
         "x".repeat(bytes)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     let config = |bytes| {
         let limit = Settings::new().payload_bytes_max(bytes);
-        Config::builder().backend("main", Arc::clone(&fake)).namespace("large", limit)
+        Config::builder().backend("main", fake.clone()).namespace("large", limit)
     };
     process_with(config(100), async {
         for bytes in [98, 98, 99, 99] {
@@ -504,7 +505,7 @@ async fn a_value_too_large_is_kept_in_memory() {
         let stats = large::stats();
         check(&stats, 4);
         assert_eq!((stats.encode_errors, stats.backend_writes, stats.cache_hits), (1, 1, 2));
-        assert_eq!((fake.set.asked(), fake.last().1), (1, HOUR));
+        assert_eq!((fake.on(Verb::Set).asked(), fake.last().1), (1, HOUR));
     })
     .await;
     // A reader who takes less.
@@ -527,9 +528,9 @@ async fn a_value_too_large_is_kept_in_memory() {
 #[tokio::test(start_paused = true)]
 async fn an_entry_too_large_for_the_store_is_no_failing_store() {
     let (log, _guard) = Log::install();
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.set.is(Mood::Fails(BackendErrorKind::TooLarge));
+        fake.on(Verb::Set).always(Fault::Fail(BackendErrorKind::TooLarge));
         for key in 0..5 {
             load(key, World::at_ease()).await;
             settle().await;
@@ -541,9 +542,9 @@ async fn an_entry_too_large_for_the_store_is_no_failing_store() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_misses_everything_costs_nothing_but_the_looks() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
-    fake.set.is(Mood::Fails(BackendErrorKind::OutOfMemory));
+    fake.on(Verb::Set).always(Fault::Fail(BackendErrorKind::OutOfMemory));
     process(&fake, async {
         let mut seen = HashMap::new();
         for key in [1, 2, 1, 2, 3] {
@@ -560,12 +561,12 @@ async fn a_store_that_misses_everything_costs_nothing_but_the_looks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_reaches_nobody() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, load(1, World::at_ease())).await;
     let world = World::at_ease();
     world.begin();
     process(&fake, async {
-        fake.get.is(Mood::Slow(SECOND));
+        fake.on(Verb::Get).always(Fault::Delay(SECOND));
         assert_eq!(load(1, Arc::clone(&world)).await, 2, "the 1 came too late");
         advance(10 * SECOND).await;
         assert_eq!(load(1, Arc::clone(&world)).await, 2);
@@ -580,9 +581,9 @@ async fn time_in_the_budget_is_no_time_of_the_body() {
         Ok(world.body().await)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.get.is(Mood::Hangs);
+        fake.on(Verb::Get).always(Fault::Hang);
         assert!(matches!(quick(1, World::at_ease()).await, Ok(1)));
         let stats = quick::stats();
         check(&stats, 1);
@@ -618,14 +619,14 @@ fn the_wall_clock_moves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_breaks_while_it_is_asked_hangs_nobody() {
-    for mood in [DOWN, Mood::Hangs, Mood::Panics] {
-        let fake = Fake::new();
+    for fault in [DOWN, Fault::Hang, Fault::Panic] {
+        let fake = FaultyBackend::new();
         process(&fake, async {
-            fake.get.is(Mood::Waits);
+            fake.on(Verb::Get).always(Fault::HoldCall);
             let world = World::at_ease();
             let calls = crowd(3, || load(1, Arc::clone(&world))).await;
-            fake.set.is(mood);
-            fake.get.open();
+            fake.on(Verb::Set).always(fault.clone());
+            fake.on(Verb::Get).release();
             assert_eq!(all(calls).await, [1; 3]);
         })
         .await;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use stampede_runtime::store::BackendErrorKind;
+use stampede_runtime::testing::{Fault, FaultyBackend, Verb};
 use stampede_runtime::{Config, Error, Settings, cached, shutdown};
 use tokio::time::{Instant, advance};
 
-use super::backends_help::{BUDGET, DOWN, Fake, HOUR, Mood, SECOND, check, patient_process, process, process_with};
+use super::backends_help::{BUDGET, DOWN, Given, HOUR, SECOND, check, patient_process, process, process_with};
 use super::help::{Trouble, World, boarded, crowd, settle};
 
 #[cached(ttl = "1h", backend = "main", skip(world))]
@@ -21,8 +22,8 @@ async fn narrow(_key: u32, world: Arc<World>) -> usize {
 }
 
 /// A 1 of each key, in the backend alone.
-async fn there(keys: u32) -> (Arc<Fake>, Arc<World>) {
-    let fake = Fake::new();
+async fn there(keys: u32) -> (FaultyBackend, Arc<World>) {
+    let fake = FaultyBackend::new();
     for key in 1..=keys {
         process(&fake, async {
             load(key, World::at_ease()).await;
@@ -93,10 +94,10 @@ async fn what_is_in_no_memory_is_cleared_all_the_same() {
 async fn what_is_cleared_before_the_first_call_is_not_read_by_it() {
     let (fake, world) = there(1).await;
     patient_process(&fake, async {
-        fake.clear.is(Mood::Waits);
+        fake.on(Verb::Clear).always(Fault::HoldCall);
         let cleared = load::clear();
         assert_eq!(load(1, Arc::clone(&world)).await, 2, "the backend has not heard of it yet");
-        fake.clear.open();
+        fake.on(Verb::Clear).release();
         assert!(cleared.await.is_ok());
     })
     .await;
@@ -107,7 +108,7 @@ async fn the_handle_tells_what_the_backend_said() {
     let (fake, world) = there(1).await;
     process(&fake, async {
         load(1, Arc::clone(&world)).await;
-        fake.is(DOWN);
+        fake.always(DOWN);
         let answer = load::invalidate(1).await;
         assert!(told(&answer), "{answer:?}");
         let text = answer.expect_err("seen above").to_string();
@@ -115,7 +116,7 @@ async fn the_handle_tells_what_the_backend_said() {
         assert!(told(&load::clear().await));
         assert_eq!(load::stats().backend_failures, 2);
 
-        fake.is(Mood::Hangs);
+        fake.always(Fault::Hang);
         let start = Instant::now();
         assert!(told(&load::invalidate(1).await));
         assert_eq!(start.elapsed(), BUDGET);
@@ -123,7 +124,7 @@ async fn the_handle_tells_what_the_backend_said() {
         assert_eq!(load::stats().backend_failures, 4);
 
         // In this process it has happened all the same, and nobody has to await it.
-        fake.is(Mood::Fails(BackendErrorKind::ReadOnly));
+        fake.always(Fault::Fail(BackendErrorKind::ReadOnly));
         load::insert(1, 7);
         settle().await;
         load::invalidate(1);
@@ -139,18 +140,18 @@ async fn what_a_slow_backend_has_not_forgotten_yet_is_not_read() {
     let (fake, world) = there(2).await;
     patient_process(&fake, async {
         assert_eq!(narrow(1, Arc::clone(&world)).await, 1);
-        fake.remove.is(Mood::Waits);
-        fake.set.is(Mood::Waits);
-        let looks = fake.get.asked();
+        fake.on(Verb::Remove).always(Fault::HoldCall);
+        fake.on(Verb::Set).always(Fault::HoldCall);
+        let looks = fake.on(Verb::Get).asked();
         let done = narrow::invalidate(1);
         assert_eq!(narrow(1, Arc::clone(&world)).await, 2);
-        assert_eq!(fake.get.asked(), looks, "it is not even looked for");
+        assert_eq!(fake.on(Verb::Get).asked(), looks, "it is not even looked for");
         assert_eq!(narrow(2, Arc::clone(&world)).await, 1, "others are");
         // Out of memory again, and not there yet.
         assert_eq!(narrow(1, Arc::clone(&world)).await, 3);
-        fake.remove.open();
+        fake.on(Verb::Remove).release();
         assert!(done.await.is_ok());
-        fake.set.open();
+        fake.on(Verb::Set).release();
         settle().await;
         assert_eq!(narrow(2, Arc::clone(&world)).await, 1);
         assert!(narrow(1, Arc::clone(&world)).await >= 2);
@@ -163,16 +164,16 @@ async fn what_a_slow_backend_has_not_cleared_yet_is_not_read() {
     let (fake, world) = there(2).await;
     patient_process(&fake, async {
         narrow(1, Arc::clone(&world)).await;
-        fake.clear.is(Mood::Waits);
+        fake.on(Verb::Clear).always(Fault::HoldCall);
         let done = narrow::clear();
         assert_eq!(narrow(1, Arc::clone(&world)).await, 2);
         assert_eq!(narrow(2, Arc::clone(&world)).await, 3);
-        fake.clear.open();
+        fake.on(Verb::Clear).release();
         assert!(done.await.is_ok());
         narrow(3, Arc::clone(&world)).await;
-        let looks = fake.get.asked();
+        let looks = fake.on(Verb::Get).asked();
         narrow(4, Arc::clone(&world)).await;
-        assert_eq!(fake.get.asked(), looks + 1, "then it is looked for again");
+        assert_eq!(fake.on(Verb::Get).asked(), looks + 1, "then it is looked for again");
     })
     .await;
 }
@@ -182,8 +183,8 @@ async fn what_a_backend_failed_to_forget_is_not_read_until_it_is_overwritten() {
     let (fake, world) = there(2).await;
     process(&fake, async {
         assert_eq!(narrow(1, Arc::clone(&world)).await, 1);
-        fake.remove.is(DOWN);
-        fake.set.is(DOWN);
+        fake.on(Verb::Remove).always(DOWN);
+        fake.on(Verb::Set).always(DOWN);
         assert!(told(&narrow::invalidate(1).await));
         assert_eq!(narrow(1, Arc::clone(&world)).await, 2);
         settle().await;
@@ -192,10 +193,10 @@ async fn what_a_backend_failed_to_forget_is_not_read_until_it_is_overwritten() {
         assert!(told(&narrow::invalidate(3).await));
         settle().await;
         assert_eq!(narrow(2, Arc::clone(&world)).await, 1);
-        let looks = fake.get.asked();
-        fake.set.is(Mood::Well);
+        let looks = fake.on(Verb::Get).asked();
+        fake.on(Verb::Set).always(Fault::None);
         assert_eq!(narrow(1, Arc::clone(&world)).await, 3);
-        assert_eq!(fake.get.asked(), looks, "neither memory nor the backend has one that may be read");
+        assert_eq!(fake.on(Verb::Get).asked(), looks, "neither memory nor the backend has one that may be read");
         settle().await;
         assert_eq!(narrow(2, Arc::clone(&world)).await, 1);
         assert_eq!(narrow(1, Arc::clone(&world)).await, 3, "the new one is there, and found");
@@ -209,17 +210,17 @@ async fn what_a_backend_failed_to_forget_is_not_read_until_it_is_overwritten() {
 async fn of_several_invalidations_each_has_to_arrive() {
     let (fake, world) = there(1).await;
     patient_process(&fake, async {
-        fake.remove.is(Mood::Slow(SECOND));
+        fake.on(Verb::Remove).always(Fault::Delay(SECOND));
         let first = load::invalidate(1);
         settle().await;
-        fake.remove.is(Mood::Slow(2 * SECOND));
+        fake.on(Verb::Remove).always(Fault::Delay(2 * SECOND));
         let second = load::invalidate(1);
         assert!(first.await.is_ok());
         // Another process may have written in between, before the second.
-        let looks = fake.get.asked();
-        fake.set.is(DOWN);
+        let looks = fake.on(Verb::Get).asked();
+        fake.on(Verb::Set).always(DOWN);
         assert_eq!(load(1, Arc::clone(&world)).await, 2);
-        assert_eq!(fake.get.asked(), looks);
+        assert_eq!(fake.on(Verb::Get).asked(), looks);
         assert!(second.await.is_ok());
     })
     .await;
@@ -229,7 +230,7 @@ async fn of_several_invalidations_each_has_to_arrive() {
 async fn what_a_backend_failed_to_clear_is_not_read() {
     let (fake, world) = there(2).await;
     process(&fake, async {
-        fake.clear.is(DOWN);
+        fake.on(Verb::Clear).always(DOWN);
         narrow(1, Arc::clone(&world)).await;
         assert!(told(&narrow::clear().await));
         assert_eq!(narrow(1, Arc::clone(&world)).await, 2);
@@ -243,9 +244,9 @@ async fn a_clear_that_succeeds_makes_up_for_one_that_failed() {
     let (fake, world) = there(2).await;
     process(&fake, async {
         narrow(1, Arc::clone(&world)).await;
-        fake.clear.is(DOWN);
+        fake.on(Verb::Clear).always(DOWN);
         assert!(told(&narrow::clear().await));
-        fake.clear.is(Mood::Well);
+        fake.on(Verb::Clear).always(Fault::None);
         assert!(narrow::clear().await.is_ok());
         assert_eq!(narrow(1, Arc::clone(&world)).await, 2);
         assert_eq!(narrow(2, Arc::clone(&world)).await, 3);
@@ -259,13 +260,17 @@ async fn a_clear_that_succeeds_makes_up_for_one_that_failed() {
 async fn an_invalidation_that_succeeds_makes_up_for_one_that_failed() {
     let (fake, world) = there(1).await;
     process(&fake, async {
-        fake.remove.is(DOWN);
+        fake.on(Verb::Remove).always(DOWN);
         assert!(told(&load::invalidate(1).await));
-        fake.remove.is(Mood::Well);
+        fake.on(Verb::Remove).always(Fault::None);
         assert!(load::invalidate(1).await.is_ok());
-        let looks = fake.get.asked();
+        let looks = fake.on(Verb::Get).asked();
         assert_eq!(load(1, Arc::clone(&world)).await, 2);
-        assert_eq!(fake.get.asked(), looks + 1, "nothing old is there any more, so what is there may be read");
+        assert_eq!(
+            fake.on(Verb::Get).asked(),
+            looks + 1,
+            "nothing old is there any more, so what is there may be read"
+        );
     })
     .await;
 }
@@ -274,13 +279,13 @@ async fn an_invalidation_that_succeeds_makes_up_for_one_that_failed() {
 async fn many_invalidations_at_once_bar_the_backend_for_as_long_as_they_take() {
     let (fake, world) = there(1).await;
     patient_process(&fake, async {
-        fake.remove.is(Mood::Waits);
+        fake.on(Verb::Remove).always(Fault::HoldCall);
         for key in 0..10_001 {
             load::invalidate(1_000 + key);
         }
         let last = load::invalidate(1_000);
         settle().await;
-        fake.remove.open();
+        fake.on(Verb::Remove).release();
         assert!(last.await.is_ok());
         settle().await;
         assert_eq!(load(1, Arc::clone(&world)).await, 1);
@@ -293,7 +298,7 @@ async fn an_execution_that_began_before_an_invalidation_leaves_nothing_outside()
     type Take = fn() -> stampede_runtime::Invalidation;
     let takes: [Take; 2] = [|| load::invalidate(1), || load::clear()];
     for take in takes {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         let world = World::new();
         process(&fake, async {
             let calls = crowd(3, || load(1, Arc::clone(&world))).await;
@@ -304,7 +309,7 @@ async fn an_execution_that_began_before_an_invalidation_leaves_nothing_outside()
                 assert_eq!(call.await.expect("no panic"), 1, "they were waiting already");
             }
             settle().await;
-            assert_eq!(fake.set.asked(), 0);
+            assert_eq!(fake.on(Verb::Set).asked(), 0);
             world.open_all();
             assert_eq!(later.await.expect("no panic"), 2);
             check(&load::stats(), 4);
@@ -316,14 +321,14 @@ async fn an_execution_that_began_before_an_invalidation_leaves_nothing_outside()
 
 #[tokio::test(start_paused = true)]
 async fn a_value_on_its_way_when_it_is_invalidated_does_not_stay_there() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     patient_process(&fake, async {
-        fake.set.is(Mood::Waits);
+        fake.on(Verb::Set).always(Fault::HoldCall);
         assert_eq!(load(1, Arc::clone(&world)).await, 1);
         settle().await;
         assert!(load::invalidate(1).await.is_ok());
-        fake.set.open();
+        fake.on(Verb::Set).release();
         settle().await;
         assert_eq!(fake.entry().await, None);
         assert_eq!(load(1, Arc::clone(&world)).await, 2);
@@ -334,19 +339,19 @@ async fn a_value_on_its_way_when_it_is_invalidated_does_not_stay_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_value_that_arrives_after_its_invalidation_is_not_read() {
-    for mood in [Mood::Waits, DOWN] {
-        let fake = Fake::new();
+    for fault in [Fault::HoldCall, DOWN] {
+        let fake = FaultyBackend::new();
         let world = World::at_ease();
         patient_process(&fake, async {
-            fake.set.is(Mood::Waits);
+            fake.on(Verb::Set).always(Fault::HoldCall);
             assert_eq!(load(1, Arc::clone(&world)).await, 1);
             settle().await;
             assert!(load::invalidate(1).await.is_ok());
-            fake.remove.is(mood);
-            fake.set.open();
+            fake.on(Verb::Remove).always(fault.clone());
+            fake.on(Verb::Set).release();
             settle().await;
-            assert_eq!(load(1, Arc::clone(&world)).await, 2, "{mood:?}");
-            fake.remove.open();
+            assert_eq!(load(1, Arc::clone(&world)).await, 2, "{fault:?}");
+            fake.on(Verb::Remove).release();
         })
         .await;
     }
@@ -357,10 +362,10 @@ async fn a_value_on_its_way_that_memory_has_let_go_of_is_invalidated_too() {
     type Take = fn() -> stampede_runtime::Invalidation;
     let takes: [Take; 2] = [|| narrow::invalidate(1), || narrow::clear()];
     for take in takes {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         let world = World::at_ease();
         patient_process(&fake, async {
-            fake.set.is(Mood::Waits);
+            fake.on(Verb::Set).always(Fault::HoldCall);
             assert_eq!(narrow(1, Arc::clone(&world)).await, 1);
             narrow(2, Arc::clone(&world)).await;
             narrow(2, Arc::clone(&world)).await;
@@ -368,7 +373,7 @@ async fn a_value_on_its_way_that_memory_has_let_go_of_is_invalidated_too() {
             settle().await;
             assert_eq!(narrow::peek(1), None);
             assert!(take().await.is_ok());
-            fake.set.open();
+            fake.on(Verb::Set).release();
             settle().await;
             assert!(narrow(1, Arc::clone(&world)).await > 1, "the one that was invalidated");
         })
@@ -380,11 +385,11 @@ async fn a_value_on_its_way_that_memory_has_let_go_of_is_invalidated_too() {
 async fn a_look_up_that_began_before_an_invalidation_answers_those_who_were_waiting() {
     let (fake, world) = there(1).await;
     patient_process(&fake, async {
-        fake.get.is(Mood::Lingers);
+        fake.on(Verb::Get).always(Fault::HoldAnswer);
         let early = crowd(2, || load(1, Arc::clone(&world))).await;
         assert!(load::invalidate(1).await.is_ok());
         let later = boarded(load(1, Arc::clone(&world))).await;
-        fake.get.open();
+        fake.on(Verb::Get).release();
         for call in early {
             assert_eq!(call.await.expect("no panic"), 1);
         }
@@ -404,15 +409,15 @@ async fn an_old_value_looked_up_before_an_invalidation_stands_in_for_nothing_aft
         if how == "fire" { Err(Trouble::Fire) } else { Ok(number) }
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async { aged(1, "", Arc::clone(&world)).await.expect("no fire") }).await;
     advance(20 * SECOND).await;
     patient_process(&fake, async {
-        fake.get.is(Mood::Lingers);
+        fake.on(Verb::Get).always(Fault::HoldAnswer);
         let early = boarded(aged(1, "fire", Arc::clone(&world))).await;
         assert!(aged::invalidate(1).await.is_ok());
-        fake.get.open();
+        fake.on(Verb::Get).release();
         let _either = early.await.expect("no panic");
         let later = aged(1, "fire", Arc::clone(&world)).await;
         assert!(later.is_err(), "{later:?} was invalidated");
@@ -427,7 +432,7 @@ async fn a_refresh_whose_value_is_not_kept_takes_the_older_one_out_everywhere() 
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     process(&fake, async {
         assert_eq!(first_only(1, Arc::clone(&world)).await, 1);
@@ -446,10 +451,10 @@ async fn a_value_too_large_to_be_written_takes_the_older_one_out() {
         "x".repeat(world.body().await * 60)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     let small = Settings::new().payload_bytes_max(100);
-    let config = Config::builder().backend("main", Arc::clone(&fake)).namespace("growing", small);
+    let config = Config::builder().backend("main", fake.clone()).namespace("growing", small);
     process_with(config, async {
         assert_eq!(growing(1, Arc::clone(&world)).await.len(), 60);
         settle().await;
@@ -465,11 +470,11 @@ async fn a_value_too_large_to_be_written_takes_the_older_one_out() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_invalidations() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     patient_process(&fake, async {
         load(1, World::at_ease()).await;
         settle().await;
-        fake.remove.is(Mood::Slow(SECOND));
+        fake.on(Verb::Remove).always(Fault::Delay(SECOND));
         load::invalidate(1);
         assert_eq!(shutdown(HOUR).await, 0);
         assert_eq!(fake.entry().await, None, "the process may end now");
@@ -479,9 +484,9 @@ async fn shutdown_waits_for_invalidations() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_values_on_their_way() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     patient_process(&fake, async {
-        fake.set.is(Mood::Slow(SECOND));
+        fake.on(Verb::Set).always(Fault::Delay(SECOND));
         load(1, World::at_ease()).await;
         let start = Instant::now();
         assert_eq!(shutdown(SECOND / 2).await, 1);

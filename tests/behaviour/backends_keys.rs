@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use stampede_runtime::testing::{FaultyBackend, Verb};
 use stampede_runtime::{Config, Settings, cached, coalesce_by_content};
 use tracing::Level;
 
-use super::backends_help::{Fake, HOUR, Log, check, process, process_with};
+use super::backends_help::{Given, HOUR, Log, check, process, process_with};
 use super::help::{World, settle};
 
 #[cached(namespace = "one", ttl = "1h", backend = "main")]
@@ -40,7 +41,7 @@ mod newer {
 /// Calls that take what the others left, in whatever order.
 #[tokio::test(start_paused = true)]
 async fn functions_namespaces_and_versions_never_meet() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for _ in 0..2 {
         process(&fake, async {
             assert_eq!(load(1).await, "one::load of 1");
@@ -50,7 +51,7 @@ async fn functions_namespaces_and_versions_never_meet() {
         })
         .await;
     }
-    assert_eq!(fake.set.asked(), 4);
+    assert_eq!(fake.on(Verb::Set).asked(), 4);
     let keys = fake.keys();
     assert_eq!(keys.len(), 4);
     for (key, start) in keys.iter().zip(["one::fetch:v0:#", "one::load:v0:#", "one::load:v2:#", "two::load:v0:#"]) {
@@ -60,9 +61,9 @@ async fn functions_namespaces_and_versions_never_meet() {
 
 #[tokio::test(start_paused = true)]
 async fn backends_never_meet() {
-    let (main, other) = (Fake::new(), Fake::new());
+    let (main, other) = (FaultyBackend::new(), FaultyBackend::new());
     process(&main, load(1)).await;
-    let config = || Config::builder().backend("main", Arc::clone(&main)).backend("other", Arc::clone(&other));
+    let config = || Config::builder().backend("main", main.clone()).backend("other", other.clone());
     // The configuration of a namespace is stronger than the attribute.
     process_with(config().namespace("one", Settings::new().backend("other")), async {
         load(1).await;
@@ -79,7 +80,7 @@ async fn backends_never_meet() {
 
 #[tokio::test(start_paused = true)]
 async fn clearing_one_function_leaves_the_others() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let all = async || {
         load(1).await;
         newer::load(1).await;
@@ -108,7 +109,7 @@ async fn arguments_that_differ_never_meet() {
         format!("{first:?} {last:?}")
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for _ in 0..2 {
         process(&fake, async {
             for (one, two) in [("a", "b"), ("b", "a"), ("ab", ""), ("", "ab"), ("a:b", ""), ("a", ":b"), ("", "")] {
@@ -120,7 +121,7 @@ async fn arguments_that_differ_never_meet() {
         })
         .await;
     }
-    assert_eq!(fake.set.asked(), 11);
+    assert_eq!(fake.on(Verb::Set).asked(), 11);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +136,7 @@ async fn a_text_key_stays_readable() {
         name.to_owned()
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for _ in 0..2 {
         process(&fake, async {
             assert_eq!(profile(42, "this way").await, "profile 42");
@@ -146,7 +147,7 @@ async fn a_text_key_stays_readable() {
         })
         .await;
     }
-    assert_eq!(fake.set.asked(), 7);
+    assert_eq!(fake.on(Verb::Set).asked(), 7);
     let keys = fake.keys();
     assert!(keys.contains(&"stampede:{shop::users::profile:v3:user:42}".to_owned()), "{keys:?}");
     assert!(keys.contains(&"stampede:{shop::named:v0:%C3%A4%20b}".to_owned()), "{keys:?}");
@@ -160,7 +161,7 @@ async fn equal_content_meets() {
         format!("{topic} {trace}")
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async { assert_eq!(answer("What is Rust?", 1).await, "What is Rust? 1") }).await;
     process(&fake, async {
         for topic in ["what is rust?", "  What\t is\n RUST? ", "Ｗhat is Rust?"] {
@@ -195,7 +196,7 @@ mod other_twin {
 #[tokio::test(start_paused = true)]
 async fn of_two_functions_of_one_name_the_second_stays_in_memory_and_says_so() {
     let (log, _guard) = Log::install();
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         for _ in 0..2 {
             assert_eq!(twin::load(1).await, "the twin's 1");
@@ -207,10 +208,10 @@ async fn of_two_functions_of_one_name_the_second_stays_in_memory_and_says_so() {
         check(&stats, 2);
         assert_eq!((stats.cache_hits, stats.backend_misses), (1, 0));
         settle().await;
-        assert_eq!(fake.set.asked(), 1);
+        assert_eq!(fake.on(Verb::Set).asked(), 1);
         assert!(other_twin::load::invalidate(1).await.is_ok());
         assert_eq!(other_twin::load(1).await, "the other twin's 1");
-        assert_eq!(fake.remove.asked(), 0);
+        assert_eq!(fake.on(Verb::Remove).asked(), 0);
     })
     .await;
 }
@@ -218,8 +219,8 @@ async fn of_two_functions_of_one_name_the_second_stays_in_memory_and_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_is_not_there_is_reported_at_the_first_call_and_done_without() {
     let (log, _guard) = Log::install();
-    let other = Fake::new();
-    process_with(Config::builder().backend("other", Arc::clone(&other)), async {
+    let other = FaultyBackend::new();
+    process_with(Config::builder().backend("other", other.clone()), async {
         for _ in 0..3 {
             assert_eq!(load(1).await, "one::load of 1");
         }
@@ -247,8 +248,8 @@ async fn a_default_backend_is_only_for_functions_that_name_one() {
         world.body().await
     }
 
-    let fake = Fake::new();
-    let config = Config::builder().backend("main", Arc::clone(&fake)).defaults(Settings::new().backend("main"));
+    let fake = FaultyBackend::new();
+    let config = Config::builder().backend("main", fake.clone()).defaults(Settings::new().backend("main"));
     process_with(config, async {
         plain(1, World::at_ease()).await;
         assert!(plain::invalidate(1).await.is_ok());
@@ -279,7 +280,7 @@ async fn name<K: Kind>(key: u32) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn instantiations_of_a_generic_function_never_meet_in_one_process() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         for _ in 0..2 {
             assert_eq!(name::<Left>(1).await, "left 1");
@@ -291,14 +292,14 @@ async fn instantiations_of_a_generic_function_never_meet_in_one_process() {
 
 #[tokio::test(start_paused = true)]
 async fn instantiations_of_a_generic_function_never_meet_in_another_process() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async { assert_eq!(name::<Left>(1).await, "left 1") }).await;
     process(&fake, async { assert_eq!(name::<Right>(1).await, "right 1") }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_instantiation_of_a_generic_function_keeps_its_values() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for hits in [0, 2] {
         process(&fake, async {
             name::<Left>(1).await;
@@ -319,7 +320,7 @@ async fn an_argument_that_cannot_be_written_stays_in_memory() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         // A file name that is no UTF-8 has no `Serialize`.
         let path = || PathBuf::from(std::ffi::OsString::from_vec(vec![0xFF]));
@@ -335,7 +336,7 @@ async fn an_argument_that_cannot_be_written_stays_in_memory() {
 #[tokio::test(start_paused = true)]
 async fn two_services_share_a_store_without_meeting() {
     // Two programs whose modules have one name give their functions one place: a namespace is what tells them apart.
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, load(7)).await;
     process(&fake, elsewhere::load(7)).await;
     let keys = fake.keys();

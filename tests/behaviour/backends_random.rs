@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use stampede_runtime::store::UnixMillis;
-use stampede_runtime::testing::{Isolated, isolate_with};
+use stampede_runtime::testing::{Fault, FaultyBackend, Isolated, Verb, isolate_with};
 use stampede_runtime::{Config, cached, shutdown};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, advance, sleep};
 
-use super::backends_help::{DOWN, Fake, HOUR, Mood, SECOND, check};
+use super::backends_help::{DOWN, HOUR, SECOND, check};
 use super::help::{Trouble, in_time_blocking};
 
 const KEYS: u32 = 6;
@@ -64,9 +64,9 @@ struct Process {
 }
 
 impl Process {
-    fn begin(fake: &Arc<Fake>) -> Process {
+    fn begin(fake: &FaultyBackend) -> Process {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-        let config = Config::builder().backend("main", Arc::clone(fake)).build().expect("it is right");
+        let config = Config::builder().backend("main", fake.clone()).build().expect("it is right");
         let (isolated, began) = runtime.block_on(async {
             let isolated = isolate_with(config);
             // What clears before its first call tells nobody; see `what_is_in_no_memory_is_cleared_all_the_same`.
@@ -154,13 +154,13 @@ impl Process {
     }
 }
 
-fn mood(rng: &mut Rng) -> Mood {
+fn fault(rng: &mut Rng) -> Fault {
     match rng.u32(0..10) {
         0 => DOWN,
-        1 => Mood::Hangs,
-        2 => Mood::Slow(Duration::from_millis(rng.u64(1..1000))),
-        3 => Mood::Slow(Duration::from_millis(rng.u64(1..400))),
-        _ => Mood::Well,
+        1 => Fault::Hang,
+        2 => Fault::Delay(Duration::from_millis(rng.u64(1..1000))),
+        3 => Fault::Delay(Duration::from_millis(rng.u64(1..400))),
+        _ => Fault::None,
     }
 }
 
@@ -177,16 +177,16 @@ struct Bustle {
 
 fn history(seed: u64, Bustle { steps, most, is_slow_to_write }: Bustle) {
     let mut rng = Rng::with_seed(seed);
-    let (fake, source) = (Fake::new(), Arc::new(Source::default()));
+    let (fake, source) = (FaultyBackend::new(), Arc::new(Source::default()));
     let mut processes = [Process::begin(&fake), Process::begin(&fake)];
     for _ in 0..steps {
-        for verb in [&fake.get, &fake.set, &fake.remove, &fake.clear] {
-            verb.is(mood(&mut rng));
+        for verb in [fake.on(Verb::Get), fake.on(Verb::Set), fake.on(Verb::Remove), fake.on(Verb::Clear)] {
+            verb.always(fault(&mut rng));
         }
         if !is_slow_to_write && rng.bool() {
-            fake.set.is(Mood::Well);
+            fake.on(Verb::Set).always(Fault::None);
         } else if !is_slow_to_write {
-            fake.set.is(if rng.bool() { Mood::Hangs } else { DOWN });
+            fake.on(Verb::Set).always(if rng.bool() { Fault::Hang } else { DOWN });
         }
         let at = rng.usize(0..2);
         processes[at].act(&mut rng, &source, most);

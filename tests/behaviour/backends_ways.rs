@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use stampede_runtime::store::{Codec, PAYLOAD_BYTES_MAX, Times, UnixMillis, encode};
-use stampede_runtime::testing::isolate_with;
+use stampede_runtime::testing::{Fault, FaultyBackend, Verb, isolate_with};
 use stampede_runtime::{Config, Settings, cached, configure, shutdown};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, advance};
 
-use super::backends_help::{BUDGET, DOWN, Fake, HOUR, Mood, SECOND, check, patient_process, process, process_with};
+use super::backends_help::{BUDGET, DOWN, Given, HOUR, SECOND, check, patient_process, process, process_with};
 use super::help::{
     Bell, Trouble, World, all, boarded, crowd, in_a_process_of_its_own, in_time, in_time_blocking, settle,
 };
@@ -28,13 +28,13 @@ fn aged(_key: u32, world: Arc<World>) -> usize {
     world.begin()
 }
 
-fn config(fake: &Arc<Fake>) -> Config {
-    Config::builder().backend("main", Arc::clone(fake)).build().expect("the configuration is right")
+fn config(fake: &FaultyBackend) -> Config {
+    Config::builder().backend("main", fake.clone()).build().expect("the configuration is right")
 }
 
 /// A process that is no runtime, on a thread of its own. Waits until `done` holds before it ends.
 fn threadbare<T: Send + 'static>(
-    fake: &Arc<Fake>,
+    fake: &FaultyBackend,
     done: impl Fn() -> bool + Send + 'static,
     test: impl FnOnce() -> T + Send + 'static,
 ) -> T {
@@ -60,7 +60,7 @@ fn threads() -> Runtime {
 
 #[test]
 fn a_sync_function_needs_no_runtime() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for run in 1..=2 {
         threadbare(
             &fake,
@@ -92,7 +92,7 @@ fn a_sync_function_needs_no_runtime() {
 
 #[test]
 fn an_invalidation_may_be_awaited_in_any_runtime() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     threadbare(
         &fake,
         || true,
@@ -109,10 +109,10 @@ fn an_invalidation_may_be_awaited_in_any_runtime() {
 #[test]
 fn a_sync_function_may_be_called_in_any_runtime() {
     for runtime in [current_thread as fn() -> Runtime, threads] {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         for run in 1..=2 {
             in_time_blocking({
-                let fake = Arc::clone(&fake);
+                let fake = fake.clone();
                 move || {
                     runtime().block_on(async {
                         let _isolated = isolate_with(config(&fake));
@@ -132,10 +132,10 @@ fn a_sync_function_may_be_called_in_any_runtime() {
 
 #[test]
 fn sync_callers_share_one_look_up() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for run in 0..2 {
         in_time_blocking({
-            let fake = Arc::clone(&fake);
+            let fake = fake.clone();
             move || {
                 threads().block_on(async {
                     let _isolated = isolate_with(config(&fake));
@@ -153,22 +153,22 @@ fn sync_callers_share_one_look_up() {
             }
         });
     }
-    assert_eq!(fake.set.asked(), 1);
+    assert_eq!(fake.on(Verb::Set).asked(), 1);
 }
 
 #[test]
 fn a_broken_backend_fails_no_sync_call() {
-    for mood in [DOWN, Mood::Hangs, Mood::Panics] {
-        let fake = Fake::new();
-        fake.is(mood);
+    for fault in [DOWN, Fault::Hang, Fault::Panic] {
+        let fake = FaultyBackend::new();
+        fake.always(fault.clone());
         in_time_blocking(move || {
             let settings = Settings::new().backend_timeout(Duration::from_millis(20));
             let config = Config::builder().backend("main", fake).defaults(settings).build().expect("it is right");
             let _isolated = isolate_with(config);
             let world = World::new();
-            assert_eq!((load(1, &world), load(1, &world)), (1, 1), "{mood:?}");
+            assert_eq!((load(1, &world), load(1, &world)), (1, 1), "{fault:?}");
             load::invalidate(1);
-            assert_eq!(load(1, &world), 2, "{mood:?}");
+            assert_eq!(load(1, &world), 2, "{fault:?}");
             check(&load::stats(), 3);
         });
     }
@@ -176,7 +176,7 @@ fn a_broken_backend_fails_no_sync_call() {
 
 #[test]
 fn a_sync_function_refreshes_behind_what_it_found_old() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     threadbare(&fake, || aged::stats().backend_writes == 1, || aged(1, World::new()));
     let made = UnixMillis::new(UnixMillis::now().get() - 15_000);
     let times = Times::new(made, 10 * SECOND, HOUR, Duration::ZERO);
@@ -211,7 +211,7 @@ fn attached_call(world: &Arc<World>) -> impl Future<Output = usize> + Send + use
 
 #[tokio::test(start_paused = true)]
 async fn an_attached_function_looks_outside_and_keeps_there() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     for executions in [1, 0] {
         process(&fake, async {
             let world = World::at_ease();
@@ -228,31 +228,31 @@ async fn an_attached_function_looks_outside_and_keeps_there() {
 #[tokio::test(start_paused = true)]
 async fn when_an_attached_caller_leaves_its_look_up_another_begins_anew() {
     for found in [false, true] {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         if found {
             process(&fake, attached_call(&World::at_ease())).await;
         }
         patient_process(&fake, async {
-            fake.get.is(Mood::Waits);
+            fake.on(Verb::Get).always(Fault::HoldCall);
             let world = World::at_ease();
             let mut calls = crowd(3, || attached_call(&world)).await;
             calls.remove(0).abort();
             settle().await;
-            fake.get.open();
+            fake.on(Verb::Get).release();
             assert_eq!(all(calls).await, [1; 2]);
             assert_eq!(world.runs(), usize::from(!found));
             assert_eq!(attached::stats().in_flight, 0);
             let stats = attached::stats();
             assert_eq!(stats.cache_hits + stats.coalesce_hits, 2, "each who was answered once: {stats:?}");
             // And without anyone.
-            fake.get.is(Mood::Hangs);
+            fake.on(Verb::Get).always(Fault::Hang);
             let world = World::at_ease();
             attached::invalidate(1).await.expect("told");
             for call in crowd(3, || attached_call(&world)).await {
                 call.abort();
                 settle().await;
             }
-            fake.get.is(Mood::Well);
+            fake.on(Verb::Get).always(Fault::None);
             assert_eq!((attached::stats().in_flight, world.runs()), (0, 0));
             assert_eq!(attached_call(&world).await, 1);
         })
@@ -267,7 +267,7 @@ async fn narrow(_key: u32, world: Arc<World>) -> Result<usize, Trouble> {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_up_needs_no_permit() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async { narrow(1, World::at_ease()).await.expect("no error") }).await;
     process(&fake, async {
         let world = World::new();
@@ -291,16 +291,16 @@ async fn a_look_up_needs_no_permit() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_a_look_up_before_a_queue_is_counted_once() {
     for leaves in 0..=3 {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         patient_process(&fake, async {
-            fake.get.is(Mood::Waits);
+            fake.on(Verb::Get).always(Fault::HoldCall);
             let world = World::at_ease();
             let mut calls = crowd(3, || narrow(1, Arc::clone(&world))).await;
             for call in calls.drain(..leaves) {
                 call.abort();
                 settle().await;
             }
-            fake.get.open();
+            fake.on(Verb::Get).release();
             for result in all(calls).await {
                 assert_eq!(result.expect("no error"), 1);
             }
@@ -320,13 +320,13 @@ async fn plain(_key: u32, world: Arc<World>) -> usize {
 #[tokio::test(start_paused = true)]
 async fn nobody_owns_a_look_up() {
     for found in [false, true] {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         if found {
             process(&fake, plain(1, World::at_ease())).await;
         }
         patient_process(&fake, async {
-            fake.get.is(Mood::Waits);
-            let looks = fake.get.asked();
+            fake.on(Verb::Get).always(Fault::HoldCall);
+            let looks = fake.on(Verb::Get).asked();
             let world = World::at_ease();
             let mut parked = Box::pin(plain(1, Arc::clone(&world)));
             assert!(Bell::new().poll(parked.as_mut()).is_pending());
@@ -334,9 +334,9 @@ async fn nobody_owns_a_look_up() {
             calls.remove(0).abort();
             drop(parked);
             settle().await;
-            fake.get.open();
+            fake.on(Verb::Get).release();
             assert_eq!(all(calls).await, [1; 2]);
-            assert_eq!((fake.get.asked() - looks, world.runs()), (1, usize::from(!found)));
+            assert_eq!((fake.on(Verb::Get).asked() - looks, world.runs()), (1, usize::from(!found)));
             check(&plain::stats(), 4);
         })
         .await;
@@ -345,9 +345,9 @@ async fn nobody_owns_a_look_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_up_that_nobody_waits_for_ends_and_frees_its_key() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     patient_process(&fake, async {
-        fake.get.is(Mood::Waits);
+        fake.on(Verb::Get).always(Fault::HoldCall);
         let world = World::at_ease();
         for call in crowd(3, || plain(1, Arc::clone(&world))).await {
             call.abort();
@@ -355,7 +355,7 @@ async fn a_look_up_that_nobody_waits_for_ends_and_frees_its_key() {
         settle().await;
         let stats = plain::stats();
         assert_eq!((stats.in_flight, stats.executions, stats.abandoned, world.runs()), (0, 0, 1, 0));
-        fake.get.open();
+        fake.on(Verb::Get).release();
         assert_eq!(plain(1, Arc::clone(&world)).await, 1);
     })
     .await;
@@ -363,9 +363,9 @@ async fn a_look_up_that_nobody_waits_for_ends_and_frees_its_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_while_it_looks_outside_is_counted() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     patient_process(&fake, async {
-        fake.get.is(Mood::Waits);
+        fake.on(Verb::Get).always(Fault::HoldCall);
         let world = World::at_ease();
         for call in crowd(3, || plain(1, Arc::clone(&world))).await {
             call.abort();
@@ -375,7 +375,7 @@ async fn a_call_that_is_dropped_while_it_looks_outside_is_counted() {
         let mut calls = crowd(3, || attached_call(&world)).await;
         calls.remove(0).abort();
         settle().await;
-        fake.get.open();
+        fake.on(Verb::Get).release();
         all(calls).await;
         check(&attached::stats(), 3);
     })
@@ -389,15 +389,15 @@ async fn what_is_to_finish_finishes_from_its_look_up_on() {
         world.body().await
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     let world = World::at_ease();
     patient_process(&fake, async {
-        fake.get.is(Mood::Waits);
+        fake.on(Verb::Get).always(Fault::HoldCall);
         for call in crowd(2, || finishing(1, Arc::clone(&world))).await {
             call.abort();
         }
         settle().await;
-        fake.get.open();
+        fake.on(Verb::Get).release();
         assert_eq!(shutdown(HOUR).await, 0);
         assert_eq!((world.runs(), finishing::peek(1)), (1, Some(1)));
         check(&finishing::stats(), 2);
@@ -418,12 +418,12 @@ async fn a_body_that_calls_itself_runs_through() {
         number
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         assert_eq!(within(1, 1, World::at_ease()).await, 2);
         let stats = within::stats();
         check(&stats, 2);
-        assert_eq!((stats.led, stats.bypassed, fake.get.asked()), (1, 1, 1));
+        assert_eq!((stats.led, stats.bypassed, fake.on(Verb::Get).asked()), (1, 1, 1));
     })
     .await;
 }
@@ -431,11 +431,11 @@ async fn a_body_that_calls_itself_runs_through() {
 #[test]
 fn a_runtime_may_end_during_a_look_up_and_while_a_value_is_on_its_way() {
     for runtime in [current_thread as fn() -> Runtime, threads] {
-        for (look, write) in [(Mood::Hangs, Mood::Well), (Mood::Well, Mood::Hangs)] {
+        for (look, write) in [(Fault::Hang, Fault::None), (Fault::None, Fault::Hang)] {
             in_time_blocking(move || {
-                let fake = Fake::new();
-                fake.get.is(look);
-                fake.set.is(write);
+                let fake = FaultyBackend::new();
+                fake.on(Verb::Get).always(look.clone());
+                fake.on(Verb::Set).always(write.clone());
                 let world = World::at_ease();
                 let runtime = runtime();
                 let isolated = runtime.block_on(async {
@@ -455,7 +455,7 @@ fn a_runtime_may_end_during_a_look_up_and_while_a_value_is_on_its_way() {
                 assert_eq!(stats.in_flight, 0, "{look:?} {write:?}");
                 drop(isolated);
                 // What the one process left behind does not disturb the next.
-                fake.is(Mood::Well);
+                fake.always(Fault::None);
                 current_thread().block_on(async {
                     let _isolated = isolate_with(config(&fake));
                     assert!(in_time(plain(1, Arc::clone(&world))).await >= 1);
@@ -474,10 +474,10 @@ fn who_waits_for_a_look_up_outlives_its_runtime() {
 #[ignore = "run in a process of its own, which is configured"]
 fn outlives_the_runtime_of_a_look_up() {
     in_time_blocking(|| {
-        let fake = Fake::new();
-        fake.get.is(Mood::Waits);
+        let fake = FaultyBackend::new();
+        fake.on(Verb::Get).always(Fault::HoldCall);
         let settings = Settings::new().backend_timeout(HOUR);
-        let config = Config::builder().backend("main", Arc::clone(&fake)).backend("other", Fake::new());
+        let config = Config::builder().backend("main", fake.clone()).backend("other", FaultyBackend::new());
         assert_eq!(configure(config.defaults(settings).build().expect("it is right")), Ok(()));
         let (dying, living) = (threads(), threads());
         let world = World::at_ease();
@@ -486,7 +486,7 @@ fn outlives_the_runtime_of_a_look_up() {
         let mut second = Box::pin(plain(1, Arc::clone(&world)));
         assert!(living.block_on(async { Bell::new().poll(second.as_mut()).is_pending() }));
         drop(dying);
-        fake.get.open();
+        fake.on(Verb::Get).release();
         living.block_on(async {
             // The first has lent its body to the runtime that is gone.
             assert_eq!(tokio::join!(second, first), (1, 1));
@@ -501,7 +501,7 @@ fn outlives_the_runtime_of_a_look_up() {
 #[test]
 fn outside_of_any_runtime_an_async_function_says_so() {
     in_time_blocking(|| {
-        let fake = Fake::new();
+        let fake = FaultyBackend::new();
         let _isolated = isolate_with(config(&fake));
         let world = World::at_ease();
         let panics = [
@@ -531,7 +531,7 @@ fn stampede_off_touches_no_backend() {
 #[tokio::test(start_paused = true)]
 #[ignore = "run in a process of its own, with STAMPEDE_OFF"]
 async fn touches_no_backend() {
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
         let world = World::at_ease();
         for run in 1..=3 {
@@ -559,9 +559,9 @@ async fn patience_is_for_the_whole_call() {
         Ok(world.body().await)
     }
 
-    let fake = Fake::new();
+    let fake = FaultyBackend::new();
     process(&fake, async {
-        fake.get.is(Mood::Hangs);
+        fake.on(Verb::Get).always(Fault::Hang);
         let start = Instant::now();
         assert!(patient(1, World::new()).await.is_err());
         assert_eq!(start.elapsed(), 2 * SECOND, "the look-up is part of it");
@@ -577,13 +577,13 @@ async fn a_slow_look_up_is_no_reason_to_leave_memory_unasked() {
         Ok(world.body().await)
     }
 
-    let fake = Fake::new();
-    process_with(Config::builder().backend("main", Arc::clone(&fake)), async {
+    let fake = FaultyBackend::new();
+    process_with(Config::builder().backend("main", fake.clone()), async {
         let world = World::at_ease();
         assert!(matches!(soft(1, Arc::clone(&world)).await, Ok(1)));
         settle().await;
         advance(20 * SECOND).await;
-        fake.get.is(Mood::Hangs);
+        fake.on(Verb::Get).always(Fault::Hang);
         let start = Instant::now();
         assert!(matches!(soft(1, Arc::clone(&world)).await, Ok(1)), "the old one will do");
         assert_eq!(start.elapsed(), Duration::from_millis(100));

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stampede_runtime::semantic::{EmbedErrorKind, Embedded, Embedder, Outcome, Tier, outcome};
+use stampede_runtime::testing::FaultyBackend;
 use stampede_runtime::{Config, EmbedFaults, Settings, Stats, semantic_coalesce};
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 use tracing::Level;
 
-use super::backends_help::{Fake, Log, process_with};
+use super::backends_help::{Log, process_with};
 use super::help::{World, all, boarded, crowd, in_a_process_of_its_own, settle};
 use super::semantic_help::{Compass, Parts, Temper, add_up, hasty, hasty_and_brief, patient};
 
@@ -188,8 +189,8 @@ async fn without_embeddings_equal_questions_in_flight_are_one() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_exactly_in_the_index_or_the_backend_needs_no_embedding() {
-    let (parts, fake, world) = (Parts::new(), Fake::new(), World::at_ease());
-    let config = || parts.config().backend("redis", Arc::clone(&fake));
+    let (parts, fake, world) = (Parts::new(), FaultyBackend::new(), World::at_ease());
+    let config = || parts.config().backend("redis", fake.clone());
     process_with(config(), async { assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1) }).await;
     parts.compass.is(Temper::Panics);
     process_with(config(), async {

@@ -11,11 +11,11 @@ use stampede_runtime::semantic::{
     EmbedError, EmbedErrorKind, Embedded, EmbeddedIndex, Embedder, Embedding, Index, Outcome,
 };
 use stampede_runtime::store::Pending;
-use stampede_runtime::testing::isolate_with;
+use stampede_runtime::testing::{Fault, Script, isolate_with};
 use stampede_runtime::{Config, ConfigBuilder, Settings, Stats};
 use tokio::sync::watch;
 
-use super::backends_help::{HOUR, Mood, Verb, process_with};
+use super::backends_help::{HOUR, process_with};
 use super::help::in_time;
 
 /// What the embedder does with those who ask.
@@ -122,14 +122,14 @@ impl Embedder for Compass {
 #[derive(Default)]
 pub(super) struct FakeIndex {
     pub(super) kept: EmbeddedIndex,
-    pub(super) exact: Verb,
-    pub(super) nearest: Verb,
-    pub(super) put: Verb,
-    pub(super) hit: Verb,
-    pub(super) remove: Verb,
-    pub(super) remove_near: Verb,
-    pub(super) clear: Verb,
-    pub(super) ping: Verb,
+    pub(super) exact: Script,
+    pub(super) nearest: Script,
+    pub(super) put: Script,
+    pub(super) hit: Script,
+    pub(super) remove: Script,
+    pub(super) remove_near: Script,
+    pub(super) clear: Script,
+    pub(super) ping: Script,
     /// What becomes of what it answers.
     lie: Mutex<Option<fn(&mut Entry)>>,
     /// How near it says that everything is.
@@ -142,19 +142,20 @@ impl FakeIndex {
     }
 
     /// All verbs do their work like that.
-    pub(super) fn is(&self, mood: Mood) {
+    #[expect(clippy::needless_pass_by_value, reason = "as that of a backend")]
+    pub(super) fn always(&self, fault: Fault) {
         for verb in self.verbs() {
-            verb.is(mood);
+            verb.always(fault.clone());
         }
     }
 
-    pub(super) fn open(&self) {
+    pub(super) fn release(&self) {
         for verb in self.verbs() {
-            verb.open();
+            verb.release();
         }
     }
 
-    fn verbs(&self) -> [&Verb; 8] {
+    fn verbs(&self) -> [&Script; 8] {
         let FakeIndex { exact, nearest, put, hit, remove, remove_near, clear, ping, .. } = self;
         [exact, nearest, put, hit, remove, remove_near, clear, ping]
     }

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use stampede_runtime::semantic::{LexicalEmbedder, Outcome, QUESTION_BYTES_MAX, outcome};
+use stampede_runtime::testing::{Fault, FaultyBackend};
 use stampede_runtime::{Config, semantic_coalesce};
 use tracing::Level;
 
-use super::backends_help::{Fake, Log, Mood, process_with};
+use super::backends_help::{Log, process_with};
 use super::help::{World, boarded};
 use super::semantic_help::{Parts, Temper, add_up, patient};
 
@@ -63,12 +64,12 @@ fn texts() -> Vec<String> {
 /// Each is answered with its own answer, at once, again, and in another process.
 #[tokio::test(start_paused = true)]
 async fn each_gets_its_own_answer() {
-    let (parts, fake, world) = (Parts::new(), Fake::new(), World::at_ease());
+    let (parts, fake, world) = (Parts::new(), FaultyBackend::new(), World::at_ease());
     let config = || {
         Config::builder()
             .embedder(LexicalEmbedder::new())
             .index("pgvector", Arc::clone(&parts.index))
-            .backend("redis", Arc::clone(&fake))
+            .backend("redis", fake.clone())
     };
     let texts = texts();
     for process in 0..2 {
@@ -186,7 +187,7 @@ async fn nothing_of_a_question_is_said_where_things_go_wrong() {
     let parts = Parts::new();
     let (log, _guard) = Log::install();
     patient(&parts, async {
-        parts.index.is(Mood::Panics);
+        parts.index.always(Fault::Panic);
         let world = World::at_ease();
         call("@0 my secret", &world).await;
         parts.compass.is(Temper::Vectors(3));

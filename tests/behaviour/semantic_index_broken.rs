@@ -6,11 +6,12 @@ use std::time::Duration;
 use stampede_runtime::semantic::index::Entry;
 use stampede_runtime::semantic::{Outcome, Tier, outcome};
 use stampede_runtime::store::BackendErrorKind;
+use stampede_runtime::testing::Fault;
 use stampede_runtime::{BackendState, Config, semantic_coalesce};
 use tokio::time::{Instant, advance, sleep};
 use tracing::Level;
 
-use super::backends_help::{BUDGET, DOWN, Log, Mood, SECOND, process_with};
+use super::backends_help::{BUDGET, DOWN, Log, SECOND, process_with};
 use super::help::{World, all, boarded, crowd, settle};
 use super::semantic_help::{FakeIndex, Parts, add_up, hasty, hasty_and_brief, patient};
 
@@ -31,10 +32,10 @@ const B: &str = "@10 other";
 
 /// Whatever the index does, both are answered, in flight they are one, and nobody waits longer than for two answers of it and
 /// one write.
-async fn all_are_answered(mood: Mood) {
+async fn all_are_answered(fault: Fault) {
     let parts = Parts::new();
     hasty(&parts, async {
-        parts.index.is(mood);
+        parts.index.always(fault.clone());
         let world = World::new();
         let began = Instant::now();
         let one = boarded(ask(A, Arc::clone(&world))).await;
@@ -44,10 +45,10 @@ async fn all_are_answered(mood: Mood) {
         // The other is about to meet it.
         sleep(4 * BUDGET).await;
         world.open_all();
-        assert_eq!((one.await.unwrap(), near.await.unwrap()), (1, 1), "{mood:?}");
-        assert_eq!((all(equal).await, world.runs()), (vec![1; 10], 1), "{mood:?}");
-        assert!(began.elapsed() <= 6 * BUDGET, "{mood:?}");
-        assert_eq!(ask(A, Arc::clone(&world)).await, 1, "{mood:?}");
+        assert_eq!((one.await.unwrap(), near.await.unwrap()), (1, 1), "{fault:?}");
+        assert_eq!((all(equal).await, world.runs()), (vec![1; 10], 1), "{fault:?}");
+        assert!(began.elapsed() <= 6 * BUDGET, "{fault:?}");
+        assert_eq!(ask(A, Arc::clone(&world)).await, 1, "{fault:?}");
         let stats = ask::stats();
         assert!(stats.semantic.index_failures > 0 && stats.semantic.index_writes == 0, "{stats}");
         assert_eq!(stats.backend_failures, 0, "it is no backend of bytes");
@@ -55,14 +56,14 @@ async fn all_are_answered(mood: Mood) {
         sleep(60 * SECOND).await;
 
         // It recovers.
-        parts.index.is(Mood::Well);
+        parts.index.always(Fault::None);
         sleep(10 * SECOND).await;
-        assert_eq!(ask("@50 two", Arc::clone(&world)).await, 2, "{mood:?}");
+        assert_eq!(ask("@50 two", Arc::clone(&world)).await, 2, "{fault:?}");
         sleep(10 * SECOND).await;
-        assert_eq!(ask("@80 three", Arc::clone(&world)).await, 3, "{mood:?}");
+        assert_eq!(ask("@80 three", Arc::clone(&world)).await, 3, "{fault:?}");
         settle().await;
-        assert_eq!(ask("@81 four", Arc::clone(&world)).await, 3, "{mood:?}");
-        assert_eq!(ask::stats().semantic.index_state, BackendState::Closed, "{mood:?}");
+        assert_eq!(ask("@81 four", Arc::clone(&world)).await, 3, "{fault:?}");
+        assert_eq!(ask::stats().semantic.index_state, BackendState::Closed, "{fault:?}");
     })
     .await;
 }
@@ -74,48 +75,48 @@ async fn unreachable() {
 
 #[tokio::test(start_paused = true)]
 async fn refusing() {
-    all_are_answered(Mood::Fails(BackendErrorKind::Refused)).await;
+    all_are_answered(Fault::Fail(BackendErrorKind::Refused)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn full() {
-    all_are_answered(Mood::Fails(BackendErrorKind::OutOfMemory)).await;
+    all_are_answered(Fault::Fail(BackendErrorKind::OutOfMemory)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn hanging() {
-    all_are_answered(Mood::Hangs).await;
+    all_are_answered(Fault::Hang).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn slow() {
-    all_are_answered(Mood::Slow(BUDGET + SECOND)).await;
+    all_are_answered(Fault::Delay(BUDGET + SECOND)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn panicking() {
-    all_are_answered(Mood::Panics).await;
+    all_are_answered(Fault::Panic).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_verb_may_be_broken_alone() {
     for verb in 0..6 {
-        for mood in [DOWN, Mood::Hangs, Mood::Panics] {
+        for fault in [DOWN, Fault::Hang, Fault::Panic] {
             let parts = Parts::new();
             hasty_and_brief(&parts, async {
                 let index = &parts.index;
                 let verbs = [&index.exact, &index.nearest, &index.put, &index.hit, &index.remove, &index.remove_near];
-                verbs[verb].is(mood);
+                verbs[verb].always(fault.clone());
                 let world = World::at_ease();
                 assert_eq!(ask(A, Arc::clone(&world)).await, 1);
                 let near = ask(B, Arc::clone(&world)).await;
-                assert!(near <= 2, "{verb} {mood:?}");
+                assert!(near <= 2, "{verb} {fault:?}");
                 assert_eq!(ask(A, Arc::clone(&world)).await, 1);
                 assert_eq!(ask(B, Arc::clone(&world)).await, near);
                 sleep(SECOND).await;
                 let told = ask::invalidate(A).await;
-                assert_eq!(told.is_err(), verb >= 4, "{verb} {mood:?}");
-                assert!(ask(A, Arc::clone(&world)).await >= 2, "{verb} {mood:?}");
+                assert_eq!(told.is_err(), verb >= 4, "{verb} {fault:?}");
+                assert!(ask(A, Arc::clone(&world)).await >= 2, "{verb} {fault:?}");
                 add_up(&ask::stats(), 5);
             })
             .await;
@@ -129,7 +130,7 @@ async fn it_is_left_alone_after_three_failures() {
     let parts = Parts::new();
     let (log, _guard) = Log::install();
     hasty(&parts, async {
-        parts.index.is(Mood::Hangs);
+        parts.index.always(Fault::Hang);
         let world = World::at_ease();
         for at in 0..4 {
             ask(&format!("@{} of many", 40 * at), Arc::clone(&world)).await;
@@ -141,7 +142,7 @@ async fn it_is_left_alone_after_three_failures() {
         let faults = ask::stats().semantic.index_faults;
         assert!(faults.timed_out >= 3 && faults.resting >= 1, "{faults:?}");
         assert_eq!(log.lines(Level::WARN).len(), 1, "{:?}", log.lines(Level::WARN));
-        parts.index.is(Mood::Well);
+        parts.index.always(Fault::None);
         sleep(5 * SECOND).await;
         assert_eq!(ask::stats().semantic.index_state, BackendState::Closed);
         assert_eq!(ask("@-80 last", Arc::clone(&world)).await, 6);
@@ -236,7 +237,7 @@ async fn what_is_no_similarity_is_not_near() {
 /// What could not be told is believed of nobody until something newer has been said.
 #[tokio::test(start_paused = true)]
 async fn a_failed_invalidation_is_said_and_wins_all_the_same() {
-    for verb in [|index: &FakeIndex| index.remove.is(DOWN), |index: &FakeIndex| index.remove_near.is(DOWN)] {
+    for verb in [|index: &FakeIndex| index.remove.always(DOWN), |index: &FakeIndex| index.remove_near.always(DOWN)] {
         let parts = Parts::new();
         hasty_and_brief(&parts, async {
             let world = World::at_ease();
@@ -259,28 +260,28 @@ async fn a_failed_invalidation_is_said_and_wins_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_clear_is_said_and_wins_all_the_same() {
-    for mood in [DOWN, Mood::Hangs, Mood::Panics] {
+    for fault in [DOWN, Fault::Hang, Fault::Panic] {
         let parts = Parts::new();
         hasty_and_brief(&parts, async {
             let world = World::at_ease();
             for (at, question) in [A, "@50 two", "@100 three"].into_iter().enumerate() {
                 assert_eq!(ask(question, Arc::clone(&world)).await, at + 1);
             }
-            parts.index.clear.is(mood);
+            parts.index.clear.always(fault.clone());
             ask::clear().await.unwrap_err();
             for (at, question) in [B, "@55 near two", "@100 three"].into_iter().enumerate() {
-                assert_eq!(ask(question, Arc::clone(&world)).await, at + 4, "{mood:?}");
+                assert_eq!(ask(question, Arc::clone(&world)).await, at + 4, "{fault:?}");
             }
             for question in ["@2 again", "@57 again", "@102 again"] {
-                assert!(ask(question, Arc::clone(&world)).await > 3, "{mood:?}");
+                assert!(ask(question, Arc::clone(&world)).await > 3, "{fault:?}");
             }
             sleep(10 * SECOND).await;
-            parts.index.clear.is(Mood::Well);
+            parts.index.clear.always(Fault::None);
             // It is left alone for a moment, in the time of those who try it.
             while ask::clear().await.is_err() {
                 sleep(SECOND).await;
             }
-            assert!(ask("@3 again", Arc::clone(&world)).await > 3, "{mood:?}");
+            assert!(ask("@3 again", Arc::clone(&world)).await > 3, "{fault:?}");
         })
         .await;
     }
@@ -289,17 +290,17 @@ async fn a_failed_clear_is_said_and_wins_all_the_same() {
 /// Another process's, which nobody has told.
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_kept_is_kept_here_and_not_there() {
-    for mood in [DOWN, Mood::Hangs, Mood::Panics] {
+    for fault in [DOWN, Fault::Hang, Fault::Panic] {
         let (parts, world) = (Parts::new(), World::at_ease());
         hasty(&parts, async {
-            parts.index.put.is(mood);
+            parts.index.put.always(fault.clone());
             assert_eq!(words(A, Arc::clone(&world)).await, "answer 1");
             assert_eq!(words(A, Arc::clone(&world)).await, "answer 1");
             sleep(SECOND).await;
             let became = outcome(words(B, Arc::clone(&world))).await;
-            assert_eq!(became, ("answer 2".into(), Some(Outcome::Executed)), "{mood:?}");
+            assert_eq!(became, ("answer 2".into(), Some(Outcome::Executed)), "{fault:?}");
             assert_eq!(words::stats().semantic.index_writes, 0);
-            parts.index.put.is(Mood::Well);
+            parts.index.put.always(Fault::None);
         })
         .await;
         hasty(&parts, async { assert_eq!(words(A, Arc::clone(&world)).await, "answer 3") }).await;

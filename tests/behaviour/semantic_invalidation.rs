@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use stampede_runtime::semantic::at_least;
 use stampede_runtime::semantic_coalesce;
+use stampede_runtime::testing::Fault;
 use tokio::time::advance;
 
-use super::backends_help::Mood;
 use super::help::{World, boarded, settle};
 use super::semantic_help::{Parts, Temper, add_up, patient};
 
@@ -115,15 +115,15 @@ in_each_way! {
         inserted_for_its_source(Way::Insert(A)),
     }
     of_what_is_on_its_way_to_the_index {
-        not_there(Way::Invalidate(A), Mood::Waits),
-        there(Way::Invalidate(A), Mood::Lingers),
-        near_and_there(Way::Invalidate(B), Mood::Lingers),
-        cleared_and_not_there(Way::Clear, Mood::Waits),
-        cleared_and_there(Way::Clear, Mood::Lingers),
-        inserted_and_not_there(Way::Insert(A), Mood::Waits),
-        inserted_and_there(Way::Insert(A), Mood::Lingers),
-        inserted_near_and_not_there(Way::Insert(B), Mood::Waits),
-        inserted_near_and_there(Way::Insert(B), Mood::Lingers),
+        not_there(Way::Invalidate(A), Fault::HoldCall),
+        there(Way::Invalidate(A), Fault::HoldAnswer),
+        near_and_there(Way::Invalidate(B), Fault::HoldAnswer),
+        cleared_and_not_there(Way::Clear, Fault::HoldCall),
+        cleared_and_there(Way::Clear, Fault::HoldAnswer),
+        inserted_and_not_there(Way::Insert(A), Fault::HoldCall),
+        inserted_and_there(Way::Insert(A), Fault::HoldAnswer),
+        inserted_near_and_not_there(Way::Insert(B), Fault::HoldCall),
+        inserted_near_and_there(Way::Insert(B), Fault::HoldAnswer),
     }
 }
 
@@ -227,14 +227,14 @@ async fn of_what_is_being_embedded(way: Way, parts: &Parts) {
 async fn of_what_the_index_is_about_to_say(way: Way, parts: &Parts) {
     let world = World::at_ease();
     assert_eq!(now(A, &world).await, 1);
-    parts.index.nearest.is(Mood::Lingers);
+    parts.index.nearest.always(Fault::HoldAnswer);
     let old = boarded(ask(B, Arc::clone(&world))).await;
     way.go().await;
-    parts.index.nearest.open();
+    parts.index.nearest.release();
     let of_old = old.await.unwrap();
     assert!(of_old <= 2, "{of_old}");
     settle().await;
-    parts.index.nearest.is(Mood::Well);
+    parts.index.nearest.always(Fault::None);
     let next = now(B, &world).await;
     match way {
         Way::Insert(B) => assert_eq!(next, 100),
@@ -245,15 +245,15 @@ async fn of_what_the_index_is_about_to_say(way: Way, parts: &Parts) {
     }
 }
 
-async fn of_what_is_on_its_way_to_the_index(way: Way, mood: Mood, parts: &Parts) {
+async fn of_what_is_on_its_way_to_the_index(way: Way, fault: Fault, parts: &Parts) {
     let world = World::at_ease();
-    parts.index.put.is(mood);
+    parts.index.put.always(fault);
     assert_eq!(now(A, &world).await, 1);
     settle().await;
     a_moment_later().await;
     let going = tokio::spawn(way.go());
     settle().await;
-    parts.index.put.open();
+    parts.index.put.release();
     going.await.unwrap();
     settle().await;
     let (Way::Invalidate(question) | Way::Insert(question)) = way else {
@@ -273,13 +273,13 @@ async fn of_what_the_index_is_about_to_say_exactly() {
     let world = World::at_ease();
     patient(&parts, async { assert_eq!(now(A, &world).await, 1) }).await;
     patient(&parts, async {
-        parts.index.exact.is(Mood::Lingers);
+        parts.index.exact.always(Fault::HoldAnswer);
         let old = boarded(ask(A, Arc::clone(&world))).await;
         Way::Invalidate(A).go().await;
-        parts.index.exact.open();
+        parts.index.exact.release();
         assert_eq!(old.await.unwrap(), 1);
         settle().await;
-        parts.index.exact.is(Mood::Well);
+        parts.index.exact.always(Fault::None);
         assert_eq!(now(A, &world).await, 2);
         assert_eq!(now(B, &world).await, 2);
     })
@@ -289,9 +289,10 @@ async fn of_what_the_index_is_about_to_say_exactly() {
 /// While the index is being told, the answer that it still has is nobody's.
 #[tokio::test(start_paused = true)]
 async fn before_the_index_has_heard_of_it() {
-    for verb in
-        [|parts: &Parts| parts.index.remove.is(Mood::Waits), |parts: &Parts| parts.index.remove_near.is(Mood::Waits)]
-    {
+    for verb in [
+        |parts: &Parts| parts.index.remove.always(Fault::HoldCall),
+        |parts: &Parts| parts.index.remove_near.always(Fault::HoldCall),
+    ] {
         let parts = Parts::new();
         patient(&parts, async {
             let world = World::at_ease();
@@ -302,7 +303,7 @@ async fn before_the_index_has_heard_of_it() {
             assert_eq!(now(B, &world).await, 2);
             let third = now(A, &world).await;
             assert!(third == 2 || third == 3, "{third}");
-            parts.index.open();
+            parts.index.release();
             told.await.unwrap();
             settle().await;
             assert!(now(C, &world).await >= 2);

@@ -4,10 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use stampede_runtime::semantic::{Outcome, outcome};
+use stampede_runtime::testing::Fault;
 use stampede_runtime::{Stats, semantic_coalesce};
 use tokio::task::JoinHandle;
 
-use super::backends_help::Mood;
 use super::help::{Bell, Trouble, World, all, boarded, crowd, ending, settle};
 use super::semantic_help::{Parts, Temper, add_up, patient};
 
@@ -239,13 +239,13 @@ async fn a_parked_attached_call_holds_the_others_for_as_long_as_they_wait() {
 async fn an_answer_on_its_way_to_the_index_is_found() {
     let parts = Parts::new();
     patient(&parts, async {
-        parts.index.put.is(Mood::Waits);
+        parts.index.put.always(Fault::HoldCall);
         let world = World::at_ease();
         assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
         assert_eq!(ask("@10 other", Arc::clone(&world)).await, 1);
         assert_eq!(ask("@-10 other", Arc::clone(&world)).await, 1);
         assert_eq!(parts.index.put.asked(), 1);
-        parts.index.put.open();
+        parts.index.put.release();
         settle().await;
         assert_eq!(ask("@5 other", Arc::clone(&world)).await, 1);
         add_up(&ask::stats(), 4);
@@ -258,13 +258,13 @@ async fn an_execution_that_began_and_ended_during_a_look_up_is_met_at_its_end() 
     let parts = Parts::new();
     patient(&parts, async {
         // Looked before there was anything, and hears of it afterwards.
-        parts.index.nearest.is(Mood::Lingers);
+        parts.index.nearest.always(Fault::HoldAnswer);
         let world = World::at_ease();
         let slow = boarded(outcome(ask("@10 other", Arc::clone(&world)))).await;
-        parts.index.nearest.is(Mood::Well);
+        parts.index.nearest.always(Fault::None);
         assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
         settle().await;
-        parts.index.nearest.open();
+        parts.index.nearest.release();
         let (value, outcome) = slow.await.unwrap();
         assert_eq!((value, world.runs()), (1, 1));
         assert!(matches!(outcome, Some(Outcome::Joined { .. })), "{outcome:?}");
@@ -300,13 +300,13 @@ async fn what_is_executed_while_the_index_is_told_is_joined() {
     patient(&parts, async {
         let world = World::new();
         assert_eq!(ask("@90 far", World::at_ease()).await, 1);
-        parts.index.remove.is(Mood::Waits);
+        parts.index.remove.always(Fault::HoldCall);
         let told = ask::invalidate("@0 one");
         settle().await;
         let one = boarded(ask("@0 one", Arc::clone(&world))).await;
         let near = boarded(ask("@10 other", Arc::clone(&world))).await;
         assert_eq!(world.runs(), 1);
-        parts.index.open();
+        parts.index.release();
         told.await.unwrap();
         settle().await;
         assert_eq!(world.runs(), 1);

@@ -15,14 +15,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, FileFailurePersistence, TestCaseError, TestRunner};
 use stampede_runtime::semantic::{EmbedErrorKind, at_least};
-use stampede_runtime::testing::isolate_with;
+use stampede_runtime::testing::{Fault, isolate_with};
 use stampede_runtime::{Settings, semantic_coalesce, shutdown};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::backends_help::{DOWN, HOUR, Mood, SECOND, check};
+use super::backends_help::{DOWN, HOUR, SECOND, check};
 use super::help::{Trouble, in_time, settle};
 use super::semantic_help::{Parts, Temper, cosine};
 
@@ -53,7 +53,7 @@ struct Asked {
     question: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     /// `strict`: insists on a similarity of 0.98. `at_once`: how its body ends, if it is the one to run.
     Call {
@@ -84,7 +84,7 @@ enum Step {
     OpenEmbedder,
     Index {
         verb: usize,
-        mood: Mood,
+        fault: Fault,
     },
     OpenIndex,
     Advance {
@@ -114,12 +114,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Temper::Panics),
         1 => Just(Temper::Vectors(99)),
     ];
-    let mood = prop_oneof![
-        4 => Just(Mood::Well),
-        3 => Just(Mood::Waits),
-        3 => Just(Mood::Lingers),
+    let fault = prop_oneof![
+        4 => Just(Fault::None),
+        3 => Just(Fault::HoldCall),
+        3 => Just(Fault::HoldAnswer),
         1 => Just(DOWN),
-        1 => Just(Mood::Panics),
+        1 => Just(Fault::Panic),
     ];
     prop_oneof![
         24 => (asked(), proptest::bool::weighted(0.2), at_once())
@@ -132,10 +132,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => asked().prop_map(|asked| Step::Insert { asked }),
         2 => temper.prop_map(Step::Embedder),
         2 => Just(Step::OpenEmbedder),
-        5 => (0..6_usize, mood).prop_map(|(verb, mood)| match mood {
+        5 => (0..6_usize, fault).prop_map(|(verb, fault)| match fault {
             // On its way to an index, an answer's times stand still: they are told as so long from now.
-            Mood::Waits if verb == PUT => Step::Index { verb, mood: Mood::Lingers },
-            mood => Step::Index { verb, mood },
+            Fault::HoldCall if verb == PUT => Step::Index { verb, fault: Fault::HoldAnswer },
+            fault => Step::Index { verb, fault },
         }),
         5 => Just(Step::OpenIndex),
         5 => (1..30_u64).prop_map(|seconds| Step::Advance { seconds }),
@@ -352,13 +352,13 @@ impl Play {
                 self.parts.compass.is(temper);
             }
             Step::OpenEmbedder => self.parts.compass.open(),
-            Step::Index { verb, mood } => {
+            Step::Index { verb, fault } => {
                 let verbs = [&index.exact, &index.nearest, &index.put, &index.remove, &index.remove_near, &index.clear];
-                verbs[verb].open();
+                verbs[verb].release();
                 settle().await;
-                verbs[verb].is(mood);
+                verbs[verb].always(fault);
             }
-            Step::OpenIndex => index.open(),
+            Step::OpenIndex => index.release(),
             Step::Advance { seconds } => tokio::time::advance(SECOND * u32::try_from(seconds).unwrap()).await,
             Step::Settle => settle().await,
         }
@@ -369,10 +369,10 @@ impl Play {
     async fn end(&mut self) -> Result<(), String> {
         for _ in 0..200 {
             self.parts.compass.open();
-            self.parts.index.open();
+            self.parts.index.release();
             settle().await;
             self.parts.compass.is(Temper::Well);
-            self.parts.index.is(Mood::Well);
+            self.parts.index.always(Fault::None);
             for (_, ending) in std::mem::take(&mut self.book.pages().running) {
                 let _ = ending.send(true);
             }
@@ -410,7 +410,7 @@ fn play(program: &Program) -> Result<(), TestCaseError> {
     let mut play = Play { parts, book: Arc::default(), callers: Vec::new(), calls: 0, told: String::new() };
     let played = runtime.block_on(in_time(async {
         for step in &program.0 {
-            play.step(*step).await?;
+            play.step(step.clone()).await?;
         }
         writeln!(play.told, "    (the end)").expect("a string takes all");
         play.end().await

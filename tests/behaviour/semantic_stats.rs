@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stampede_runtime::semantic::{Outcome, Tier, outcome};
+use stampede_runtime::testing::{Fault, FaultyBackend};
 use stampede_runtime::{all_stats, cached, reset_stats, semantic_coalesce};
 use tokio::time::advance;
 
-use super::backends_help::{Fake, Mood, SECOND, process_with};
+use super::backends_help::{SECOND, process_with};
 use super::help::{Service, Trouble, World, all, boarded, ending, said, settle};
 use super::semantic_help::{Parts, Temper, add_up, patient};
 
@@ -30,9 +31,9 @@ async fn plain(number: u32) -> u32 {
 
 #[tokio::test(start_paused = true)]
 async fn each_way_of_being_answered() {
-    let (parts, fake) = (Parts::new(), Fake::new());
+    let (parts, fake) = (Parts::new(), FaultyBackend::new());
     let world = World::at_ease();
-    let config = || parts.config().backend("redis", Arc::clone(&fake));
+    let config = || parts.config().backend("redis", fake.clone());
     process_with(config(), async {
         let mut calls = 0;
         let mut became = async |question: &'static str| {
@@ -70,10 +71,10 @@ async fn times_are_those_that_look_ups_took() {
     let parts = Parts::new();
     patient(&parts, async {
         let world = World::at_ease();
-        parts.index.exact.is(Mood::Slow(Duration::from_millis(10)));
-        parts.index.nearest.is(Mood::Slow(Duration::from_millis(20)));
+        parts.index.exact.always(Fault::Delay(Duration::from_millis(10)));
+        parts.index.nearest.always(Fault::Delay(Duration::from_millis(20)));
         ask("@a one", Arc::clone(&world)).await;
-        parts.index.nearest.is(Mood::Slow(Duration::from_millis(40)));
+        parts.index.nearest.always(Fault::Delay(Duration::from_millis(40)));
         ask("@g two", Arc::clone(&world)).await;
         let semantic = ask::stats().semantic;
         assert_eq!(semantic.index_exact_time.total.as_millis(), 20);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use stampede_runtime::semantic::{Outcome, Tier, outcome};
 use stampede_runtime::semantic_coalesce;
+use stampede_runtime::testing::{Fault, FaultyBackend};
 use tokio::time::advance;
 
-use super::backends_help::Mood as Verbs;
-use super::backends_help::{Fake, SECOND, process_with};
+use super::backends_help::{SECOND, process_with};
 use super::help::{Mood, Service, Trouble, World, boarded, just_before, said, settle};
 use super::semantic_help::{Parts, add_up, hasty, patient};
 
@@ -105,7 +105,7 @@ async fn so_does_what_found_it_on_its_way_to_the_index() {
     let parts = Parts::new();
     patient(&parts, async {
         let world = World::at_ease();
-        parts.index.put.is(Verbs::Waits);
+        parts.index.put.always(Fault::HoldCall);
         assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
         advance(50 * SECOND).await;
         assert_eq!(ask("@10 other", Arc::clone(&world)).await, 1);
@@ -115,7 +115,7 @@ async fn so_does_what_found_it_on_its_way_to_the_index() {
         assert_eq!(ask::peek("@10 other"), None);
         // It is over, wherever it is.
         assert_eq!(ask("@5 third", Arc::clone(&world)).await, 2);
-        parts.index.put.open();
+        parts.index.put.release();
         settle().await;
         assert_eq!(ask("@10 other", Arc::clone(&world)).await, 2);
     })
@@ -144,8 +144,8 @@ async fn so_does_what_memory_gets_of_the_index_in_another_process() {
 /// A backend of bytes has it, which hands it up and not down.
 #[tokio::test(start_paused = true)]
 async fn a_hit_in_the_backend_prolongs_nothing() {
-    let (parts, fake, world) = (Parts::new(), Fake::new(), World::at_ease());
-    let config = || parts.config().backend("redis", Arc::clone(&fake));
+    let (parts, fake, world) = (Parts::new(), FaultyBackend::new(), World::at_ease());
+    let config = || parts.config().backend("redis", fake.clone());
     process_with(config(), async { assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1) }).await;
     advance(50 * SECOND).await;
     process_with(config(), async {

@@ -5,13 +5,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tokio::time::Instant;
-
 use self::held::Held;
 use self::item::Item;
 use self::notes::Notes;
 use super::Embedding;
 use super::index::{Entry, Index, Near, New, Partition, QuestionHash};
+use crate::clock;
 use crate::store::{BackendErrorKind, Pending};
 
 mod held;
@@ -92,7 +91,7 @@ impl EmbeddedIndex {
 
     /// How often an entry has answered since it was put; `None`: it is not kept.
     pub fn hits(&self, of: &Partition, hash: &QuestionHash) -> Option<u64> {
-        let now = Instant::now();
+        let now = clock::instant();
         let state = self.read();
         Some(state.partitions.get(of)?.get(hash).filter(|item| item.is_kept(now))?.hits())
     }
@@ -119,7 +118,7 @@ impl EmbeddedIndex {
     }
 
     fn keep(&self, of: &Partition, new: &New<'_>) -> Result<bool, BackendErrorKind> {
-        let now = Instant::now();
+        let now = clock::instant();
         // Copied before the lock is taken, its number given after.
         let mut item = Item::new(0, new, now);
         let mut state = self.write();
@@ -159,9 +158,9 @@ impl EmbeddedIndex {
             let Some(rows) = held.rows(to.dimensions()) else { return Vec::new() };
             rows.clone()
         };
-        let found = rows.nearest(to, limit, Instant::now()).await;
+        let found = rows.nearest(to, limit, clock::instant()).await;
         // Others may have had their turn: what was removed is not served any more, and what was replaced is as it is now.
-        let now = Instant::now();
+        let now = clock::instant();
         let mut found: Vec<_> = {
             let state = self.read();
             let Some(held) = state.partitions.get(of) else { return Vec::new() };
@@ -179,7 +178,7 @@ impl EmbeddedIndex {
         // Noted first, and also where nothing is kept: what is under way may be near.
         let (rows, puts) = {
             let mut state = self.write();
-            state.notes.removed_near(of, to, similarity, Instant::now());
+            state.notes.removed_near(of, to, similarity, clock::instant());
             let Some(held) = state.partitions.get(of) else { return 0 };
             let Some(rows) = held.rows(to.dimensions()) else { return 0 };
             (rows.clone(), state.puts)
@@ -187,7 +186,7 @@ impl EmbeddedIndex {
         let mut near = rows.within(to, similarity).await;
         // Else a writer would have to copy what nobody reads any more.
         drop(rows);
-        let now = Instant::now();
+        let now = clock::instant();
         let mut state = self.write();
         let State { partitions, notes, .. } = &mut *state;
         let Some(held) = partitions.get(of) else { return 0 };
@@ -206,7 +205,7 @@ impl EmbeddedIndex {
     }
 
     fn take_all(&self, namespace: &str) -> u64 {
-        let now = Instant::now();
+        let now = clock::instant();
         let mut state = self.write();
         state.notes.cleared(namespace, now);
         let cleared: Vec<_> = state.partitions.extract_if(|of, _| *of.namespace == *namespace).collect();
@@ -261,7 +260,7 @@ impl Index for EmbeddedIndex {
     fn exact<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, Option<Entry>> {
         Box::pin(async move {
             let item = self.item(of, hash);
-            let now = Instant::now();
+            let now = clock::instant();
             Ok(item.filter(|item| item.is_kept(now)).map(|item| item.entry(now)))
         })
     }
@@ -285,7 +284,7 @@ impl Index for EmbeddedIndex {
 
     fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool> {
         Box::pin(async move {
-            let now = Instant::now();
+            let now = clock::instant();
             let mut state = self.write();
             // Noted also where nothing is kept: what is under way may be its first answer.
             state.notes.removed(of, *hash, now);

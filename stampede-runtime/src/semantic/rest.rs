@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock;
+
 /// So many failures in a row begin a rest.
 const FAILURES: u32 = 3;
 /// The first rest, and the longest; each is twice as long as the one before, and at random between half of it and all.
@@ -30,7 +32,7 @@ impl Rest {
 
     pub(super) fn may_ask(&self) -> bool {
         let mut state = self.state();
-        let now = Instant::now();
+        let now = clock::instant();
         match state.until {
             Some(until) if now < until => false,
             Some(_) => {
@@ -50,7 +52,7 @@ impl Rest {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES {
-            state.until = Some(Instant::now() + state.rest());
+            state.until = Some(clock::instant() + state.rest());
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::tokens::Said;
 use super::{Backend, BackendError, BackendErrorKind, Pending, Prefix};
+use crate::clock;
 use crate::home::Home;
 use crate::pattern::Pattern;
 use crate::stats::BackendState;
@@ -238,7 +239,7 @@ impl<B: Pings + ?Sized> Guarded<B> {
         Home::around().unwrap_or(Home::Threads).run_outside(async move {
             let (mut rest, mut wanted) = (FIRST_REST, Instant::now());
             while guarded.state.load(SeqCst) != CLOSED && wanted.elapsed() < QUIET_AFTER {
-                tokio::time::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                let _slept = clock::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
                 if !guarded.goes_on_probing(me) {
                     return;
                 }

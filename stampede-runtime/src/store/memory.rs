@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::backend::{Backend, BackendErrorKind, Pending};
 use super::key::{Prefix, StoreKey};
+use crate::clock;
 
 /// Entries in this process, as bytes; what is used least recently makes room.
 ///
@@ -55,7 +56,7 @@ struct Entry {
 
 impl Entry {
     fn is_alive(&self) -> bool {
-        self.expires.is_none_or(|expires| Instant::now() < expires)
+        self.expires.is_none_or(|expires| clock::instant() < expires)
     }
 }
 
@@ -136,7 +137,7 @@ impl Backend for MemoryBackend {
         Box::pin(async move {
             let key = key.as_str();
             let fits = entry.len() <= self.entry_bytes_max && cost(key, entry) <= self.bytes_max;
-            let expires = Instant::now().checked_add(whole_millis(ttl));
+            let expires = clock::instant().checked_add(whole_millis(ttl));
             let bytes = Arc::from(if fits { entry } else { &[] });
             let mut state = self.state();
             // What cannot be kept ends the earlier entry too, which would be out of date.

@@ -20,7 +20,8 @@ impl UnixMillis {
         UnixMillis(millis)
     }
 
-    /// Now. With debug assertions or the feature `test-util` it moves as tokio's clock does, which a test may pause.
+    /// Now. With debug assertions or the feature `test-util` it moves as tokio's clock does, which a test may pause, or as
+    /// the test's own.
     #[must_use]
     pub fn now() -> UnixMillis {
         let now = if cfg!(any(debug_assertions, feature = "test-util")) { followed() } else { SystemTime::now() };
@@ -54,7 +55,7 @@ fn followed() -> SystemTime {
     // The start is real: a clock that a test has moved is no start for other tests.
     static START: OnceLock<(SystemTime, std::time::Instant)> = OnceLock::new();
     let (wall, start) = START.get_or_init(|| (SystemTime::now(), std::time::Instant::now()));
-    let now = tokio::time::Instant::now().into_std();
+    let now = crate::clock::instant().into_std();
     match now.checked_duration_since(*start) {
         Some(since) => *wall + since,
         None => *wall - start.duration_since(now),

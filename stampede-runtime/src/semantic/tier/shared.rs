@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::blocking;
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::{Id, Question};
 use crate::policy::Policy;
+use crate::registry::Scope;
 use crate::semantic::batch::Batcher;
 use crate::semantic::index::{Entry, New, Partition};
 use crate::semantic::live::Live;
@@ -180,11 +181,11 @@ impl Shared {
         let Some(noting) = self.live.noting() else { return };
         let (index, of) = (Arc::clone(&self.index), of.clone());
         let budget = self.policy.backend_timeout;
-        blocking::helper().spawn(async move {
+        blocking::helper().spawn(Scope::here().around(async move {
             // A hit that is not counted has been one all the same.
             let _ = index.ask(budget, index.backend().hit(&of, &hash)).await;
             drop(noting);
-        });
+        }));
     }
 
     /// The value of an entry, if it is one.
@@ -222,7 +223,7 @@ impl Shared {
                 None
             }
         };
-        let (ends, cost, landed) = (keeping.expires, keeping.cost, Instant::now());
+        let (ends, cost, landed) = (keeping.expires, keeping.cost, clock::instant());
         Some(Box::pin(async move {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return true };
             let of = shared.partition(embeds, question);
@@ -238,7 +239,7 @@ impl Shared {
                     ttl,
                     retention: shared.policy.retention(),
                     cost,
-                    began: cost + landed.elapsed(),
+                    began: cost + clock::instant().saturating_duration_since(landed),
                     capacity: shared.policy.capacity,
                 };
                 Some(shared.ask(Verb::Write, shared.index.backend().put(&of, new)).await)
@@ -294,7 +295,8 @@ async fn embed_elsewhere(batcher: &Batcher, text: &str) -> Result<Embedding, Emb
     }
     let (batcher, text) = (batcher.clone(), text.to_owned());
     let mut task = JoinSet::new();
-    task.spawn_on(async move { batcher.embed(&text).await }, blocking::workshop());
+    let embed = Scope::here().around(async move { batcher.embed(&text).await });
+    task.spawn_on(embed, blocking::workshop());
     let embedding = task.join_next().await.and_then(Result::ok);
     embedding.unwrap_or_else(|| Err(EmbedError::new(EmbedErrorKind::Other, "the embedder has panicked")))
 }
