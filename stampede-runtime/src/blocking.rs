@@ -12,6 +12,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
 
 use crate::registry::Scope;
 
@@ -134,6 +135,12 @@ fn run(work: impl Future<Output = ()>) {
 pub(crate) fn helper() -> &'static Handle {
     static HELPER: LazyLock<Handle> = LazyLock::new(|| staying("stampede-helper"));
     &HELPER
+}
+
+/// Runs `work` there, in the caller's isolation. Of one type for all kinds of work, each of which would be a task of its own to
+/// compile otherwise.
+pub(crate) fn spawn_on_helper(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> JoinHandle<()> {
+    helper().spawn(Scope::here().around(work))
 }
 
 /// Another one, for what is the user's and may take its time.

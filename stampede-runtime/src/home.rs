@@ -34,7 +34,6 @@ mod real {
     use tokio::task::AbortHandle;
 
     use crate::blocking;
-    use crate::registry::Scope;
 
     /// Where bodies go on that leave their callers.
     pub(crate) enum Home {
@@ -86,7 +85,7 @@ mod real {
         fn spawn_task(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
             match self {
                 Home::Runtime(handle) => handle.spawn(work),
-                Home::Threads => blocking::helper().spawn(Scope::here().around(work)),
+                Home::Threads => blocking::spawn_on_helper(Box::pin(work)),
             }
             .abort_handle()
         }

@@ -9,6 +9,8 @@ use tokio::runtime::Runtime;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// A minute has not passed yet.
+const JUST_BEFORE: Duration = Duration::from_millis(59_999);
 /// A backend rests no longer.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
@@ -22,7 +24,7 @@ async fn a_minute_passes(clock: &Clock) {
     plain::clear();
     let counted = testing::count(plain::stats);
     plain(1).await;
-    clock.advance(MINUTE - Duration::from_millis(1));
+    clock.advance(JUST_BEFORE);
     plain(1).await;
     counted.assert(|since| (since.executions, since.cache_hits), (1, 1));
     clock.advance(Duration::from_millis(1));
@@ -57,7 +59,7 @@ fn values_of_sync_functions_expire_without_a_runtime() {
     let clock = isolated.clock();
     let counted = testing::count(sync::stats);
     sync(1);
-    clock.advance(MINUTE - Duration::from_millis(1));
+    clock.advance(JUST_BEFORE);
     sync(1);
     counted.assert_executions(1);
     clock.advance(Duration::from_millis(1));
@@ -96,7 +98,7 @@ fn each_test_has_its_own_clock() {
         isolated
     };
     let mine = test();
-    mine.clock().advance(MINUTE - SECOND);
+    mine.clock().advance(59 * SECOND);
     std::thread::spawn(move || {
         let theirs = test();
         theirs.clock().advance(2 * MINUTE);
@@ -114,9 +116,9 @@ fn each_test_has_its_own_clock() {
 #[tokio::test]
 async fn a_clock_taken_twice_is_the_same_and_one_of_an_earlier_test_is_not() {
     let isolated = testing::isolate();
-    isolated.clock().advance(MINUTE - SECOND);
+    isolated.clock().advance(59 * SECOND);
     plain(1).await;
-    isolated.clock().advance(MINUTE - SECOND);
+    isolated.clock().advance(59 * SECOND);
     plain(1).await;
     assert_eq!(plain::stats().executions, 1);
     isolated.clock().advance(SECOND);
@@ -228,7 +230,7 @@ async fn early_refreshes_follow_it() {
     testing::settled().await;
     counted.assert(|since| since.refreshes, 0);
     // A thousandth of a second before its end, one that took ten is all but certain to be refreshed.
-    clock.advance(MINUTE - Duration::from_millis(1));
+    clock.advance(JUST_BEFORE);
     hot(1, clock.clone()).await;
     testing::settled().await;
     counted.assert(|since| (since.cache_hits, since.refreshes), (2, 1));

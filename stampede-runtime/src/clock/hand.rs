@@ -54,6 +54,7 @@ impl Hand {
     }
 
     /// Returns when the clock has moved so far. Who sleeps is not done before the result is dropped.
+    #[cfg(feature = "backends")]
     pub(crate) async fn sleep(self: Arc<Self>, span: Duration) -> Awake {
         let mut at = self.at.subscribe();
         let until = at.borrow().checked_add(span);
@@ -77,11 +78,13 @@ impl Hand {
 }
 
 /// Somebody who has slept.
+#[cfg(feature = "backends")]
 pub(crate) struct Awake {
     hand: Arc<Hand>,
     sleeper: u64,
 }
 
+#[cfg(feature = "backends")]
 impl Drop for Awake {
     fn drop(&mut self) {
         self.hand.sleepers().remove(&self.sleeper);

@@ -18,21 +18,17 @@ use crate::clock::Hand;
 ///     format!("report of day {day}")
 /// }
 ///
-/// #[test]
-/// # fn hidden() {}
-/// fn a_report_is_kept_for_a_minute() {
-///     let isolated = testing::isolate();
-///     let clock = isolated.clock();
-///     let counted = testing::count(report::stats);
-///     report(1);
-///     clock.advance(Duration::from_secs(59));
-///     report(1);
-///     counted.assert_executions(1);
-///     clock.advance(Duration::from_secs(1));
-///     report(1);
-///     counted.assert_executions(2);
-/// }
-/// # a_report_is_kept_for_a_minute();
+/// // In a test:
+/// let isolated = testing::isolate();
+/// let clock = isolated.clock();
+/// let counted = testing::count(report::stats);
+/// report(1);
+/// clock.advance(Duration::from_secs(59));
+/// report(1);
+/// counted.assert_executions(1);
+/// clock.advance(Duration::from_secs(1));
+/// report(1);
+/// counted.assert_executions(2);
 /// ```
 ///
 /// It holds for async and sync functions, on every thread and runtime of the isolation. Clones are the same clock.

@@ -60,6 +60,7 @@ impl<S: Fn() -> Stats> Counted<S> {
     ///
     /// # Panics
     /// When they differ, with all that has been counted.
+    #[expect(clippy::needless_pass_by_value, reason = "it reads as in `assert_eq!`")]
     #[track_caller]
     pub fn assert<T: PartialEq + Debug>(&self, pick: impl FnOnce(&Stats) -> T, expected: T) {
         let since = self.since();

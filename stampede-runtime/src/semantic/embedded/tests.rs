@@ -140,7 +140,7 @@ async fn the_partition_used_least_recently_makes_room() {
 #[tokio::test]
 async fn bytes_are_limited_and_the_first_of_the_least_recent_partition_go() {
     let to = noise(&mut fastrand::Rng::with_seed(1), 8);
-    let one = Item::new(0, &new(1, &to), Instant::now()).bytes();
+    let one = Item::new(0, &new(1, &to), clock::instant()).bytes();
     let index = EmbeddedIndex::new().bytes_max(4 * one);
     for (tenant, number) in [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("b", 3)] {
         index.keep(&partition(tenant), &new(number, &to)).unwrap();
