@@ -259,8 +259,10 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
             set(word, closure.span(), quote!(#closure));
         }
     }
-    if let Some(weigh) = &given.weigh {
-        set("weigh", weigh.span(), quote!(#weigh));
+    for (word, function) in [("weigh", &given.weigh), ("cost", &given.cost)] {
+        if let Some(function) = function {
+            set(word, function.span(), quote!(#function));
+        }
     }
     let ours = |at: Span, name: &str| {
         let (private, name) = (runtime.private(at), Ident::new(name, Span::mixed_site().located_at(at)));

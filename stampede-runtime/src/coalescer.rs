@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::call::Outcome;
 use crate::clock::Moment;
 use crate::evict::{Queues, Resident};
 use crate::flight::{Ending, Node, View};
@@ -25,11 +26,9 @@ use crate::policy::Policy;
 #[cfg(feature = "semantic")]
 use crate::semantic::meet::Meetings;
 use crate::share::Share;
-use crate::stats::{BackendState, Counters, Stats};
+use crate::stats::{BackendState, Counters, Stats, Worth};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
-#[cfg(feature = "semantic")]
-use crate::tier::Came;
 use crate::tier::Work;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
@@ -77,7 +76,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             name,
             table: Table::new(shards, |shard| Queues::new(capacity(shard))),
             hasher: Hashes::default(),
-            counters: Counters::default(),
+            counters: Counters::new(hooks.has_price()),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             #[cfg(feature = "semantic")]
             meetings: (policy.semantic && outside.is_some()).then(|| Meetings::new(&policy)),
@@ -125,16 +124,21 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 Ok(output)
             }
             // A thread without a lane has not been shown anything.
-            None if is_there || lanes::mine().is_none() => self.look_closer(look, hash),
+            None if is_there || lanes::mine().is_none() => self.look_closer(look, hash).map(|(output, _)| output),
             None => Err(Missed { hash, in_the_air: None, aging: None }),
         }
+    }
+
+    /// The same with what there is to say of it. Wherever a hit is worth something, this is asked: it counts that.
+    pub(crate) fn hit_closer<L: Look<Own = K>>(&self, look: &L) -> Result<(S::Output, Outcome), Missed<K, S>> {
+        self.look_closer(look, self.hash(look))
     }
 
     /// What there is of a key that has no value of which nothing is to be decided.
     #[cold]
     #[inline(never)]
-    fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<S::Output, Missed<K, S>> {
-        let (mut in_the_air, mut aging, mut is_stale) = (None, None, false);
+    fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<(S::Output, Outcome), Missed<K, S>> {
+        let (mut in_the_air, mut aging, mut is_stale, mut saved) = (None, None, false, None);
         let hit = self.table.find(hash, |node| {
             if !look.is(&node.key) {
                 return None;
@@ -147,7 +151,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 View::Over => return None,
                 View::Fault(fault) => {
                     node.residence().warm();
-                    return Some(S::fault(fault));
+                    return Some((S::fault(fault), Outcome::of_hit(node)));
                 }
                 View::Fresh(value) => value,
                 View::Stale(value) => {
@@ -167,12 +171,14 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 },
             };
             node.residence().warm();
-            Some(S::value(value))
+            saved = self.worth(node);
+            Some((S::value(value), Outcome::of_hit(node)))
         });
         match hit {
-            Some(output) => {
+            Some(hit) => {
                 self.counters.hit(is_stale);
-                Ok(output)
+                self.counters.saved(saved);
+                Ok(hit)
             }
             None => Err(Missed { hash, in_the_air, aging }),
         }
@@ -227,28 +233,37 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         })
     }
 
-    /// How the value of a key came here, if there is one.
+    /// The fresh value of a key, if it is the answer to a question so near, and what there is to say of it. Counted as a hit.
     #[cfg(feature = "semantic")]
-    pub(crate) fn came<L: Look<Own = K>>(&self, look: &L) -> Came {
-        let came = self.table.find(self.hash(look), |node| {
-            let is_it = look.is(&node.key) && node.value().is_some();
-            is_it.then(|| node.came())
-        });
-        came.unwrap_or(Came::Made)
-    }
-
-    /// The fresh value of a key, if it is the answer to a question so near, and how it came here. Counted as a hit.
-    #[cfg(feature = "semantic")]
-    pub(crate) fn hit_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> Option<(S::Output, Came)> {
+    pub(crate) fn hit_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> Option<(S::Output, Outcome)> {
+        let mut saved = None;
         let hit = self.table.find(self.hash(look), |node| {
-            let came = node.came();
-            let is_near = !matches!(came, Came::Near { similarity, .. } if similarity < least);
+            let is_near = Outcome::of_hit(node).similarity() >= least;
             let value = node.fresh().filter(|_| is_near && look.is(&node.key))?;
             node.residence().warm();
-            Some((S::value(value), came))
+            saved = self.worth(node);
+            Some((S::value(value), Outcome::of_hit(node)))
         })?;
         self.counters.hit(false);
+        self.counters.saved(saved);
         Some(hit)
+    }
+
+    /// What a call is spared that gets the value of a flight, where values have a cost.
+    pub(crate) fn worth(&self, node: &Node<K, S>) -> Option<Worth> {
+        let cost = self.hooks.price_of(node.value()?)?;
+        Some(Worth { cost, time: node.cost() })
+    }
+
+    /// What the caller receives whose body ran for it alone.
+    pub(crate) fn of_own(&self, output: S::Output) -> S::Output {
+        match S::split(output) {
+            Ok(value) => {
+                self.counters.spent(self.hooks.price_of(&value));
+                S::value(&value)
+            }
+            Err(fault) => S::fault(&fault),
+        }
     }
 
     /// Whether a value that was found outside, and expires then, is another than the one that is kept here. The two clocks
@@ -269,10 +284,10 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// An old value that an execution of this flight may be answered with when it is slow.
-    pub(crate) fn old(&self, flight: &Node<K, S>) -> Option<S::Output> {
+    pub(crate) fn old(&self, flight: &Node<K, S>) -> Option<Arc<Node<K, S>>> {
         self.table.find(flight.hash(), |node| {
-            let value = node.value().filter(|_| self.is_retained(node) && node.key == flight.key)?;
-            Some(S::value(value))
+            let is_old = node.value().is_some() && self.is_retained(node) && node.key == flight.key;
+            is_old.then(|| Arc::clone(node))
         })
     }
 

@@ -120,6 +120,8 @@ pub(crate) struct Node<K, S: Share> {
     residence: Residence,
     /// How often in a row its refresh has failed.
     failures: plain::AtomicU8,
+    /// How its value came here: the [`Came`] of this number.
+    came: plain::AtomicU8,
     queue: Queue,
     /// Somebody is ending the flight.
     is_claimed: AtomicBool,
@@ -131,6 +133,8 @@ pub(crate) struct Node<K, S: Share> {
     links: AtomicU8,
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
     seats: AtomicU32,
+    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
+    similarity: plain::AtomicU32,
     /// Until then a hit has nothing to decide. Where there is `early`, it ends before the value does; whoever refreshes
     /// the value puts it off to where that is of no use any more, and a refresh that failed, to where the next may begin.
     calm_until: AtomicMoment,
@@ -145,10 +149,8 @@ pub(crate) struct Node<K, S: Share> {
     /// Given when it enters the table, under the shard's lock: of two flights of a key, the one that began later has the
     /// larger one.
     id: plain::AtomicU64,
-    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
-    similarity: plain::AtomicU32,
-    /// How it came here: the [`Came`] of this number.
-    came: plain::AtomicU8,
+    /// When the value was made.
+    made: plain::AtomicU64,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
     home: Option<HomeId>,
     /// Empty until somebody has to wait.
@@ -197,6 +199,7 @@ impl<K, S: Share> Node<K, S> {
             weight: plain::AtomicU32::new(0),
             similarity: plain::AtomicU32::new(0),
             came: plain::AtomicU8::new(0),
+            made: plain::AtomicU64::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
             purpose,
@@ -274,6 +277,22 @@ impl<K, S: Share> Node<K, S> {
         self.came.load(Relaxed) < NEAR
     }
 
+    /// One caller's copy of what is kept.
+    pub(crate) fn output(&self) -> Option<S::Output> {
+        match self.ending.get()? {
+            Ending::Value(value) => Some(S::value(value)),
+            Ending::Rare(rare) => match &**rare {
+                Rare::Fault(fault, _) => Some(S::fault(fault)),
+                _ => None,
+            },
+        }
+    }
+
+    /// When its value was made, as far as that is known.
+    pub(crate) fn made(&self) -> Moment {
+        Moment::from_units(self.made.load(Relaxed))
+    }
+
     /// What its value counts against the capacity.
     #[cfg(feature = "semantic")]
     pub(crate) fn weight_of_value(&self) -> u32 {
@@ -290,6 +309,7 @@ impl<K, S: Share> Node<K, S> {
         self.expires.store(keeping.expires.units(), Relaxed);
         self.cost.store(keeping.cost.as_secs_f32().to_bits(), Relaxed);
         self.weight.store(keeping.weight, Relaxed);
+        self.made.store(keeping.made.units(), Relaxed);
         let (came, similarity) = match keeping.origin {
             Origin::Made => return,
             Origin::Backend => (1, 0.0),
@@ -302,7 +322,6 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// How its value came here.
-    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
     pub(crate) fn came(&self) -> Came {
         match self.came.load(Relaxed) {
             0 => Came::Made,

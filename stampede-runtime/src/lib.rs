@@ -87,6 +87,7 @@
 
 #[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
+mod call;
 mod carry;
 mod checked;
 mod clock;
@@ -164,6 +165,7 @@ mod pages {
     struct Sync;
 }
 
+pub use call::{Outcome, Tier, bypass, bypass_now, outcome, outcome_now, refresh, refresh_now};
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidation::Invalidation;
@@ -490,8 +492,8 @@ pub use stampede_macros::distributed_coalesce;
 ///
 /// ```rust,standalone_crate
 /// # #[cfg(feature = "semantic")] {
-/// use stampede_runtime::semantic::{LexicalEmbedder, Outcome, outcome};
-/// use stampede_runtime::{Config, configure, semantic_coalesce};
+/// use stampede_runtime::semantic::LexicalEmbedder;
+/// use stampede_runtime::{Config, Outcome, configure, outcome, semantic_coalesce};
 ///
 /// #[semantic_coalesce(threshold = 0.7)]
 /// async fn answer(model: u8, question: &str) -> String {

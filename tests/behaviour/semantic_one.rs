@@ -3,8 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use stampede_runtime::semantic::{Outcome, outcome};
-use stampede_runtime::{Stats, semantic_coalesce};
+use stampede_runtime::{Outcome, Stats, outcome, semantic_coalesce};
 use tokio::task::JoinHandle;
 
 use super::backends_help::Mood;
