@@ -29,7 +29,8 @@ pub struct Stats {
     pub coalesce_hits: u64,
     /// Calls that began an execution.
     pub led: u64,
-    /// Calls that ran their own body, unshared: `STAMPEDE_OFF` is set, or the call came from inside its own execution.
+    /// Calls that ran their own body, unshared: in [`bypass`](crate::bypass), with `STAMPEDE_OFF`, or from inside their own
+    /// execution.
     pub bypassed: u64,
     /// Calls that ended before an execution or a value was there for them: refused after `wait`, or dropped, while they
     /// queued for `max_concurrent` or while their backend was asked.

@@ -238,6 +238,7 @@ async fn a_value_of_the_backend_says_so_and_is_as_old_as_there() {
         advance(3_600 * SECOND).await;
         world.open(world.runs());
         assert_eq!(of(load(1, Arc::clone(&world))).await, found(true, 3_701 * SECOND));
+        world.open_all();
     })
     .await;
 }
@@ -394,7 +395,7 @@ async fn all_are_bypassed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_that_keeps_nothing_shows() {
-    let config = Config::builder().defaults(Settings::new().ttl(Duration::ZERO)).build().unwrap();
+    let config = Config::builder().namespace(module_path!(), Settings::new().ttl(Duration::ZERO)).build().unwrap();
     let _isolated = isolate_with(config);
     in_time(async {
         let service = Service::new();
