@@ -29,6 +29,8 @@ use crate::share::Share;
 use crate::stats::{BackendState, Counters, Stats, Worth};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+#[cfg(feature = "semantic")]
+use crate::tier::Came;
 use crate::tier::Work;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
@@ -238,7 +240,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn hit_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> Option<(S::Output, Outcome)> {
         let mut saved = None;
         let hit = self.table.find(self.hash(look), |node| {
-            let is_near = Outcome::of_hit(node).similarity() >= least;
+            let is_near = !matches!(node.came(), Came::Near { similarity, .. } if similarity < least);
             let value = node.fresh().filter(|_| is_near && look.is(&node.key))?;
             node.residence().warm();
             saved = self.worth(node);

@@ -452,10 +452,10 @@ where
             Err(Circle) => Poll::Pending,
         };
         if poll.is_pending() {
-            if let Some(limit) = seat.coalescing.policy.soft_timeout.filter(|_| self.purpose == Purpose::Call) {
-                if let Some(old) = self.soft.poll(seat, limit, cx) {
-                    return Poll::Ready(Some(self.noted.falls_back(&seat.coalescing, &old)));
-                }
+            if let Some(limit) = seat.coalescing.policy.soft_timeout.filter(|_| self.purpose == Purpose::Call)
+                && let Some(old) = self.soft.poll(seat, limit, cx)
+            {
+                return Poll::Ready(Some(self.noted.falls_back(&seat.coalescing, &old)));
             }
             let policy = &seat.coalescing.policy;
             let Some(limit) = policy.wait else { return Poll::Pending };

@@ -105,7 +105,9 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
             if let Ok(value) = &result {
                 self.coalescing.counters.spent(self.coalescing.hooks.price_of(value));
             }
-            Note::current().iter().for_each(|note| note.take_down(Outcome::Executed));
+            if let Some(note) = Note::current() {
+                note.take_down(Outcome::Executed);
+            }
             result.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
         };
         let mut call = match self.board(key) {

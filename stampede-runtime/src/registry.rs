@@ -205,6 +205,8 @@ const OFF: u64 = 2;
 const ISOLATION: u64 = 4;
 /// One call that is to be something else than calls are, or is watched. There may be many.
 const SPECIAL: u64 = 1 << 32;
+/// What a call has to look at before it uses the state that its site keeps at hand.
+const ELSEWHERE: u64 = SPECIAL - 1;
 
 /// Whether every call is like any other, and may use the state that its site keeps at hand.
 #[inline]
@@ -215,7 +217,7 @@ pub(crate) fn is_plain() -> bool {
 /// Whether every call may use the state that its site keeps at hand.
 #[inline]
 pub(crate) fn is_at_hand() -> bool {
-    DETOURS.load(Relaxed) % SPECIAL == 0
+    DETOURS.load(Relaxed) & ELSEWHERE == 0
 }
 
 /// Whether any call may be special.
@@ -285,7 +287,7 @@ static ISOLATED: RwLock<Vec<(Scope, Arc<Registry>)>> = RwLock::new(Vec::new());
 
 /// The registry for the caller: that of an isolation, else the process's.
 pub(crate) fn current() -> Arc<Registry> {
-    if DETOURS.load(Acquire) % SPECIAL >= ISOLATION {
+    if DETOURS.load(Acquire) & ELSEWHERE >= ISOLATION {
         let here = Scope::here();
         let isolated = ISOLATED.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, registry)) = isolated.iter().find(|(scope, _)| *scope == here) {

@@ -21,7 +21,10 @@ fn check(stats: &Stats, spent: f64, saved: f64, seconds: u64) {
     let is = (stats.cost_spent, stats.cost_saved, stats.time_saved);
     assert!(stats.cost_spent == spent && stats.cost_saved == saved, "{is:?}, not {spent} and {saved}");
     // As exact as an `f32`.
-    assert!(stats.time_saved.abs_diff(Duration::from_secs(seconds)) < Duration::from_millis(1), "{is:?}, not {seconds} s");
+    assert!(
+        stats.time_saved.abs_diff(Duration::from_secs(seconds)) < Duration::from_millis(1),
+        "{is:?}, not {seconds} s"
+    );
 }
 
 /// A reply that takes two seconds and costs its number.

@@ -83,7 +83,7 @@ impl Outcome {
         Outcome::Fallback { age: age(old), has_led }
     }
 
-    /// Whether it was answered, and no body was begun for it.
+    /// Whether it was answered, with a value or an error, and no body was begun for it.
     #[must_use]
     pub fn is_saved(self) -> bool {
         match self {
