@@ -11,7 +11,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stampede_runtime::store::{self, Codec, CodecError, Envelope, Refused, Storable, Times, UnixMillis};
+use stampede_runtime::store::{self, Codec, CodecError, Envelope, Refused, Storable, Times, UnixMillis, Tags};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Tree {
@@ -68,7 +68,7 @@ fuzz_target!(|bytes: &[u8]| {
         Err(_) => {}
     }
     let times = Times::new(UnixMillis::new(1), Duration::from_secs(1), Duration::ZERO, Duration::ZERO);
-    let entry = Envelope { times, codec: Codec::MessagePack, payload: bytes }.encode().expect("it is small");
+    let entry = Envelope { times, codec: Codec::MessagePack, payload: bytes, tags: Tags::NONE }.encode().expect("it is small");
     assert_eq!(Envelope::decode(&entry, bytes.len()).map(|envelope| envelope.payload), Ok(bytes));
     read::<Value>(bytes);
     read::<Tree>(bytes);

@@ -11,6 +11,7 @@ use syn::{Error, Expr, Index, LitFloat, LitStr, Member, Path, Result, Token};
 
 use crate::errors::{Errors, all};
 use crate::policy::LEAVING;
+use crate::tags::TagsArg;
 use crate::value::Value;
 use crate::words::{Attribute, Word};
 
@@ -40,6 +41,7 @@ pub(crate) struct Given {
     pub(crate) capacity: Option<Expr>,
     pub(crate) weigh: Option<Expr>,
     pub(crate) cost: Option<Expr>,
+    pub(crate) tags: Option<TagsArg>,
     pub(crate) timeout: Option<Time>,
     pub(crate) soft_timeout: Option<Time>,
     pub(crate) wait: Option<Time>,
@@ -155,6 +157,7 @@ impl Args {
             "capacity" => given.capacity = Some(value.count()?),
             "weigh" => given.weigh = Some(value.function()?),
             "cost" => given.cost = Some(value.function()?),
+            "tags" => given.tags = Some(value.tags()?),
             "timeout" => given.timeout = Some(value.time()?),
             "soft_timeout" => given.soft_timeout = Some(value.time()?),
             "wait" => given.wait = Some(value.time()?),

@@ -5,8 +5,10 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
 use crate::expand::{
-    Declaration, all_inputs_unseen, ask, here, key_inputs, local, output, private, sibling_site, site, turbofish,
+    Declaration, all_inputs_unseen, ask, here, key_inputs, local, output, private, sibling_site, site, tags_of,
+    turbofish,
 };
+use crate::key::Shape;
 use crate::model::Model;
 
 /// A struct beside a free function: it may have the function's name, so that one import brings both.
@@ -14,7 +16,7 @@ pub(crate) fn beside(model: &Model, name: &Ident) -> TokenStream {
     let (visibility, attributes) = (&model.item.visibility, shared_attributes(model));
     let doc = format!(" What can be done about the calls of `{}`.", model.item.signature.ident.unraw());
     let (site, lints) = (site_function(model, &local("__site")), lints());
-    let functions = functions(model, &TokenStream::new()).map(|(verb, doc, declaration)| {
+    let functions = functions(model, &TokenStream::new()).into_iter().map(|(verb, doc, declaration)| {
         let function = declaration.named(&local(verb), model);
         quote!(#[doc = #doc] #function)
     });
@@ -37,7 +39,7 @@ pub(crate) fn beside(model: &Model, name: &Ident) -> TokenStream {
 pub(crate) fn siblings(model: &Model, prefix: &Ident) -> TokenStream {
     let attributes = shared_attributes(model);
     let (site, lints) = (site_function(model, &sibling_site(prefix)), lints());
-    let functions = functions(model, &quote!(Self::)).map(|(verb, doc, declaration)| {
+    let functions = functions(model, &quote!(Self::)).into_iter().map(|(verb, doc, declaration)| {
         let function = declaration.named(&format_ident!("{prefix}_{verb}", span = prefix.span()), model);
         quote!(#[doc = #doc] #attributes #lints #function)
     });
@@ -62,7 +64,7 @@ fn lints() -> TokenStream {
 }
 
 /// The functions of a companion: verb, documentation, declaration. `owner` leads to the author's function.
-fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str, Declaration); 6] {
+fn functions(model: &Model, owner: &TokenStream) -> Vec<(&'static str, &'static str, Declaration)> {
     let private = private(model);
     let ((_, here), result) = (here(model), &model.item.output);
     let (function, turbofish) = (&model.item.signature.ident, turbofish(model));
@@ -74,8 +76,24 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
 
     let with_value =
         key_inputs(model).into_iter().chain([quote!(#value: impl #private::IntoResult<#result>)]).collect();
+    let insert = match tags_of(model) {
+        None => ask(model, "insert", &quote!(, #value)),
+        Some(tags) => ask(model, "insert_tagged", &quote!(, #value, #tags)),
+    };
     let declare = |inputs, output, body| Declaration { inputs, output, body };
-    [
+    let text = matches!(model.key.shape, Shape::Text(..)).then(|| {
+        let pattern = local("pattern");
+        (
+            "invalidate_pattern",
+            " Forgets the results of all keys that match: `*` is any text, `?` one character, `[a-z]` one of several.",
+            declare(
+                vec![quote!(#pattern: &str)],
+                quote!(-> #private::Invalidation),
+                quote!(#here.invalidate_pattern(#pattern)),
+            ),
+        )
+    });
+    let mut functions = vec![
         (
             "invalidate",
             " Forgets the result of this key: in this process before the function returns.",
@@ -83,6 +101,25 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
                 key_inputs(model),
                 quote!(-> #private::Invalidation),
                 ask(model, "invalidate", &TokenStream::new()),
+            ),
+        ),
+        (
+            "expire",
+            " Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.",
+            declare(key_inputs(model), quote!(-> #private::Invalidation), ask(model, "expire", &TokenStream::new())),
+        ),
+        (
+            "invalidation",
+            " What forgets the result of this key when it is called.",
+            declare(key_inputs(model), quote!(-> #private::Later), ask(model, "invalidation", &TokenStream::new())),
+        ),
+        (
+            "invalidate_where",
+            " Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.",
+            declare(
+                vec![quote!(#value: impl ::core::ops::Fn(&#result) -> bool)],
+                quote!(-> usize),
+                quote!(#here.invalidate_where(#value)),
             ),
         ),
         (
@@ -97,7 +134,7 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
         (
             "insert",
             " Keeps a value, or a whole result, as if a call had returned it.",
-            declare(with_value, TokenStream::new(), ask(model, "insert", &quote!(, #value))),
+            declare(with_value, TokenStream::new(), insert),
         ),
         (
             "refresh",
@@ -114,7 +151,9 @@ fn functions(model: &Model, owner: &TokenStream) -> [(&'static str, &'static str
             " What became of the calls so far.",
             declare(Vec::new(), quote!(-> #private::Stats), quote!(#here.stats())),
         ),
-    ]
+    ];
+    functions.extend(text);
+    functions
 }
 
 /// The function that holds the site when a companion must reach it too.

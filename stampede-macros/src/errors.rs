@@ -22,6 +22,13 @@ impl Errors {
         }
     }
 
+    /// Those of another reading.
+    pub(crate) fn merge(&mut self, others: Errors) {
+        if let Some(error) = others.0 {
+            self.push(error);
+        }
+    }
+
     pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }

@@ -58,13 +58,28 @@ fn function(model: &Model) -> TokenStream {
 /// Looks for the key; the function ends here with what is kept.
 fn board(model: &Model, boarding: &Ident) -> TokenStream {
     let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
+    let tagged = tags_of(model).map(|tags| {
+        quote! {
+            #[allow(clippy::used_underscore_binding)]
+            let #boarding = #boarding.tagged(|| #tags);
+        }
+    });
     quote! {
         #[allow(clippy::redundant_closure, clippy::redundant_closure_for_method_calls, clippy::used_underscore_binding)]
         let #boarding = match { #board } {
             ::core::result::Result::Ok(#kept) => return #kept,
             ::core::result::Result::Err(#boarding) => #boarding,
         };
+        #tagged
     }
+}
+
+/// The tags of a call, as an expression.
+pub(crate) fn tags_of(model: &Model) -> Option<TokenStream> {
+    let tags = model.tags.as_ref()?;
+    let looks = tags.mentions.patterns.iter().filter_map(|position| look_into(&model.item.inputs[*position]));
+    let texts = &tags.texts;
+    Some(quote!({ #(#looks)* ::std::vec![#(#texts),*] }))
 }
 
 /// An expression for the site, and the items that it needs beside it.

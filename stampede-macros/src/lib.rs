@@ -9,10 +9,12 @@ mod body;
 mod companion;
 mod errors;
 mod expand;
+mod invalidates;
 mod item;
 mod key;
 mod model;
 mod policy;
+mod tags;
 mod types;
 mod value;
 mod words;
@@ -61,6 +63,12 @@ pub fn distributed_coalesce(args: proc_macro::TokenStream, item: proc_macro::Tok
 #[proc_macro_attribute]
 pub fn semantic_coalesce(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     decorate(Attribute::SemanticCoalesce, args.into(), item.into()).into()
+}
+
+/// Invalidates what a function that writes has made wrong, once it has written. See `stampede_runtime` for the arguments.
+#[proc_macro_attribute]
+pub fn invalidates(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    invalidates::expand(args.into(), item.into()).into()
 }
 
 fn decorate(attribute: Attribute, args: TokenStream, item: TokenStream) -> TokenStream {

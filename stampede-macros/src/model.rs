@@ -12,6 +12,7 @@ use crate::errors::Errors;
 use crate::item::{Item, SelfPassing};
 use crate::key::Key;
 use crate::policy;
+use crate::tags::Tags;
 use crate::types::{self, Owner, Passing};
 use crate::words::Attribute;
 
@@ -24,6 +25,8 @@ pub(crate) struct Model {
     /// What depends on the type of the result.
     pub(crate) hooks: Vec<Setting>,
     pub(crate) key: Key,
+    /// What a call is tagged with.
+    pub(crate) tags: Option<Tags>,
     /// Where values are kept outside of the process.
     pub(crate) stored: Option<Stored>,
     pub(crate) companion: Companion,
@@ -74,7 +77,7 @@ pub(crate) enum Companion {
 pub(crate) struct Runtime(TokenStream);
 
 impl Runtime {
-    fn new(path: Option<&Path>) -> Runtime {
+    pub(crate) fn new(path: Option<&Path>) -> Runtime {
         Runtime(path.map_or_else(|| quote_spanned!(Span::mixed_site()=> ::stampede_runtime), ToTokens::to_token_stream))
     }
 
@@ -102,6 +105,7 @@ impl Model {
         let companion = companion(args, &item, errors);
         let runtime = Runtime::new(args.given.krate.as_ref());
         Model {
+            tags: Tags::new(args, &item, &key, &runtime, errors),
             options: policy::options(args, &item, &runtime),
             hooks: policy::hooks(args, &item, &runtime),
             runtime,

@@ -49,6 +49,7 @@ fn check_kept(args: &Args, errors: &mut Errors) {
         ("none_ttl", "limits"),
         ("capacity", "bounds"),
         ("weigh", "weighs"),
+        ("tags", "mark"),
     ] {
         // Kept errors have an end and take up room, too.
         let is_for_errors = has("cache_err") && ["jitter", "capacity"].contains(&word);
@@ -263,6 +264,10 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
         if let Some(function) = function {
             set(word, function.span(), quote!(#function));
         }
+    }
+    if let Some(tags) = given.tags.as_ref().and_then(|tags| tags.of_value.as_ref()) {
+        let private = runtime.private(tags.span());
+        set("tags", tags.span(), quote_spanned!(tags.span()=> |value| #private::tags_by(value, #tags)));
     }
     let ours = |at: Span, name: &str| {
         let (private, name) = (runtime.private(at), Ident::new(name, Span::mixed_site().located_at(at)));

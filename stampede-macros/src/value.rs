@@ -11,6 +11,7 @@ use syn::{Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, UnOp, brackete
 
 use crate::args::{Field, GUARDS, KeyArg, Name, STEPS, Time, skip_to_comma};
 use crate::errors::suggest;
+use crate::tags::TagsArg;
 use crate::words::{Attribute, Word};
 
 /// The runtime refreshes no value earlier than this asks for.
@@ -368,6 +369,48 @@ impl Value<'_> {
             None if guards.is_empty() => Err(Error::new(self.at.span(), "to have no guard write `guard = none`")),
             None => Ok(guards),
         }
+    }
+
+    /// Texts, and at the end perhaps a function of the value.
+    pub(crate) fn tags(&self) -> Result<TagsArg> {
+        let content;
+        if self.input.peek(token::Paren) {
+            parenthesized!(content in self.input);
+        } else {
+            self.equals()?;
+            if !self.input.peek(token::Bracket) {
+                return Err(self.wrong(self.input.parse::<TokenTree>()?, "a list"));
+            }
+            bracketed!(content in self.input);
+        }
+        let (mut tags, mut parts) =
+            (TagsArg::default(), content.call(Punctuated::<Expr, Token![,]>::parse_terminated)?);
+        if parts.is_empty() {
+            return Err(Error::new(self.at.span(), format!("`tags` names none; {}", self.example())));
+        }
+        if let Some(last) = parts.last()
+            && literal_text(last).is_none()
+        {
+            let last = parts.pop().expect("there is one");
+            let is_function = match bare(&last) {
+                Expr::Closure(closure) => closure.inputs.len() == 1,
+                other => matches!(other, Expr::Path(_)),
+            };
+            if !is_function {
+                return Err(
+                    self.wrong(last, "texts, and last perhaps a closure of the value, or the path of a function")
+                );
+            }
+            tags.of_value = Some(last);
+        }
+        for part in parts {
+            match literal_text(&part) {
+                Some(text) if !text.value().is_empty() => tags.texts.push(text),
+                Some(text) => return Err(Error::new_spanned(text, format!("a tag is empty; {}", self.example()))),
+                None => return Err(self.wrong(part, "texts, and last perhaps a closure of the value")),
+            }
+        }
+        Ok(tags)
     }
 
     /// What shows whose a call is.

@@ -65,6 +65,8 @@ const fn word(name: &'static str, example: &'static str, taken_by: &'static [Att
 const ALL: &[Attribute] = Attribute::ALL;
 const TYPED: &[Attribute] =
     &[Attribute::Coalesce, Attribute::Cached, Attribute::DistributedCoalesce, Attribute::SemanticCoalesce];
+const TAGGED: &[Attribute] =
+    &[Attribute::Coalesce, Attribute::CoalesceByContent, Attribute::Cached, Attribute::DistributedCoalesce];
 const CONTENT: &[Attribute] = &[Attribute::CoalesceByContent];
 const LEASED: &[Attribute] = &[Attribute::DistributedCoalesce, Attribute::SemanticCoalesce];
 const SEMANTIC: &[Attribute] = &[Attribute::SemanticCoalesce];
@@ -86,6 +88,7 @@ static WORDS: &[Word] = &[
     word("capacity", "capacity = 1000", ALL),
     word("weigh", "weigh = |page| page.len()", ALL),
     word("cost", "cost = |reply| f64::from(reply.tokens)", ALL),
+    word("tags", "tags(\"user:{id}\")` or `tags(|user| [user.team.clone()])", TAGGED),
     word("timeout", "timeout = \"10s\"", ALL),
     word("soft_timeout", "soft_timeout = \"200ms\"", ALL),
     word("wait", "wait = \"2s\"", ALL),
@@ -165,6 +168,7 @@ static FOREIGN: &[(&[&str], &str)] = &[
         &["store", "storage", "disk", "redis"],
         "a store beside memory is named by `backend`, such as `backend = \"redis\"`",
     ),
+    (&["tag", "groups", "group", "labels", "tag_extractor"], "here it is `tags`, such as `tags(\"user:{id}\")`"),
     (&["schema_version", "revision"], "here it is `version`"),
     (&["redis_client", "redis_url"], "the configuration connects backends; `backend = \"redis\"` names one"),
     (&["embed_fn", "embedder", "embedding", "embedding_fn", "embedding_func"], "here it is `embed`"),

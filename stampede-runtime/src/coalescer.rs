@@ -2,6 +2,7 @@
 //! key to a seat, and in `land` flights end.
 
 mod board;
+mod forget;
 mod land;
 
 use std::any::Any;
@@ -22,6 +23,7 @@ use crate::invalidation::Invalidation;
 use crate::key::{Id, Key, Look};
 use crate::lanes;
 use crate::outside::{Outside, Saying};
+use crate::pattern::Pattern;
 use crate::policy::Policy;
 #[cfg(feature = "semantic")]
 use crate::semantic::meet::Meetings;
@@ -29,11 +31,13 @@ use crate::share::Share;
 use crate::stats::{BackendState, Counters, Stats, Worth};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
+use crate::tags::{Mark, Marks, Tag};
 #[cfg(feature = "semantic")]
 use crate::tier::Came;
 use crate::tier::Work;
 
 pub(crate) use self::board::{Boarded, Missed, Purpose};
+pub(crate) use self::forget::How;
 pub(crate) use self::land::{By, Landed};
 
 /// Everything that one function (one instantiation of it) shares between its calls.
@@ -45,6 +49,8 @@ pub(crate) struct Coalescing<K, S: Share> {
     pub(crate) hooks: Hooks<S>,
     table: Flights<K, S>,
     hasher: Hashes,
+    /// What leads to flights and values other than their keys.
+    pub(crate) marks: Marks<K, S>,
     pub(crate) counters: Counters,
     pub(crate) permits: Option<Arc<Semaphore>>,
     /// Another tier, which may know what this process does not.
@@ -78,6 +84,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             name,
             table: Table::new(shards, |shard| Queues::new(capacity(shard))),
             hasher: Hashes::default(),
+            marks: Marks::default(),
             counters: Counters::new(hooks.has_price()),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             #[cfg(feature = "semantic")]
@@ -309,7 +316,13 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// Keeps a value that is past its `ttl` and may be of use to the flight that begins now.
-    pub(crate) fn keep_old(&self, flight: &Node<K, S>, value: S::Value, keeping: &Keeping) {
+    pub(crate) fn keep_old<'a>(
+        &self,
+        flight: &Node<K, S>,
+        value: S::Value,
+        keeping: &Keeping,
+        tags: impl Iterator<Item = &'a Tag> + Clone,
+    ) {
         let hash = flight.hash();
         let node = Arc::new(Node::landed(flight.key.clone(), hash, Ending::Value(value), keeping));
         self.table.with(hash, |shard| {
@@ -325,6 +338,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 self.keep(shard, &node);
             }
         });
+        self.enter(&node, tags);
     }
 
     /// Drops what a flight has landed with, unless something newer is there.
@@ -417,6 +431,19 @@ pub(crate) trait Function: Any + Send + Sync {
     fn reset_stats(&self);
     /// Takes out everything, as an invalidation of every key. Returns how many keys there were.
     fn clear(&self) -> usize;
+    /// Makes everything old that is kept. What is in the air goes on, and is not kept.
+    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    fn expire_all(&self) -> usize;
+    /// Takes out what has a mark. Returns how many flights and values there were.
+    fn take_out_marked(&self, mark: &Mark, how: How) -> usize;
+    /// The same of the values that `is` picks, and what is in the air.
+    fn take_out_values(&self, is: &dyn Fn(&dyn Any) -> bool) -> usize;
+    /// The same of the readable keys that match.
+    fn take_out_matching(&self, pattern: &Pattern) -> usize;
+    /// The same outside of this process, too, where there is something.
+    fn take_out_matching_everywhere(&self, pattern: &Pattern) -> Invalidation;
+    /// Some keys are being taken out outside by somebody else, who tells when that is done, and whether.
+    fn begin_matching(&self) -> Option<Box<dyn FnOnce(bool) + Send>>;
     /// The same outside of this process, too, where there is something.
     fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
@@ -472,6 +499,33 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
             alike.iter().enumerate().filter(|(at, node)| alike[..*at].iter().all(|other| other.key != node.key)).count()
         };
         cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum()
+    }
+
+    fn expire_all(&self) -> usize {
+        Coalescing::expire_all(self)
+    }
+
+    fn take_out_marked(&self, mark: &Mark, how: How) -> usize {
+        Coalescing::take_out_marked(self, mark, how)
+    }
+
+    fn take_out_values(&self, is: &dyn Fn(&dyn Any) -> bool) -> usize {
+        Coalescing::take_out_values(self, is)
+    }
+
+    fn take_out_matching(&self, pattern: &Pattern) -> usize {
+        Coalescing::take_out_matching(self, pattern)
+    }
+
+    fn take_out_matching_everywhere(&self, pattern: &Pattern) -> Invalidation {
+        let clearing = self.outside.as_ref().map(Outside::begin_matching);
+        let removed = Coalescing::take_out_matching(self, pattern);
+        Invalidation::new(removed, clearing.map(|clearing| clearing.clear_matching(pattern, &self.home_outside())))
+    }
+
+    fn begin_matching(&self) -> Option<Box<dyn FnOnce(bool) + Send>> {
+        let clearing = self.outside.as_ref()?.begin_matching();
+        Some(Box::new(move |has_arrived| clearing.end(has_arrived)))
     }
 
     fn clear_all(&self) -> Invalidation {

@@ -74,6 +74,12 @@ impl Config {
         self.namespaces.get(namespace).or_else(|| self.spelt_by_variables.get(&folded(namespace)))
     }
 
+    /// How long each wait for a backend may be that is of no function.
+    #[cfg(feature = "backends")]
+    pub(crate) fn backend_timeout(&self) -> std::time::Duration {
+        self.defaults.backend_timeout.unwrap_or(crate::policy::BACKEND_TIMEOUT)
+    }
+
     /// What applies to a function of a namespace, and the name of its backend.
     pub(crate) fn policy(&self, namespace: &str, options: &Options, can_refuse: bool) -> (Policy, Option<String>) {
         let configured = self.configured(namespace).cloned().unwrap_or_default();

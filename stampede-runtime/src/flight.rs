@@ -162,7 +162,7 @@ pub(crate) struct Node<K, S: Share> {
 struct Air {
     /// Where to reach those who wait; a seat knows its place.
     wakers: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     body: Option<Task>,
     watch: Option<Task>,
 }
@@ -355,6 +355,16 @@ impl<K, S: Share> Node<K, S> {
         self.calm_until.set(Moment::now().after(FIRST_REST).min(end));
     }
 
+    /// Makes its value older than `stale` allows. Whether it was not before.
+    pub(crate) fn expire(&self, stale: Duration) -> bool {
+        let (now, was) = (Moment::now(), self.expires());
+        let old = now.before(stale);
+        self.expires.store(was.min(old).units(), Relaxed);
+        // After that: who took the right to refresh it before has set it by what it saw.
+        self.calm_until.set(Moment::PAST);
+        was > old
+    }
+
     /// Lets the next who looks decide anew.
     pub(crate) fn rouse(&self) {
         self.calm_until.set(Moment::now());
@@ -458,7 +468,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// Waits at `place`, which is given at the first poll.
-    pub(crate) fn poll_ending(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<&Ending<K, S>> {
+    pub(crate) fn poll_ending(&self, place: &mut Option<u32>, cx: &Context<'_>) -> Poll<&Ending<K, S>> {
         if let Some(ending) = self.ending.get() {
             return Poll::Ready(ending);
         }
@@ -477,25 +487,26 @@ impl<K, S: Share> Node<K, S> {
         let at = *place.get_or_insert_with(|| {
             air.free.pop().unwrap_or_else(|| {
                 air.wakers.push(None);
-                air.wakers.len() - 1
+                // Seats are counted in an `u32`, too.
+                u32::try_from(air.wakers.len() - 1).expect("there are fewer seats")
             })
         });
-        std::mem::swap(&mut air.wakers[at], &mut waker);
+        std::mem::swap(&mut air.wakers[at as usize], &mut waker);
         Poll::Pending
     }
 
-    fn would_wake(&self, place: usize, waker: &Waker) -> bool {
+    fn would_wake(&self, place: u32, waker: &Waker) -> bool {
         let air = self.air();
-        let known = air.as_ref().and_then(|air| air.wakers.get(place)?.as_ref());
+        let known = air.as_ref().and_then(|air| air.wakers.get(place as usize)?.as_ref());
         known.is_some_and(|known| known.will_wake(waker))
     }
 
     /// Stops waiting at `place`.
-    pub(crate) fn stop_waiting(&self, place: usize) {
+    pub(crate) fn stop_waiting(&self, place: u32) {
         let waker = {
             let mut air = self.air();
             air.as_mut().and_then(|air| {
-                let waker = air.wakers.get_mut(place)?.take();
+                let waker = air.wakers.get_mut(place as usize)?.take();
                 air.free.push(place);
                 waker
             })

@@ -21,6 +21,7 @@ use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
+use crate::tags::Tag;
 use crate::tier::{Came, Wanted};
 
 /// A call that has boarded and not yet begun to wait.
@@ -29,6 +30,8 @@ pub struct Boarding<K: Key, S: Share> {
     way: Way<K, S>,
     purpose: Purpose,
     id: Option<Arc<Id>>,
+    /// What the call is tagged with.
+    tags: Option<Arc<[Tag]>>,
     /// Where its outcome is to be noted.
     note: Option<Note>,
 }
@@ -55,7 +58,18 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn new(way: Way<K, S>, purpose: Purpose, id: Option<Arc<Id>>) -> Self {
-        Boarding { way, purpose, id, note: None }
+        Boarding { way, purpose, id, tags: None, note: None }
+    }
+
+    /// Tags the call. `tags` is called only if its body may be the one to run.
+    #[inline]
+    pub fn tagged(self, tags: impl FnOnce() -> Vec<Tag>) -> Self {
+        match &self.way {
+            Way::Shared(Boarded::First(..) | Boarded::Behind(..) | Boarded::Joined(_)) => {
+                Boarding { tags: Some(tags().into()), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Perhaps somebody wants to know what becomes of the call.
@@ -104,7 +118,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
-        let Boarding { way, purpose, id, note } = self;
+        let Boarding { way, purpose, id, tags, note } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -113,7 +127,8 @@ impl<K: Key, S: Share> Boarding<K, S> {
             }
         };
         let noted = Noted { note, has_led: false };
-        let flying = Flying { stage, detach, purpose, id, again: false, noted, patience: None, soft: Soft::Unasked };
+        let (patience, soft) = (None, Soft::Unasked);
+        let flying = Flying { stage, detach, purpose, id, tags, again: false, noted, patience, soft };
         Call { flying, body: Some(body) }
     }
 }
@@ -194,6 +209,7 @@ struct Flying<K: Key, S: Share, P> {
     detach: Option<Detach<K, S, P>>,
     purpose: Purpose,
     id: Option<Arc<Id>>,
+    tags: Option<Arc<[Tag]>>,
     /// An earlier flight of this call was abandoned.
     again: bool,
     noted: Noted,
@@ -412,7 +428,8 @@ where
 
     fn reason(&self, purpose: Purpose) -> Reason {
         let wanted = if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any };
-        Reason { purpose, again: self.again, id: self.id.clone(), wanted: Some(wanted) }
+        let (id, tags) = (self.id.clone(), self.tags.clone());
+        Reason { purpose, again: self.again, id, tags, wanted: Some(wanted) }
     }
 
     /// Begins a flight that nobody waits for.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::share::Share;
+use crate::tags::Tag;
 use crate::tier::{Found, Life, Origin, Tier};
 
 /// Function pointers, so that calls stay small.
@@ -19,6 +20,7 @@ pub(crate) struct Hooks<S: Share> {
     is_none: Option<fn(&S::Value) -> bool>,
     weigh: Option<fn(&S::Value) -> usize>,
     price: Option<fn(&S::Value) -> f64>,
+    tags: Option<fn(&S::Value) -> Vec<Tag>>,
     refuse: Option<fn(Error) -> S::Output>,
     tier: Option<MakeTier<S::Value>>,
     carry: Option<Carry<S::Fault>>,
@@ -78,6 +80,7 @@ impl<S: Share> Hooks<S> {
             is_none: None,
             weigh: None,
             price: None,
+            tags: None,
             refuse: None,
             tier: None,
             carry: None,
@@ -97,6 +100,8 @@ impl<S: Share> Hooks<S> {
         weigh: fn(&S::Value) -> usize,
         /// What each value cost, as the function's `cost` says.
         price: fn(&S::Value) -> f64,
+        /// What it is tagged with besides what its call says.
+        tags: fn(&S::Value) -> Vec<Tag>,
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
         /// How the tier outside of this process is made.
@@ -136,6 +141,16 @@ impl<S: Share> Hooks<S> {
             Some(refuse) => refuse(error),
             None => panic!("{error}"),
         }
+    }
+
+    /// Whether values say tags.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.tags.is_some()
+    }
+
+    /// The tags that a value says.
+    pub(crate) fn tags_of(&self, value: &S::Value) -> Vec<Tag> {
+        self.tags.map(|tags| tags(value)).unwrap_or_default()
     }
 
     /// Whether values have a weight each.

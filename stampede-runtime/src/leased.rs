@@ -8,6 +8,7 @@ use crate::flight::{Ending, Node, Rare};
 use crate::hooks::Keeping;
 use crate::key::{Id, Key};
 use crate::share::Share;
+use crate::tags::Tagged;
 use crate::tier::{Lease, Told};
 
 /// An execution's lease, and what has to be known of its ending before that is everyone's.
@@ -47,6 +48,7 @@ impl<S: Share> Leased<S> {
         id: Option<&Arc<Id>>,
         landed: Landed,
         keeping: &Keeping,
+        tagged: Option<&Arc<Tagged>>,
         held: H,
     ) {
         let Some(outside) = &coalescing.outside else { return };
@@ -60,7 +62,7 @@ impl<S: Share> Leased<S> {
             (Some(Ending::Value(_)), Landed::Kept) if keeping.expires <= Moment::now() => None,
             (Some(Ending::Value(value)), Landed::Kept) => {
                 let (coalescing, node, id) = (coalescing.me(), Arc::clone(node), id.map(Arc::clone));
-                return outside.end(self.lease.commit(value, keeping), move |is_refused| {
+                return outside.end(self.lease.commit(value, keeping, tagged), move |is_refused| {
                     drop(held);
                     if is_refused {
                         coalescing.take_out_derived(id.as_ref());

@@ -104,6 +104,7 @@ mod flight;
 mod fly;
 mod home;
 mod hooks;
+mod invalidate;
 mod invalidation;
 mod key;
 mod lanes;
@@ -114,6 +115,7 @@ mod meeting;
 mod model;
 mod nest;
 mod outside;
+mod pattern;
 mod policy;
 mod programmatic;
 mod registry;
@@ -128,6 +130,7 @@ mod stats;
 pub mod store;
 mod sync;
 mod table;
+mod tags;
 pub mod testing;
 mod tier;
 pub mod ttl;
@@ -159,6 +162,8 @@ mod pages {
     struct Distributed;
     #[doc = include_str!("../../docs/early.md")]
     struct Early;
+    #[doc = include_str!("../../docs/invalidation.md")]
+    struct Invalidation;
     #[doc = include_str!("../../docs/per_call.md")]
     struct PerCall;
     #[cfg(feature = "semantic")]
@@ -175,7 +180,9 @@ mod pages {
 pub use call::{Outcome, Tier, bypass, bypass_now, outcome, outcome_now, refresh, refresh_now};
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
+pub use invalidate::{expire_tags, invalidate_all, invalidate_namespace, invalidate_pattern, invalidate_tags};
 pub use invalidation::Invalidation;
+pub use pattern::Pattern;
 pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
@@ -232,7 +239,7 @@ pub use stats::{BackendFaults, BackendState, EmbedFaults, ExecutionTime, Refusal
 /// | `crate = path` | where `stampede_runtime` is to be found | `::stampede_runtime` |
 ///
 /// And the rest of the [policy](macro@cached#options): `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`,
-/// `cache_err`, `weigh`, `cost`, `soft_timeout`, `backend`, `version`.
+/// `cache_err`, `weigh`, `cost`, `tags`, `soft_timeout`, `backend`, `version`.
 ///
 /// `timeout`, `wait` and `max_concurrent` need a return type `Result<_, E>` with `E: From<stampede_runtime::Error>`.
 ///
@@ -396,6 +403,7 @@ pub use stampede_macros::coalesce_by_content;
 /// | `capacity = 1000` | how many values are kept; with `weigh`, what they may weigh together | 1,000 |
 /// | `weigh = \|value\| …` | what a value counts against the capacity, a `usize` | 1 |
 /// | `cost = \|value\| …` | what a value cost (tokens, cents), an `f64` of 0 or more, for [`Stats::cost_spent`], `cost_saved` and `time_saved` | not counted |
+/// | `tags("user:{id}", \|value\| …)` | names that lead to what is kept, for [`invalidate_tags`]: texts with arguments of the key, and last perhaps a closure of the value that returns a list of texts. At most 64, of 256 bytes each | none |
 /// | `timeout = "10s"` | ends an execution that takes longer | none |
 /// | `soft_timeout = "200ms"` | how long a caller waits before an old value will do, one within `stale_if_error`; the execution goes on | none |
 /// | `wait = "2s"` | how long one caller waits at all | none |
@@ -494,6 +502,54 @@ pub use stampede_macros::cached;
 /// `share_errors = false`.
 #[cfg(feature = "macros")]
 pub use stampede_macros::distributed_coalesce;
+
+/// Invalidates what a function that writes has made wrong, once it has written.
+///
+/// ```
+/// use stampede_runtime::{cached, invalidates};
+///
+/// #[cached(ttl = "1h", tags("users"))]
+/// async fn load(id: u32) -> Option<String> {
+///     // SELECT …
+/// #   Some(format!("user {id}"))
+/// }
+///
+/// #[invalidates(keys(load(id)), tags("team:{team}"))]
+/// async fn rename(id: u32, team: u32, name: &str) -> Result<(), std::io::Error> {
+///     // UPDATE …
+/// #   let _ = name;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), std::io::Error> {
+/// load(7).await;
+/// rename(7, 1, "Ada").await?;
+/// assert_eq!(load::peek(7), None);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// After `Ok`, or any other result that is no `Err`: everything named here is taken out, as by `load::invalidate(…)`,
+/// [`invalidate_tags`] and [`invalidate_pattern`]. In this process that has happened when the function returns; an async
+/// function waits besides until the backends were told, at most `backend_timeout` each. After `Err` nothing is invalidated.
+/// Never before the write is done: what is read meanwhile is still right.
+///
+/// | argument | |
+/// |---|---|
+/// | `keys(load(id), other(a, b))` | calls of shared functions, with what their keys mention. Functions with a companion; `load` alone means all its keys |
+/// | `tags("user:{id}", "users")` | tags, with arguments and fields of them |
+/// | `patterns("user:{id}:*")` | globs over readable keys |
+/// | `crate = path` | where `stampede_runtime` is found, if not under its own name |
+///
+/// All of it is evaluated *before* the body, which may use its arguments up: what a key takes by value and the body needs, too,
+/// is cloned here: `keys(load(name.clone()))`.
+///
+/// **Cancel, panic**: nobody knows how far the write came, so everything is invalidated: that costs an execution, and the other
+/// choice might cost a wrong answer. Works on functions and methods, sync and async; whose result is `impl Trait` cannot be
+/// judged.
+#[cfg(feature = "macros")]
+pub use stampede_macros::invalidates;
 
 /// Shares calls that **mean** the same: a question that is near enough to one that has been answered, or is being answered, gets
 /// that answer.

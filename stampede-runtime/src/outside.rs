@@ -7,19 +7,22 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::oneshot::{Receiver, channel};
 
+use crate::coalescer::Function;
 use crate::error::Error;
 use crate::home::Home;
 use crate::hooks::Keeping;
 use crate::key::Id;
+use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::registry;
 use crate::stats::Stats;
+use crate::tags::Tagged;
 use crate::tier::{Answer, Look, Tier, Wanted, Work};
 
 pub(crate) struct Outside<V> {
@@ -97,6 +100,11 @@ impl<V: 'static> Outside<V> {
         self.tier.has_leases()
     }
 
+    /// Whether it tells what other processes change.
+    pub(crate) fn tells_news(&self) -> bool {
+        self.tier.tells_news()
+    }
+
     /// Whether it has anything to say to a function with such a policy.
     pub(crate) fn is_asked(&self, policy: &Policy) -> bool {
         self.has_leases() || !policy.keeps_nothing()
@@ -108,15 +116,17 @@ impl<V: 'static> Outside<V> {
         if may_read && (look.wanted == Wanted::Any || self.tier.settles()) {
             return Some(self.tier.look(id, look));
         }
+        if !self.tier.settles() {
+            // What is read there is of no use. What is made is to be tagged.
+            return look.tagged.is_some().then(|| self.tier.look(id, Look { wanted: Wanted::Newest, ..look }));
+        }
         let (outside, id) = (Arc::clone(self), Arc::clone(id));
-        self.tier.settles().then(|| -> Work<Answer<V>> {
-            Box::pin(async move {
-                match tokio::time::timeout(SETTLING, outside.settle(&id)).await {
-                    Ok(true) => outside.tier.look(&id, look).await,
-                    _ => Answer::Nothing,
-                }
-            })
-        })
+        Some(Box::pin(async move {
+            match tokio::time::timeout(SETTLING, outside.settle(&id)).await {
+                Ok(true) => outside.tier.look(&id, look).await,
+                _ => Answer::Nothing,
+            }
+        }) as Work<Answer<V>>)
     }
 
     /// Whether what is there of a key is what was last said of it.
@@ -162,6 +172,12 @@ impl<V: 'static> Outside<V> {
         self.end(work.ok().flatten(), |()| drop(held));
     }
 
+    /// Something is about to be said: from here on `shutdown` waits for it.
+    pub(crate) fn about_to_say(self: &Arc<Self>) -> impl Drop + use<V> {
+        self.said().under_way += 1;
+        EndingLease(Arc::clone(self))
+    }
+
     /// Ends a lease, in the background.
     pub(crate) fn end<T: Send + 'static>(
         self: &Arc<Self>,
@@ -169,8 +185,7 @@ impl<V: 'static> Outside<V> {
         then: impl FnOnce(T) + Send + 'static,
     ) {
         let Some(work) = work else { return };
-        self.said().under_way += 1;
-        let ending = EndingLease(Arc::clone(self));
+        let ending = self.about_to_say();
         // Not in the runtime of the body, which may be about to end.
         Home::Threads.run_outside(async move {
             then(work.await);
@@ -187,12 +202,26 @@ impl<V: 'static> Outside<V> {
     /// Begins to take all keys out.
     pub(crate) fn begin_clear(self: &Arc<Self>) -> Clearing<V> {
         let at = self.said().begin_clear();
-        Clearing { outside: Arc::clone(self), at, has_arrived: false }
+        Clearing { outside: Arc::clone(self), at, has_arrived: false, is_whole: true }
+    }
+
+    /// Begins to take some of them out.
+    pub(crate) fn begin_matching(self: &Arc<Self>) -> Clearing<V> {
+        let mut clearing = self.begin_clear();
+        clearing.is_whole = false;
+        clearing
     }
 
     /// How much is on its way.
     pub(crate) fn under_way(&self) -> usize {
         self.said().under_way
+    }
+
+    /// Has a function's memory hear what other processes change.
+    pub(crate) fn listen(&self, function: Weak<dyn Function>) {
+        if self.tier.tells_news() {
+            self.tier.listen(function);
+        }
     }
 
     /// Gives back what this process holds there.
@@ -209,7 +238,7 @@ impl<V: 'static> Outside<V> {
     }
 }
 
-/// A lease that is being ended.
+/// A lease that is being ended, or about to be.
 struct EndingLease<V: 'static>(Arc<Outside<V>>);
 
 impl<V: 'static> Drop for EndingLease<V> {
@@ -243,9 +272,16 @@ impl<V: 'static> Saying<V> {
 
     /// Sends a value, in the background. Where it cannot be written, what was there is older, and is taken out.
     /// `held` is dropped once it has arrived, or not.
-    pub(crate) fn store<H: Send + 'static>(self, home: &Home, value: &V, keeping: &Keeping, held: H) {
+    pub(crate) fn store<H: Send + 'static>(
+        self,
+        home: &Home,
+        value: &V,
+        keeping: &Keeping,
+        tagged: Option<&Arc<Tagged>>,
+        held: H,
+    ) {
         // The user's `Serialize`.
-        let work = catch_unwind(AssertUnwindSafe(|| self.outside.tier.keep(&self.id, value, keeping)));
+        let work = catch_unwind(AssertUnwindSafe(|| self.outside.tier.keep(&self.id, value, keeping, tagged)));
         match work {
             Ok(Some(work)) => home.run_outside(async move {
                 // All of it, not a copy of the one field.
@@ -304,9 +340,29 @@ pub(crate) struct Clearing<V: 'static> {
     outside: Arc<Outside<V>>,
     at: u64,
     has_arrived: bool,
+    /// All keys are taken out, and not only some.
+    is_whole: bool,
 }
 
 impl<V: 'static> Clearing<V> {
+    /// Somebody else does it, and says whether it was done.
+    pub(crate) fn end(mut self, has_arrived: bool) {
+        self.has_arrived = has_arrived;
+    }
+
+    /// Takes out those that match, in the background.
+    pub(crate) fn clear_matching(mut self, pattern: &Pattern, home: &Home) -> Receiver<Result<(), Error>> {
+        let (sender, receiver) = channel();
+        let work = self.outside.tier.forget_matching(pattern);
+        home.run_outside(async move {
+            let told = work.await;
+            self.has_arrived = told.is_ok();
+            drop(self);
+            let _ = sender.send(told);
+        });
+        receiver
+    }
+
     /// Does it, in the background.
     pub(crate) fn clear(mut self, home: &Home) -> Receiver<Result<(), Error>> {
         let (sender, receiver) = channel();
@@ -322,7 +378,7 @@ impl<V: 'static> Clearing<V> {
 
 impl<V: 'static> Drop for Clearing<V> {
     fn drop(&mut self) {
-        self.outside.said().end_clear(self.at, self.has_arrived);
+        self.outside.said().end_clear(self.at, self.has_arrived, self.is_whole);
         self.outside.answered.notify_waiters();
         registry::a_flight_ended();
     }
@@ -407,11 +463,14 @@ impl Said {
         self.tick()
     }
 
-    fn end_clear(&mut self, at: u64, has_arrived: bool) {
+    fn end_clear(&mut self, at: u64, has_arrived: bool, is_whole: bool) {
         self.under_way -= 1;
         self.clears -= 1;
         if !has_arrived {
             self.failed_clear = self.failed_clear.max(Some(at));
+            return;
+        }
+        if !is_whole {
             return;
         }
         self.failed_clear = self.failed_clear.filter(|failed| *failed > at);

@@ -292,7 +292,7 @@ pub enum Codec {
 }
 
 /// How long each answer of a backend may take.
-const BACKEND_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const BACKEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The most bytes of a payload: with the 48 around it an entry is a mebibyte, which every store takes.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;

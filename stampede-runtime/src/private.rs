@@ -14,7 +14,7 @@ pub use crate::checked::{
 };
 pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
-pub use crate::invalidation::Invalidation;
+pub use crate::invalidation::{Ended, Invalidates, Invalidation, Later, ViaAnything, ViaResult};
 pub use crate::key::{
     Asked, Asking, ByRef, Cons, Content, Digested, Escaped, Fed, Feed, Feeding, Feeds, Id, InsteadOfFeed,
     InsteadOfTenant, IsText, Key, Look, Meaning, NamesTenant, Nil, NoTenant, Part, PartOf, Steps, Tenant, Text,
@@ -27,6 +27,7 @@ pub use crate::share::{
 };
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
+pub use crate::tags::{Tag, tag, tags_by};
 
 /// How results of a type are shared: a value of a type that is `Share`.
 #[doc(hidden)]

@@ -37,6 +37,23 @@ pub(crate) struct Registry {
     places: Mutex<HashMap<(String, u32), StateKey>>,
     /// What is outside of each function: an `Outside` of its values. It may be cleared before the function is called.
     outsides: Mutex<HashMap<StateKey, Arc<dyn Any + Send + Sync>>>,
+    /// Invalidations of many keys that are under way.
+    walks: Mutex<Vec<Arc<Walk>>>,
+}
+
+/// An invalidation of many keys, of functions whose names begin so.
+pub(crate) struct Walk {
+    below: String,
+    /// What tells each function that it is over.
+    begun: Mutex<Vec<Box<dyn FnOnce(bool) + Send>>>,
+}
+
+impl Walk {
+    fn begin(&self, name: &str, function: &dyn Function) {
+        if name.starts_with(&self.below) {
+            self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(function.begin_matching());
+        }
+    }
 }
 
 /// A site's address and the type that tells its instantiations apart.
@@ -53,7 +70,7 @@ impl Registry {
     }
 
     /// The functions that are alive, by name.
-    fn alive(&self) -> Vec<(String, Arc<dyn Function>)> {
+    pub(crate) fn alive(&self) -> Vec<(String, Arc<dyn Function>)> {
         let functions = self.functions();
         let each = |(name, states): (&String, &Vec<Weak<dyn Function>>)| {
             states.iter().filter_map(|state| Some((name.clone(), state.upgrade()?))).collect::<Vec<_>>()
@@ -73,10 +90,18 @@ impl Registry {
         let name = format!("{namespace}::{function}");
         let (policy, outside) = self.policy(namespace, function, options, hooks, owner);
         let state = Coalescing::<K, S>::new(name.as_str().into(), policy, hooks, outside);
+        if let Some(outside) = &state.outside {
+            outside.listen(Arc::downgrade(&state) as Weak<dyn Function>);
+        }
         let mut functions = self.functions();
         let states = functions.entry(name).or_default();
         states.retain(|state| state.strong_count() > 0);
         states.push(Arc::downgrade(&state) as Weak<dyn Function>);
+        drop(functions);
+        // Listed first: either the walk finds it there, or it finds the walk.
+        for walk in self.walks().iter() {
+            walk.begin(&state.name, &*state);
+        }
         state
     }
 
@@ -190,7 +215,46 @@ impl Registry {
     }
 
     fn in_flight(&self) -> usize {
-        self.alive().iter().map(|(_, function)| function.in_flight()).sum()
+        let of_functions: usize = self.alive().iter().map(|(_, function)| function.in_flight()).sum();
+        #[cfg(feature = "backends")]
+        let of_backends: usize = self.backends().iter().map(|backend| backend.under_way()).sum();
+        #[cfg(not(feature = "backends"))]
+        let of_backends = 0;
+        of_functions + of_backends
+    }
+
+    fn walks(&self) -> MutexGuard<'_, Vec<Arc<Walk>>> {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to take out keys of all functions whose names begin so: from here on none of them reads outside, also those that
+    /// are called for the first time meanwhile. Returns the functions there are.
+    pub(crate) fn begin_walk(&self, below: String) -> (Arc<Walk>, Vec<Arc<dyn Function>>) {
+        let walk = Arc::new(Walk { below, begun: Mutex::default() });
+        self.walks().push(Arc::clone(&walk));
+        let functions = self.alive().into_iter().filter(|(name, _)| name.starts_with(&walk.below));
+        let functions: Vec<_> = functions.map(|(name, function)| (walk.begin(&name, &*function), function).1).collect();
+        (walk, functions)
+    }
+
+    pub(crate) fn end_walk(&self, walk: &Arc<Walk>, has_arrived: bool) {
+        self.walks().retain(|other| !Arc::ptr_eq(other, walk));
+        let begun = std::mem::take(&mut *walk.begun.lock().unwrap_or_else(PoisonError::into_inner));
+        for end in begun {
+            end(has_arrived);
+        }
+    }
+
+    /// The backends that are configured.
+    #[cfg(feature = "backends")]
+    pub(crate) fn backends(&self) -> Vec<Arc<crate::store::Guarded>> {
+        self.config.get().and_then(Option::as_ref).map(|config| config.backends.all()).unwrap_or_default()
+    }
+
+    /// How long each wait for a backend may be that no function's policy says.
+    #[cfg(feature = "backends")]
+    pub(crate) fn backend_timeout(&self) -> Duration {
+        self.config.get().and_then(Option::as_ref).map_or(crate::policy::BACKEND_TIMEOUT, Config::backend_timeout)
     }
 }
 

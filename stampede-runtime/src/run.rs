@@ -29,6 +29,7 @@ use crate::nest::{self, Held};
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
+use crate::tags::{TAG_BYTES_MAX, TAGS_MAX, Tag, Tagged};
 #[cfg(feature = "semantic")]
 use crate::tier::Near;
 use crate::tier::{Answer, Lease, Wanted, Work};
@@ -44,6 +45,8 @@ pub(crate) struct Reason {
     pub(crate) again: bool,
     /// What stands for the key outside, where there is something.
     pub(crate) id: Option<Arc<Id>>,
+    /// What the call is tagged with.
+    pub(crate) tags: Option<Arc<[Tag]>>,
     /// What of it will do. `None`: it is not asked.
     pub(crate) wanted: Option<Wanted>,
 }
@@ -59,6 +62,8 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     /// The first caller's subscriber, where a task of its own would see another.
     dispatch: Option<Dispatch>,
     reason: Reason,
+    /// Where there are tags.
+    tagged: Option<Arc<Tagged>>,
     /// Another body waits for this one.
     is_nested: bool,
     detach: Option<Detach<K, S, P>>,
@@ -112,6 +117,11 @@ where
             waiters = tracing::field::Empty,
             outcome = tracing::field::Empty,
         );
+        let asks_value = coalescing.hooks.has_tags();
+        let tagged = reason.tags.as_ref().map(|tags| Tagged::of_call(tags, asks_value));
+        let tagged = tagged.or_else(|| asks_value.then(|| Tagged::of_call(&Arc::default(), true))).map(Arc::new);
+        // Before it looks anywhere and before its body begins: whoever takes a tag out from here on finds it.
+        coalescing.enter_flight(&node, reason.id.as_ref(), tagged.as_deref());
         let mut execution = Execution {
             coalescing,
             node,
@@ -123,6 +133,7 @@ where
             held: if reason.purpose == Purpose::Behind { None } else { nest::held() },
             is_nested: reason.purpose != Purpose::Behind && nest::current() != nest::NOBODY,
             reason,
+            tagged,
             detach,
             lease: None,
             joined: None,
@@ -260,6 +271,7 @@ where
                 Ok(value) => {
                     self.coalescing.counters.spent(self.coalescing.hooks.price_of(&value));
                     let keeping = self.coalescing.hooks.keeping(&value, took, policy);
+                    let keeping = self.tag(&value, keeping);
                     (Ending::Value(value), keeping)
                 }
                 Err(fault) => {
@@ -272,6 +284,22 @@ where
             Ok(polled) => polled,
             Err(panic) => Poll::Ready((self.panicked(&*panic), Keeping::NOT)),
         }
+    }
+
+    /// Notes the tags of the value. One that has too many of them is not kept.
+    fn tag(&self, value: &S::Value, keeping: Keeping) -> Keeping {
+        let Some(tagged) = &self.tagged else { return keeping };
+        if tagged.asks_value && keeping.is_kept() {
+            let _ = tagged.of_value.set(self.coalescing.hooks.tags_of(value));
+        }
+        if tagged.is_in_bounds() {
+            return keeping;
+        }
+        tracing::warn!(
+            target: "stampede", function = &*self.coalescing.name,
+            "a value has more than {TAGS_MAX} tags, or one of more than {TAG_BYTES_MAX} bytes; it is not kept",
+        );
+        keeping.not()
     }
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Ending<K, S> {
@@ -335,7 +363,7 @@ fn watch<K: Key, S: Share>(
         let leased = lease.map(|lease| Leased::new(&coalescing, lease, &ending));
         let landed = coalescing.land(&watched, ending, &Keeping::NOT, By::Watch);
         if let Some(leased) = leased {
-            leased.end(&coalescing, &watched, None, landed, &Keeping::NOT, ());
+            leased.end(&coalescing, &watched, None, landed, &Keeping::NOT, None, ());
         }
     }));
 }

@@ -7,18 +7,23 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::oneshot::Receiver;
+
 use crate::call;
 use crate::carry::Carry;
-use crate::coalescer::{Coalescing, Function, Missed};
+use crate::coalescer::{Coalescing, Function, How, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
-use crate::hooks::Hooks;
-use crate::invalidation::Invalidation;
+use crate::hooks::{Hooks, Keeping};
+use crate::invalidation::{Invalidation, Later};
 use crate::key::{Key, Look};
+use crate::outside::Outside;
+use crate::pattern::Pattern;
 use crate::policy::Options;
 use crate::registry::{self, Special};
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
+use crate::tags::{Tag, Tagged};
 
 /// The static of one decorated function. It has no type parameters, because a static in a generic function is one for
 /// all instantiations; what tells those apart is the type of the options' closure, the *marker*.
@@ -234,8 +239,21 @@ where
         self.with(|state: &Coalescing<L::Own, S>| state.peek(&key))
     }
 
+    /// What values are tagged with besides what their calls say.
+    #[inline]
+    #[must_use]
+    pub fn tags(mut self, tags: fn(&S::Value) -> Vec<Tag>) -> Self {
+        self.hooks = self.hooks.tags(tags);
+        self
+    }
+
     /// Keeps a result as though a body had returned it, under the same conditions.
     pub fn insert<L: Look>(self, key: L, result: impl IntoResult<S::Output>) {
+        self.insert_tagged(key, result, Vec::new());
+    }
+
+    /// The same with the tags of the call.
+    pub fn insert_tagged<L: Look>(self, key: L, result: impl IntoResult<S::Output>, tags: Vec<Tag>) {
         // An error is never kept.
         let Ok(value) = S::split(result.into_result()) else { return };
         self.with(|state| {
@@ -243,6 +261,8 @@ where
                 return;
             }
             let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
+            let tagged = Arc::new(Tagged::of_given(tags, state.hooks.tags_of(&value)));
+            let keeping = if tagged.is_in_bounds() { keeping } else { Keeping::NOT };
             let id = state.id_of(&key);
             let saying = state.say(id.as_ref());
             state.take_out_derived(id.as_ref());
@@ -250,8 +270,10 @@ where
             if keeping.is_kept() {
                 let node = state.insert(&key, value, &keeping);
                 state.note(id.as_ref(), &node);
+                state.enter_given(&node, id.as_ref(), &tagged);
                 if let (Some(saying), Some(value)) = (saying, node.value()) {
-                    saying.store(&home(), value, &keeping, ());
+                    let tagged = Some(&tagged).filter(|tagged| tagged.all().next().is_some());
+                    saying.store(&home(), value, &keeping, tagged, ());
                 }
             } else {
                 // The newest value is not to be kept, so an older one is not either.
@@ -263,33 +285,54 @@ where
 
     /// Takes a key out.
     pub fn invalidate<L: Look>(self, key: L) -> Invalidation {
-        self.with(|state: &Coalescing<L::Own, S>| {
-            let id = state.id_of(&key);
-            let saying = state.say(id.as_ref());
-            state.take_out_derived(id.as_ref());
-            let removed = usize::from(state.invalidate(&key));
-            Invalidation::new(removed, saying.map(|saying| saying.forget(&state.home_outside())))
-        })
+        self.with(|state: &Coalescing<L::Own, S>| state.forget_key(&key, How::Remove))
+    }
+
+    /// The same, later.
+    pub fn invalidation<L: Look>(self, key: L) -> Later {
+        self.with(|state: &Coalescing<L::Own, S>| state.forget_key_later(&key))
+    }
+
+    /// Makes what is kept of a key old: past its `ttl` and its `stale` time. What is in the air is taken out.
+    pub fn expire<L: Look>(self, key: L) -> Invalidation {
+        self.with(|state: &Coalescing<L::Own, S>| state.forget_key(&key, How::Expire))
+    }
+
+    /// Takes out the keys whose kept results `is` picks, and all that is in the air.
+    pub fn invalidate_where(self, is: impl Fn(&S::Output) -> bool) -> usize {
+        let Some(state) = self.existing() else { return 0 };
+        state.take_out_values(&|value| value.downcast_ref().is_some_and(|value| is(&S::value(value))))
+    }
+
+    /// Takes out the readable keys that match.
+    pub fn invalidate_pattern(self, pattern: &str) -> Invalidation {
+        let pattern = Pattern::new(pattern);
+        match self.existing() {
+            Some(state) => state.take_out_matching_everywhere(&pattern),
+            None => self.never_called(|outside| outside.begin_matching().clear_matching(&pattern, &outside.home())),
+        }
     }
 
     /// Takes every key out.
     pub fn clear(self) -> Invalidation {
         match self.existing() {
             Some(state) => state.clear_all(),
-            None => self.never_called(),
+            None => self.never_called(|outside| outside.begin_clear().clear(&outside.home())),
         }
     }
 
     /// Nothing is in memory. What other processes have made may be outside.
     #[cold]
-    fn never_called(self) -> Invalidation {
+    fn never_called(
+        self,
+        take_out: impl FnOnce(&Arc<Outside<S::Value>>) -> Receiver<Result<(), Error>>,
+    ) -> Invalidation {
         let outside = self.hooks.has_tier().then(|| {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
             let (function, key) = (self.site.function, self.key());
             let (_, outside) = registry::current().policy(namespace, function, &options, self.hooks, key);
-            let outside = outside?;
-            Some(outside.begin_clear().clear(&outside.home()))
+            Some(take_out(&outside?))
         });
         Invalidation::new(0, outside.flatten())
     }

@@ -26,18 +26,23 @@ pub mod key;
 #[doc(hidden)]
 pub mod lease;
 mod memory;
+#[doc(hidden)]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for stores that tell news"))]
+pub mod news;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod sites;
 mod tier;
 mod times;
+#[doc(hidden)]
+pub mod tokens;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use backend::{Backend, BackendError, BackendErrorKind, Pending};
 pub use codec::{Codec, CodecError, DEPTH_MAX};
-pub use envelope::{Envelope, Refused};
+pub use envelope::{Envelope, Refused, Tags};
 pub(crate) use guard::Guarded;
 #[cfg(feature = "semantic")]
 pub(crate) use guard::Verb;
@@ -50,8 +55,9 @@ pub use redis::{RedisBackend, RedisBuilder};
 #[doc(hidden)]
 pub use sites::StoredSite;
 pub(crate) use sites::problems;
-pub(crate) use tier::Stored;
+pub(crate) use tier::{CLEAR_BUDGETS, Stored};
 pub use times::{Times, UnixMillis};
+pub(crate) use tokens::{Changing, Seen};
 
 /// What can be kept in a backend.
 #[diagnostic::on_unimplemented(
@@ -104,12 +110,21 @@ pub fn encode<T: ?Sized + Serialize>(
 /// # Errors
 /// [`Refused`]: the bytes are not an entry of this type, or of no use any more `now`.
 pub fn decode<T: Storable>(entry: &[u8], payload_bytes_max: usize, now: UnixMillis) -> Result<(T, Times), Refused> {
-    let Envelope { times, codec, payload } = Envelope::decode(entry, payload_bytes_max)?;
+    decode_tagged(entry, payload_bytes_max, now).map(|(value, times, _)| (value, times))
+}
+
+/// The same with its tags.
+fn decode_tagged<T: Storable>(
+    entry: &[u8],
+    payload_bytes_max: usize,
+    now: UnixMillis,
+) -> Result<(T, Times, Tags<'_>), Refused> {
+    let Envelope { times, codec, payload, tags } = Envelope::decode(entry, payload_bytes_max)?;
     if !times.is_of_use(now) {
         return Err(Refused::Expired);
     }
     let value = codec.decode(payload).map_err(Refused::Undecodable)?;
-    Ok((value, times))
+    Ok((value, times, tags))
 }
 
 #[cfg(test)]

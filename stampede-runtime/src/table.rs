@@ -324,6 +324,14 @@ impl<N, X> Locked<'_, N, X> {
         true
     }
 
+    /// Shows every node to `each`.
+    pub(crate) fn each(&self, mut each: impl FnMut(&Arc<N>)) {
+        for (_, node) in self.slots().each() {
+            // SAFETY: as in `find`.
+            each(&*unsafe { borrow(node) });
+        }
+    }
+
     /// Takes out every node, after showing it to `each`.
     pub(crate) fn drain(&mut self, mut each: impl FnMut(&Arc<N>)) {
         let old = self.replace(Slots::new(FEWEST_SLOTS));

@@ -3,13 +3,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::coalescer::Function;
 use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
+use crate::pattern::Pattern;
 use crate::stats::Stats;
+use crate::tags::Tagged;
 
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -20,7 +23,7 @@ pub(crate) trait Tier<V>: Send + Sync {
 
     /// Keeps a value that no execution has made for the tier; says whether it could. `None`: it is nothing that this tier
     /// can keep.
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>>;
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>>;
 
     /// Keeps, as far as the tier can, what an execution has made without a lease where there are leases. Nobody knows whether
     /// it is the newest.
@@ -40,6 +43,12 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// Takes all keys of the function out.
     fn forget_all(&self) -> Work<Result<(), Error>>;
 
+    /// The same of the readable ones that match.
+    fn forget_matching(&self, pattern: &Pattern) -> Work<Result<(), Error>> {
+        let _ = pattern;
+        self.forget_all()
+    }
+
     /// Whether it gives out [`Lease`]s. Then what is said of one key may overtake itself: nothing older replaces what is
     /// newer.
     fn has_leases(&self) -> bool;
@@ -48,6 +57,14 @@ pub(crate) trait Tier<V>: Send + Sync {
     fn settles(&self) -> bool {
         self.has_leases()
     }
+
+    /// Whether it tells what other processes change.
+    fn tells_news(&self) -> bool {
+        false
+    }
+
+    /// Has a function's memory hear that.
+    fn listen(&self, _function: Weak<dyn Function>) {}
 
     /// Gives back what this process holds there.
     fn give_back(&self) -> Vec<Work<()>> {
@@ -61,7 +78,7 @@ pub(crate) trait Tier<V>: Send + Sync {
 }
 
 /// How a flight looks.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
 pub(crate) struct Look {
     pub(crate) wanted: Wanted,
@@ -71,6 +88,8 @@ pub(crate) struct Look {
     pub(crate) may_wait: bool,
     /// The fence of a lease whose end it is to be told of, if that has come.
     pub(crate) joined: Option<u64>,
+    /// Its tags. What is known of them is noted there before it is told to begin.
+    pub(crate) tagged: Option<Arc<Tagged>>,
 }
 
 /// What a flight wants of a tier.
@@ -198,7 +217,7 @@ pub(crate) trait Lease<V>: Send + Sync {
 
     /// Ends it with a value to be kept. Whether that was refused: somebody else had the right by then, or the key was taken
     /// out meanwhile. `None`: it has ended before.
-    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>>;
+    fn commit(&self, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>>;
 
     /// Ends it with something else, or with nothing. `None`: it has ended before.
     fn end(&self, told: Option<Told<&V>>) -> Option<Work<()>>;

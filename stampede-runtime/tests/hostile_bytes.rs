@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stampede_runtime::store::{self, Codec, CodecError, DEPTH_MAX, Envelope, Refused, Storable, Times, UnixMillis};
+use stampede_runtime::store::{
+    self, Codec, CodecError, DEPTH_MAX, Envelope, Refused, Storable, Tags, Times, UnixMillis,
+};
 
 /// Counts what this thread holds, and the most it ever held.
 struct Counting;
@@ -165,7 +167,7 @@ fn every_file_of_the_corpus() {
         let _ = read_entry(&bytes);
         read(&bytes);
         for codec in [Codec::MessagePack, Codec::Json] {
-            let entry = Envelope { times: times(), codec, payload: &bytes }.encode().unwrap();
+            let entry = Envelope { times: times(), codec, payload: &bytes, tags: Tags::NONE }.encode().unwrap();
             assert_eq!(read_entry(&entry), Ok(()), "the envelope is sound, whatever is in it");
         }
         files += 1;
@@ -271,7 +273,8 @@ fn noise() {
         }
         read(&bytes);
         let _ = read_entry(&bytes);
-        let entry = Envelope { times: times(), codec: Codec::MessagePack, payload: &bytes }.encode().unwrap();
+        let entry =
+            Envelope { times: times(), codec: Codec::MessagePack, payload: &bytes, tags: Tags::NONE }.encode().unwrap();
         assert_eq!(read_entry(&entry), Ok(()));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
-use stampede_runtime::store::{BackendErrorKind, Codec, Envelope, PAYLOAD_BYTES_MAX, Times, UnixMillis, encode};
+use stampede_runtime::store::{BackendErrorKind, Codec, Envelope, PAYLOAD_BYTES_MAX, Tags, Times, UnixMillis, encode};
 use stampede_runtime::{Config, Error, Settings, cached};
 use tokio::time::{Instant, advance};
 use tracing::Level;
@@ -253,7 +253,12 @@ async fn what_cannot_be_understood_is_counted_and_made_anew() {
     newer[4] = 2;
     misreads(&newer, "a newer format").await;
     // What a payload claims to hold takes no memory.
-    let bomb = Envelope { times: times(), codec: Codec::MessagePack, payload: &[0xDD, 0xFF, 0xFF, 0xFF, 0xFF] };
+    let bomb = Envelope {
+        times: times(),
+        codec: Codec::MessagePack,
+        payload: &[0xDD, 0xFF, 0xFF, 0xFF, 0xFF],
+        tags: Tags::NONE,
+    };
     misreads(&bomb.encode().expect("it can be written"), "a bomb").await;
 }
 

@@ -81,6 +81,10 @@ impl Backends {
         }
     }
 
+    pub(crate) fn all(&self) -> Vec<Arc<Guarded>> {
+        self.0.keys().filter_map(|name| self.get(name)).collect()
+    }
+
     #[cfg(feature = "semantic")]
     pub(crate) fn index(&self, name: &str) -> Option<Arc<Guarded<dyn Index>>> {
         match &self.0.get(name)?.store {

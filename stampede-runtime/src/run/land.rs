@@ -15,6 +15,9 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let coalescing = &self.coalescing;
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
+        // Callers hear of the end before the lease is ended.
+        let _about_to_say =
+            coalescing.outside.as_ref().filter(|_| self.lease.is_some()).map(|outside| outside.about_to_say());
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
         // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
         let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
@@ -27,6 +30,12 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let mark = self.meeting.end().filter(|_| keeping.is_kept());
         #[cfg(not(feature = "semantic"))]
         let mark = ();
+        // What its value says of itself is entered before anybody can find it, or it is not kept at all.
+        if let (Some(tagged), true) = (&self.tagged, keeping.is_kept())
+            && let Some(tags) = tagged.of_value.get()
+        {
+            coalescing.enter(&self.node, tags.iter());
+        }
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let landed = coalescing.land(&self.node, ending, keeping, by);
         #[cfg(feature = "semantic")]
@@ -34,11 +43,13 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             coalescing.take_out_older(self.reason.id.as_ref(), &self.node);
         }
         if let Some(leased) = leased {
-            leased.end(coalescing, &self.node, self.reason.id.as_ref(), landed, keeping, mark);
+            leased.end(coalescing, &self.node, self.reason.id.as_ref(), landed, keeping, self.tagged.as_ref(), mark);
         } else if let Some(saying) = saying {
             let home = coalescing.home_outside();
             match (landed, self.node.value()) {
-                (Landed::Kept, Some(value)) if !has_leases => saying.store(&home, value, keeping, mark),
+                (Landed::Kept, Some(value)) if !has_leases => {
+                    saying.store(&home, value, keeping, self.tagged.as_ref(), mark)
+                }
                 // What is there is older than what was just made.
                 (Landed::Kept | Landed::Unkept, _) => saying.take_back(&home),
                 _ => saying.nothing(),

@@ -28,7 +28,8 @@ where
         self.meeting.look(&self.coalescing, self.reason.id.as_ref(), &self.node);
         let work = match (&self.coalescing.outside, &self.reason.id, self.reason.wanted) {
             (Some(outside), Some(id), Some(wanted)) if outside.is_asked(&self.coalescing.policy) => {
-                outside.look(id, Look { wanted, is_nested: self.is_nested, may_wait, joined: self.joined })
+                let (joined, tagged) = (self.joined, self.tagged.clone());
+                outside.look(id, Look { wanted, is_nested: self.is_nested, may_wait, joined, tagged })
             }
             _ => None,
         };
@@ -137,7 +138,9 @@ where
         if !coalescing.policy.serves(found.age) {
             // Of no use to this call, and perhaps to its execution.
             if coalescing.policy.retains() {
-                coalescing.keep_old(&self.node, found.value, &keeping);
+                let tags = coalescing.hooks.tags_of(&found.value);
+                let all = self.tagged.iter().flat_map(|tagged| tagged.of_call.iter()).chain(&tags);
+                coalescing.keep_old(&self.node, found.value, &keeping, all);
             }
             self.look_on(found.or_else.map(|or_else| or_else()));
             return None;
@@ -158,6 +161,7 @@ where
         if matches!(found.age, Life::Fresh(_)) {
             self.body = None;
         }
+        let keeping = self.tag(&found.value, keeping);
         Some((Ending::Value(found.value), keeping))
     }
 
@@ -204,8 +208,9 @@ where
             && let Some((mut seat, home)) = self.coalescing.begin_behind_landed(&self.node)
         {
             // Where executions are shared, another process may have begun it.
-            let wanted =
-                self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases()).then_some(Wanted::Any);
+            let has_leases = self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
+            // Without leases there is nothing to be found, but what is to be known of its tags.
+            let wanted = if has_leases { Some(Wanted::Any) } else { self.tagged.as_ref().map(|_| Wanted::Newest) };
             let reason = Reason { purpose: Purpose::Behind, again: false, wanted, ..self.reason.clone() };
             let execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
             seat.node.set_body(detach(execution, &home));

@@ -4,7 +4,7 @@
 mod shared;
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
@@ -13,12 +13,14 @@ use super::batch::Batcher;
 use super::live::Live;
 use super::rest::Rest;
 use super::{EmbeddedIndex, Index};
+use crate::coalescer::Function;
 use crate::config::Config;
 use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
 use crate::stats::{BackendState, Stats, count};
 use crate::store::{Guarded, Storable, Stored, Verb};
+use crate::tags::Tagged;
 use crate::tier::{Answer, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
 
 /// Names that a function need not say.
@@ -78,8 +80,8 @@ impl<V: Storable + Send + 'static> Meant<V> {
 
 impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
     fn look(&self, id: &Arc<Id>, look: Look) -> Work<Answer<V>> {
+        let exact = self.exact.as_ref().map(|exact| exact.look(id, look.clone()));
         let seeker = Seeker { shared: Arc::clone(&self.shared), id: Arc::clone(id), look, values: PhantomData };
-        let exact = self.exact.as_ref().map(|exact| exact.look(id, look));
         Box::pin(async move {
             let Some(exact) = exact else { return seeker.go_on(Answer::Nothing).await };
             let since = Instant::now();
@@ -89,12 +91,12 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         })
     }
 
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
         let put = self.shared.put(id, value, keeping);
         match &self.exact {
             None => put,
             Some(exact) => {
-                let kept = exact.keep(id, value, keeping)?;
+                let kept = exact.keep(id, value, keeping, tagged)?;
                 Some(Box::pin(async move {
                     let is_kept = kept.await;
                     match put {
@@ -139,6 +141,16 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
     /// Executions cost more than that.
     fn settles(&self) -> bool {
         true
+    }
+
+    fn tells_news(&self) -> bool {
+        self.exact.as_ref().is_some_and(|exact| exact.tells_news())
+    }
+
+    fn listen(&self, function: Weak<dyn Function>) {
+        if let Some(exact) = &self.exact {
+            exact.listen(function);
+        }
     }
 
     fn has_leases(&self) -> bool {
@@ -283,7 +295,7 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
         self.lease.is_lost()
     }
 
-    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn commit(&self, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
         if self.shared.is_alone && keeping.origin == Origin::Index {
             // Others may have taken it out.
             let end = self.lease.end(None)?;
@@ -292,7 +304,7 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
                 false
             }));
         }
-        let commit = self.lease.commit(value, keeping)?;
+        let commit = self.lease.commit(value, keeping, tagged)?;
         let put = if keeping.origin == Origin::Made { self.shared.put(&self.id, value, keeping) } else { None };
         Some(Box::pin(async move {
             let is_refused = commit.await;

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use super::key::{Prefix, StoreKey};
 use super::lease::Leases;
+use super::news::News;
+use super::tokens::Tokens;
+use crate::pattern::Pattern;
 
 /// An answer that is on its way.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
@@ -79,9 +82,28 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Whether the store answers.
     fn ping(&self) -> Pending<'_, ()>;
 
+    /// Takes out the entries whose keys begin with this text and are readable and match, and says how many. Those that are
+    /// set meanwhile may stay. A store that cannot tell them apart takes out all.
+    fn clear_matching<'a>(&'a self, prefix: &'a Prefix, pattern: &'a Pattern) -> Pending<'a, u64> {
+        let _ = pattern;
+        self.clear(prefix)
+    }
+
     /// Its leases, where it has such a thing.
     #[doc(hidden)]
     fn leases(&self) -> Option<&dyn Leases> {
+        None
+    }
+
+    /// Its tokens of tags, where it keeps them in a way of its own.
+    #[doc(hidden)]
+    fn tokens(&self) -> Option<&dyn Tokens> {
+        None
+    }
+
+    /// What it tells of other processes, where it does.
+    #[doc(hidden)]
+    fn news(&self) -> Option<&News> {
         None
     }
 }
@@ -107,8 +129,20 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
         (**self).ping()
     }
 
+    fn clear_matching<'a>(&'a self, prefix: &'a Prefix, pattern: &'a Pattern) -> Pending<'a, u64> {
+        (**self).clear_matching(prefix, pattern)
+    }
+
     fn leases(&self) -> Option<&dyn Leases> {
         (**self).leases()
+    }
+
+    fn tokens(&self) -> Option<&dyn Tokens> {
+        (**self).tokens()
+    }
+
+    fn news(&self) -> Option<&News> {
+        (**self).news()
     }
 }
 

@@ -7,14 +7,17 @@
 //! | 0 | 4 | `F5 73 74 6D`: ours. `F5` begins no text in UTF-8 |
 //! | 4 | 1 | the format: `01` |
 //! | 5 | 1 | the codec of the payload: `01` MessagePack with named fields, `02` JSON |
-//! | 6 | 2 | flags; none is defined, so `00 00` |
+//! | 6 | 2 | flags: bit 0, tags follow the payload |
 //! | 8 | 8 | made at, in milliseconds since 1970 (UTC) |
 //! | 16 | 8 | fresh until: the soft expiry, in the same unit; `FF…` is never |
 //! | 24 | 8 | of use until: the hard expiry, likewise |
 //! | 32 | 4 | what making it took, in microseconds; `FF…` is that or more |
 //! | 36 | 4 | the length of the payload |
-//! | 40 | 8 | the first 8 bytes of the BLAKE3 digest of bytes 0 to 39 and the payload |
-//! | 48 | | the payload, and nothing after it |
+//! | 40 | 8 | the first 8 bytes of the BLAKE3 digest of bytes 0 to 39 and all that follows byte 47 |
+//! | 48 | | the payload; then, where flags say so, the tags; nothing after that |
+//!
+//! A tag: its length in bytes (2), its text in UTF-8, the token (8) that it had when the entry was made. The entry is good for
+//! nothing once the store has another token for one of its tags.
 //!
 //! A reader refuses whatever it does not know, so a process that is rolled back finds a cold cache and no wrong values.
 //! A format's bytes never change; another layout is another format. The checksum tells of damage and not of malice:
@@ -27,6 +30,7 @@ use super::times::Times;
 
 const MAGIC: [u8; 4] = *b"\xF5stm";
 const FORMAT: u8 = 1;
+const TAGGED: u16 = 1;
 
 /// An entry taken apart: what it says of its payload, which is borrowed from the bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,67 @@ pub struct Envelope<'a> {
     pub codec: Codec,
     /// The value's bytes.
     pub payload: &'a [u8],
+    /// The tags that it has.
+    pub tags: Tags<'a>,
+}
+
+/// The tags of an entry and their tokens, as they stand in it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tags<'a>(&'a [u8]);
+
+impl<'a> Tags<'a> {
+    /// None.
+    pub const NONE: Tags<'static> = Tags(&[]);
+
+    /// Each with its token.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, u64)> + Clone {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (tag, token, after) = first_tag(rest)?;
+            rest = after;
+            Some((tag, token))
+        })
+    }
+
+    /// Whether the bytes are tags and nothing else.
+    fn is_whole(self) -> bool {
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let Some((_, _, after)) = first_tag(rest) else { return false };
+            rest = after;
+        }
+        true
+    }
+}
+
+fn first_tag(bytes: &[u8]) -> Option<(&str, u64, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    let (tag, rest) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
+    let (token, rest) = rest.split_first_chunk::<8>()?;
+    Some((std::str::from_utf8(tag).ok()?, u64::from_le_bytes(*token), rest))
+}
+
+/// Adds tags to an entry that has none.
+pub(super) fn tag<'a>(entry: &mut Vec<u8>, tags: impl Iterator<Item = (&'a str, u64)>) {
+    let whole = entry.len();
+    for (tag, token) in tags {
+        let length = u16::try_from(tag.len()).expect("tags are short");
+        entry.extend_from_slice(&length.to_le_bytes());
+        entry.extend_from_slice(tag.as_bytes());
+        entry.extend_from_slice(&token.to_le_bytes());
+    }
+    if entry.len() > whole {
+        let (header, rest) = entry.split_at_mut(Envelope::HEADER_BYTES);
+        header[6..8].copy_from_slice(&TAGGED.to_le_bytes());
+        let sum = checksum(header, rest);
+        header[40..48].copy_from_slice(&sum);
+    }
+}
+
+impl fmt::Debug for Tags<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tags", self.iter().count())
+    }
 }
 
 impl fmt::Debug for Envelope<'_> {
@@ -45,6 +110,7 @@ impl fmt::Debug for Envelope<'_> {
             .field("times", &self.times)
             .field("codec", &self.codec)
             .field("payload_bytes", &self.payload.len())
+            .field("tags", &self.tags)
             .finish()
     }
 }
@@ -62,6 +128,7 @@ impl<'a> Envelope<'a> {
         entry.resize(Self::HEADER_BYTES, 0);
         entry.extend_from_slice(self.payload);
         seal(&mut entry, self.times, self.codec)?;
+        tag(&mut entry, self.tags.iter());
         Ok(entry)
     }
 
@@ -80,29 +147,37 @@ impl<'a> Envelope<'a> {
             Some(&FORMAT) => {}
             Some(&newer) => return Err(Refused::NewerFormat(newer)),
         }
-        let (header, payload) = entry.split_first_chunk::<{ Envelope::HEADER_BYTES }>().ok_or(Refused::Truncated)?;
-        if payload.len() > payload_bytes_max {
+        let (header, rest) = entry.split_first_chunk::<{ Envelope::HEADER_BYTES }>().ok_or(Refused::Truncated)?;
+        let length = u32_at(header, 36) as usize;
+        let flags = u16::from_le_bytes([header[6], header[7]]);
+        let most_tags = if flags & TAGGED == 0 { 0 } else { TAGS_BYTES_MAX };
+        if rest.len().saturating_sub(most_tags) > payload_bytes_max {
             return Err(Refused::TooLarge { limit: payload_bytes_max });
         }
-        match (u32_at(header, 36) as usize).cmp(&payload.len()) {
-            std::cmp::Ordering::Greater => return Err(Refused::Truncated),
-            std::cmp::Ordering::Less => return Err(Refused::Trailing),
-            std::cmp::Ordering::Equal => {}
+        let (payload, tags) = rest.split_at_checked(length).ok_or(Refused::Truncated)?;
+        if tags.len() > most_tags {
+            return Err(Refused::Trailing);
         }
-        if checksum(header, payload) != header[40..48] {
+        if checksum(header, rest) != header[40..48] {
             return Err(Refused::Corrupt);
         }
         // Only now: what was written whole and is unknown comes from a writer that is newer than this reader.
-        let flags = u16::from_le_bytes([header[6], header[7]]);
-        if flags != 0 {
+        if flags & !TAGGED != 0 {
             return Err(Refused::UnknownFlags(flags));
+        }
+        let tags = Tags(tags);
+        if !tags.is_whole() {
+            return Err(Refused::Corrupt);
         }
         let codec = Codec::of_byte(header[5]).ok_or(Refused::UnknownCodec(header[5]))?;
         let [made, fresh_until, use_until] = [8, 16, 24].map(|at| u64_at(header, at));
         let times = Times::read(made, fresh_until, use_until, u32_at(header, 32)).ok_or(Refused::Corrupt)?;
-        Ok(Envelope { times, codec, payload })
+        Ok(Envelope { times, codec, payload, tags })
     }
 }
+
+/// What the tags of an entry take at most.
+const TAGS_BYTES_MAX: usize = crate::tags::TAGS_MAX * (2 + crate::tags::TAG_BYTES_MAX + 8);
 
 type Header = [u8; Envelope::HEADER_BYTES];
 
@@ -199,7 +274,7 @@ mod tests {
 
     fn entry(payload: &[u8]) -> Vec<u8> {
         let times = Times::new(UnixMillis::new(1), Duration::from_secs(2), Duration::from_secs(3), Duration::ZERO);
-        Envelope { times, codec: Codec::Json, payload }.encode().unwrap()
+        Envelope { times, codec: Codec::Json, payload, tags: Tags::NONE }.encode().unwrap()
     }
 
     fn refused(entry: &[u8]) -> Refused {
@@ -238,6 +313,27 @@ mod tests {
         assert_eq!(refused(&resealed(23, 0xFF)), Refused::Corrupt, "the times are out of order");
         assert_eq!(refused(&entry(&[0; 101])), Refused::TooLarge { limit: 100 });
         assert_eq!(refused(&[entry(b"null"), vec![0]].concat()), Refused::Trailing);
+    }
+
+    #[test]
+    fn tags_stand_behind_the_payload() {
+        let mut tagged = entry(b"null");
+        let tags = [("user:7", 14), ("", u64::MAX), ("größe", 1)];
+        tag(&mut tagged, tags.into_iter());
+        let envelope = Envelope::decode(&tagged, 4).unwrap();
+        assert_eq!((envelope.payload, envelope.tags.iter().collect::<Vec<_>>()), (&b"null"[..], tags.to_vec()));
+        assert_eq!(envelope.encode().unwrap(), tagged);
+        for length in 0..tagged.len() {
+            assert!(Envelope::decode(&tagged[..length], 100).is_err(), "cut to {length}");
+        }
+        for bit in 0..tagged.len() * 8 {
+            let mut damaged = tagged.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Envelope::decode(&damaged, 100).is_err(), "bit {bit}");
+        }
+        let mut none = entry(b"null");
+        tag(&mut none, std::iter::empty());
+        assert_eq!(none, entry(b"null"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod outcome;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -31,12 +31,16 @@ use self::outcome::Outcome;
 use super::guard::Verb;
 use super::lease::{Acquired, Asked, Token, Waiter, Wish, number_of_its_own};
 use super::tier::Shared;
+use super::tokens::{self, both};
 use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, UnixMillis};
 use crate::blocking;
+use crate::coalescer::Function;
 use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::Id;
+use crate::pattern::Pattern;
 use crate::stats::{Stats, count};
+use crate::tags::Tagged;
 use crate::tier::{Answer, Found, Lease, Look, Origin, Tier, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
@@ -67,11 +71,15 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
         Seeker::new(Arc::clone(&self.shared), self.shared.key(id), look).seek()
     }
 
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         let times = shared.times(keeping);
-        let entry = shared.entry(value, times)?;
+        let mut entry = shared.entry(value, times)?;
+        let (tagged, cost) = (tagged.map(Arc::clone), keeping.cost);
         Some(Box::pin(async move {
+            if !shared.tag(&mut entry, tagged.as_ref(), cost).await {
+                return false;
+            }
             let ttl = times.left(UnixMillis::now());
             let leases = shared.leases();
             let is_kept = shared.ask_to_write(|()| true, leases.overwrite(&key, &entry, ttl)).await.is_ok();
@@ -90,6 +98,19 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
     fn forget_all(&self) -> Work<Result<(), Error>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.forget_all().await })
+    }
+
+    fn forget_matching(&self, pattern: &Pattern) -> Work<Result<(), Error>> {
+        let (shared, pattern) = (Arc::clone(&self.shared), pattern.clone());
+        Box::pin(async move { shared.forget_matching(&pattern).await })
+    }
+
+    fn tells_news(&self) -> bool {
+        self.shared.tells_news()
+    }
+
+    fn listen(&self, function: Weak<dyn Function>) {
+        self.shared.listen(function);
     }
 
     fn has_leases(&self) -> bool {
@@ -117,6 +138,9 @@ struct Seeker {
     /// Its name in the backend.
     owner: Box<str>,
     wanted: Wanted,
+    tagged: Option<Arc<Tagged>>,
+    /// The tokens of the call's tags, as they were asked for last.
+    tokens: Vec<Option<tokens::Token>>,
     /// What the entry begins with that will not do.
     seen: Option<Vec<u8>>,
     may_wait: bool,
@@ -140,7 +164,7 @@ impl Seeker {
     fn new(shared: Arc<Shared>, key: StoreKey, look: Look) -> Seeker {
         static PROCESS: LazyLock<u64> = LazyLock::new(number_of_its_own);
         static FLIGHTS: AtomicU64 = AtomicU64::new(0);
-        let Look { wanted, is_nested, may_wait, joined } = look;
+        let Look { wanted, is_nested, may_wait, joined, tagged } = look;
         let owner = format!("{:016x}-{:x}", *PROCESS, FLIGHTS.fetch_add(1, Relaxed)).into();
         let until = is_nested.then(|| Instant::now() + shared.lease * NESTED_LEASES);
         Seeker {
@@ -148,6 +172,8 @@ impl Seeker {
             key,
             owner,
             wanted,
+            tagged,
+            tokens: Vec::new(),
             seen: None,
             may_wait,
             has_waited: false,
@@ -163,10 +189,13 @@ impl Seeker {
 
     fn seek<V: Storable + Send + 'static>(mut self) -> Work<Answer<V>> {
         Box::pin(async move {
+            if !self.shared.is_settled(self.tagged.as_ref()).await {
+                return Answer::Nothing;
+            }
             if self.wanted == Wanted::Any && self.seen.is_none() && self.shared.expects_values.load(Relaxed) {
                 match self.look().await {
                     Ok(Some((entry, left))) => {
-                        if let Some(found) = self.understand(entry, left) {
+                        if let Some(found) = self.understand(entry, left).await {
                             return self.found(found);
                         }
                     }
@@ -188,12 +217,12 @@ impl Seeker {
                 };
                 match acquired {
                     Acquired::Value { entry, left } => {
-                        if let Some(found) = self.understand(entry, left) {
+                        if let Some(found) = self.understand(entry, left).await {
                             return self.found(found);
                         }
                     }
                     Acquired::Told(bytes) => {
-                        let outcome = self.shared.read_outcome(&bytes);
+                        let outcome = self.shared.read_outcome(&bytes).filter(|_| self.is_newer_than_tags());
                         // Of another version of the program, perhaps.
                         self.joined = None;
                         match outcome {
@@ -219,12 +248,22 @@ impl Seeker {
         })
     }
 
-    async fn look(&self) -> Result<Option<(Vec<u8>, Option<Duration>)>, BackendError> {
-        self.shared.ask(Verb::Read, self.shared.leases().look(&self.key)).await
+    async fn look(&mut self) -> Result<Option<(Vec<u8>, Option<Duration>)>, BackendError> {
+        let look = self.shared.ask(Verb::Read, self.shared.leases().look(&self.key));
+        let Some(tagged) = &self.tagged else { return look.await };
+        let (found, tokens) = both(look, self.shared.tokens(&tagged.of_call)).await;
+        self.tokens = tokens?;
+        found
     }
 
-    fn understand<V: Storable>(&mut self, mut entry: Vec<u8>, left: Option<Duration>) -> Option<Found<V>> {
-        let found = self.shared.understand(&entry, left);
+    /// Whether what an execution has told that was waited for is not older than an invalidation of a tag of the call.
+    fn is_newer_than_tags(&self) -> bool {
+        let began = self.joined.unwrap_or(0).saturating_mul(2);
+        self.tokens.iter().flatten().all(|token| tokens::is_older(*token, began))
+    }
+
+    async fn understand<V: Storable + Send>(&mut self, mut entry: Vec<u8>, left: Option<Duration>) -> Option<Found<V>> {
+        let found = self.shared.understand(&entry, left, self.tagged.as_deref(), &self.tokens).await;
         entry.truncate(Envelope::HEADER_BYTES);
         self.seen = Some(entry);
         // An entry that is of no use is counted as what it is.
@@ -253,7 +292,18 @@ impl Seeker {
         let (owner, waiter) = (&*self.owner, self.waiter.as_deref());
         let asked = Asked { owner, lease: shared.lease, value, joined: self.joined, waiter };
         let has_written = |acquired: &Acquired| matches!(acquired, Acquired::Lead(_));
-        let acquired = shared.ask_to_write(has_written, shared.leases().acquire(&self.key, asked)).await;
+        let acquire = shared.ask_to_write(has_written, shared.leases().acquire(&self.key, asked));
+        let acquired = match &self.tagged {
+            None => acquire.await,
+            Some(tagged) => {
+                // Before the execution begins, and on the way of the question.
+                let (acquired, seen) = both(acquire, shared.agree(&tagged.of_call)).await;
+                let seen = seen.ok();
+                self.tokens = seen.iter().flat_map(|seen| seen.tokens.iter().map(|token| Some(*token))).collect();
+                tagged.begin(seen);
+                acquired
+            }
+        };
         self.may_hold = match &acquired {
             Ok(acquired) => has_written(acquired),
             Err(error) => held_before || is_in_doubt(error.kind()),

@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32,
+    AtomicBool, AtomicU8, AtomicU32, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Backend, BackendError, BackendErrorKind, Pending};
+use super::tokens::Said;
+use super::{Backend, BackendError, BackendErrorKind, Pending, Prefix};
 use crate::home::Home;
+use crate::pattern::Pattern;
 use crate::stats::BackendState;
 
 /// So many failures in a row open the breaker.
@@ -40,6 +42,10 @@ pub(crate) struct Guarded<B: ?Sized = dyn Backend> {
     /// As the configuration calls it.
     name: String,
     backend: Arc<B>,
+    /// What was said of tags and has not arrived.
+    pub(crate) said: Said,
+    /// How many walks through all of its keys are under way.
+    pub(crate) walks: AtomicUsize,
     /// In a row.
     failures: AtomicU32,
     state: AtomicU8,
@@ -88,11 +94,33 @@ impl<B: ?Sized> fmt::Debug for Guarded<B> {
     }
 }
 
+impl Guarded {
+    /// Takes out what begins so, or of it what matches.
+    pub(crate) async fn clear_some(
+        self: &Arc<Self>,
+        prefix: &Prefix,
+        pattern: Option<&Pattern>,
+        budget: Duration,
+    ) -> Result<(), BackendError> {
+        let cleared = match pattern {
+            Some(pattern) => self.ask(budget, self.backend.clear_matching(prefix, pattern)).await,
+            None => self.ask(budget, self.backend.clear(prefix)).await,
+        };
+        match &cleared {
+            Ok(_) => self.works(Some(Verb::Remove)),
+            Err(error) => self.fails(Verb::Remove, "invalidation", error),
+        }
+        cleared.map(drop)
+    }
+}
+
 impl<B: Pings + ?Sized> Guarded<B> {
     pub(crate) fn new(name: String, backend: Arc<B>) -> Arc<Guarded<B>> {
         Arc::new(Guarded {
             name,
             backend,
+            said: Said::default(),
+            walks: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
             state: AtomicU8::new(CLOSED),
             probing: Mutex::new((0, None)),
@@ -104,6 +132,11 @@ impl<B: Pings + ?Sized> Guarded<B> {
 
     pub(crate) fn backend(&self) -> &B {
         &self.backend
+    }
+
+    /// How much is on its way to it that is no function's.
+    pub(crate) fn under_way(&self) -> usize {
+        self.said.under_way() + self.walks.load(SeqCst)
     }
 
     /// What the breaker is now.

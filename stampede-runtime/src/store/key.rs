@@ -36,6 +36,8 @@ use std::borrow::Borrow;
 use std::fmt::{self, Write};
 
 const START: &str = "stampede:{";
+/// A tag follows. No namespace begins so: there it is escaped.
+const TAG: char = '#';
 /// The digest of arguments follows.
 const DIGEST: char = '#';
 /// The digest of something too long follows.
@@ -142,11 +144,72 @@ impl StoreKey {
         StoreKey(key.into())
     }
 
+    /// The key of a tag's token: `stampede:{#` and the tag, escaped as a text is, or its digest.
+    pub(crate) fn of_tag(tag: &str) -> StoreKey {
+        let mut key = format!("{START}{TAG}");
+        let escaped = Escaped { text: tag, marks: true, colons: false };
+        if key.len() + escaped.length() < StoreKey::LENGTH_MAX {
+            escaped.write(&mut key);
+        } else {
+            push_digest(&mut key, TOO_LONG, &blake3::hash(tag.as_bytes()));
+        }
+        key.push('}');
+        StoreKey(key.into())
+    }
+
     /// The key's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What the text of a key says of the entry's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    Digest([u8; 32]),
+    Text(String),
+    /// A text that did not fit.
+    TooLong,
+}
+
+/// Takes the text of a key apart. `None`: it is none.
+pub(crate) fn parse(key: &str) -> Option<Parsed> {
+    let rest = key.strip_prefix(START)?.strip_suffix('}')?;
+    if rest.starts_with(TAG) {
+        return None;
+    }
+    // The first odd run of colons ends the name.
+    let mut at = 0;
+    let identity = loop {
+        let colon = at + rest[at..].find(':')?;
+        let run = rest[colon..].bytes().take_while(|byte| *byte == b':').count();
+        at = colon + run;
+        if run % 2 == 1 {
+            break rest[at..].strip_prefix('v')?.split_once(':')?.1;
+        }
+    };
+    if identity.starts_with(TOO_LONG) {
+        return Some(Parsed::TooLong);
+    }
+    match identity.strip_prefix(DIGEST) {
+        Some(hex) => Some(Parsed::Digest(*blake3::Hash::from_hex(hex).ok()?.as_bytes())),
+        None => Some(Parsed::Text(unescape(identity)?)),
+    }
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let hex = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Compared and hashed as its text.
@@ -167,6 +230,18 @@ impl fmt::Display for StoreKey {
 pub struct Prefix(Box<str>);
 
 impl Prefix {
+    /// Of all keys of all functions, and of tags.
+    pub(crate) fn of_all() -> Prefix {
+        Prefix(START.into())
+    }
+
+    /// Of all functions of a namespace, and of those below it.
+    pub(crate) fn of_namespace(namespace: &str) -> Prefix {
+        // A function's name that no function has.
+        let place = Place::new(namespace, "", 0);
+        Prefix(place.prefix[..place.stem - ":v".len()].into())
+    }
+
     /// The text that the keys begin with, to be taken literally.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -367,6 +442,8 @@ mod tests {
             let same_function = (&one.0, &one.1) == (&other.0, &other.1);
             prop_assert_eq!(mine.prefix_of_all_versions().holds(&key(&other)), same_function);
             prop_assert_eq!(mine.prefix().holds(&key(&other)), same_function && one.2 == other.2);
+            let said = parse(&key(&one));
+            prop_assert!(said == Some(Parsed::TooLong) || said == Some(Parsed::Text(one.3.clone())), "{said:?}");
             prop_assert_eq!(mine == theirs, same_function && one.2 == other.2);
         }
 

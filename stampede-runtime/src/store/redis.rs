@@ -8,17 +8,22 @@ use ::redis::{Client, ProtocolVersion, cmd};
 
 use self::error::Failure;
 use self::link::Link;
-use self::scripts::{LEASE, RELEASE, REMOVE, about, is_entry};
+use self::scripts::{LEASE, RELEASE, REMOVE, about, entry_of, is_entry};
+use self::waiters::NEWS;
 use super::backend::{Backend, BackendError, BackendErrorKind, Pending};
-use super::key::{Prefix, StoreKey};
+use super::key::{self, Parsed, Prefix, StoreKey};
 use super::lease::Leases;
+use super::news::{Change, News};
+use super::tokens::Tokens;
 use crate::config::ConfigError;
+use crate::pattern::Pattern;
 
 mod builder;
 mod error;
 mod leases;
 mod link;
 mod scripts;
+mod tags;
 #[cfg(feature = "redis-tls")]
 mod tls;
 mod waiters;
@@ -81,14 +86,14 @@ impl RedisBackend {
     /// one says otherwise, there are no messages.
     #[must_use]
     pub fn from_client(client: Client) -> RedisBackend {
-        RedisBackend::of(client, builder::CONNECT_TIMEOUT, builder::RESPONSE_TIMEOUT)
+        RedisBackend::of(client, builder::CONNECT_TIMEOUT, builder::RESPONSE_TIMEOUT, false)
     }
 
-    fn of(client: Client, connect_timeout: Duration, response_timeout: Duration) -> RedisBackend {
+    fn of(client: Client, connect_timeout: Duration, response_timeout: Duration, tracking: bool) -> RedisBackend {
         let info = client.get_connection_info();
         let protocol = info.redis_settings().protocol();
         let client = Client::open(builder::settled(info.clone())).unwrap_or(client);
-        RedisBackend { link: Arc::new(Link::new(client, connect_timeout, response_timeout)), protocol }
+        RedisBackend { link: Arc::new(Link::new(client, connect_timeout, response_timeout, tracking)), protocol }
     }
 }
 
@@ -108,26 +113,26 @@ impl Backend for RedisBackend {
     }
 
     fn remove<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, bool> {
-        Box::pin(async move { self.link.call(&about(&REMOVE, key)).await })
+        Box::pin(async move { self.link.call(about(&REMOVE, key).arg(self.link.waiters().sender())).await })
     }
 
     fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64> {
         Box::pin(async move {
-            // First all leases: what is being made now is refused, or is there before the second walk begins.
-            let mut walk = Walk::new(prefix);
-            while let Some(keys) = walk.next(&self.link).await? {
-                for lease in keys.into_iter().filter(|key| key.ends_with(LEASE)) {
-                    let () = self.link.call(&RELEASE.key(lease)).await?;
-                }
-            }
-            let (mut walk, mut cleared) = (Walk::new(prefix), 0);
-            while let Some(keys) = walk.next(&self.link).await? {
-                let (entries, others): (Vec<_>, Vec<_>) =
-                    keys.into_iter().filter(|key| !key.ends_with(LEASE)).partition(|key| is_entry(key));
-                cleared += self.unlink(&entries).await?;
-                self.unlink(&others).await?;
-            }
-            Ok(cleared)
+            let change = Change::All(prefix.as_str().to_owned());
+            self.take_out(prefix.glob(), &change, |_| true).await
+        })
+    }
+
+    fn clear_matching<'a>(&'a self, prefix: &'a Prefix, pattern: &'a Pattern) -> Pending<'a, u64> {
+        Box::pin(async move {
+            let change = Change::Matching(prefix.as_str().to_owned(), pattern.as_str().to_owned());
+            let is_meant = |entry: &str| match key::parse(entry) {
+                Some(Parsed::Text(text)) => pattern.is_match(&text),
+                // Which text it is, its digest does not tell.
+                Some(Parsed::TooLong) => true,
+                Some(Parsed::Digest(_)) | None => false,
+            };
+            self.take_out(prefix.glob(), &change, is_meant).await
         })
     }
 
@@ -137,6 +142,14 @@ impl Backend for RedisBackend {
 
     fn leases(&self) -> Option<&dyn Leases> {
         Some(self)
+    }
+
+    fn tokens(&self) -> Option<&dyn Tokens> {
+        Some(self)
+    }
+
+    fn news(&self) -> Option<&News> {
+        Some(self.link.waiters().news())
     }
 }
 
@@ -148,8 +161,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(prefix: &Prefix) -> Walk {
-        Walk { pattern: prefix.glob(), cursor: Some(0) }
+    fn new(pattern: &str) -> Walk {
+        Walk { pattern: pattern.to_owned(), cursor: Some(0) }
     }
 
     async fn next(&mut self, link: &Link) -> Result<Option<Vec<String>>, BackendError> {
@@ -163,6 +176,43 @@ impl Walk {
 }
 
 impl RedisBackend {
+    /// Takes out the entries that are meant, and what stands beside them. Says how many.
+    async fn take_out(
+        &self,
+        all: String,
+        change: &Change,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<u64, BackendError> {
+        let is_meant = |key: &String| entry_of(key).is_some_and(&is_meant);
+        // Told before and after: what is read in between is not kept.
+        self.tell(change).await?;
+        // First all leases: what is being made now is refused, or is there before the second walk begins.
+        let mut walk = Walk::new(&all);
+        while let Some(keys) = walk.next(&self.link).await? {
+            for lease in keys.into_iter().filter(|key| key.ends_with(LEASE) && is_meant(key)) {
+                let () = self.link.call(&RELEASE.key(lease)).await?;
+            }
+        }
+        let (mut walk, mut cleared) = (Walk::new(&all), 0);
+        while let Some(keys) = walk.next(&self.link).await? {
+            let meant = keys.into_iter().filter(|key| !key.ends_with(LEASE) && is_meant(key));
+            let (entries, others): (Vec<_>, Vec<_>) = meant.partition(|key| is_entry(key));
+            cleared += self.unlink(&entries).await?;
+            self.unlink(&others).await?;
+        }
+        self.tell(change).await?;
+        Ok(cleared)
+    }
+
+    /// Tells all other processes. Where that is not allowed, their memory is as old as its `ttl` lets it be.
+    async fn tell(&self, change: &Change) -> Result<(), BackendError> {
+        let text = change.to_text(self.link.waiters().sender());
+        match self.link.ask(cmd("PUBLISH").arg(NEWS).arg(text)).await {
+            Err(error) if error.kind() == BackendErrorKind::Refused => Ok(()),
+            told => told,
+        }
+    }
+
     async fn unlink(&self, keys: &[String]) -> Result<u64, BackendError> {
         if keys.is_empty() {
             return Ok(0);

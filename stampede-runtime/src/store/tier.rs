@@ -6,20 +6,25 @@ use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::fleet::{Fleet, Leased};
 use super::guard::Verb;
+use super::tokens::{self, Token, both};
 use super::{
-    BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Storable, StoreKey, Times, UnixMillis, key,
+    BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Seen, Storable, StoreKey, Tags, Times,
+    UnixMillis, envelope, key,
 };
+use crate::coalescer::Function;
 use crate::config::Config;
 use crate::error::Error;
 use crate::hooks::{Keeping, Place};
 use crate::key::Id;
+use crate::pattern::Pattern;
 use crate::stats::{BackendFaults, Stats, count};
-use crate::tier::{Answer, Found, Life, Look, Origin, Tier, Work};
+use crate::tags::{Tag, Tagged};
+use crate::tier::{Answer, Found, Life, Look, Origin, Tier, Wanted, Work};
 
 /// A tier that values are read from and written to.
 pub(crate) struct Stored<V> {
@@ -38,6 +43,8 @@ pub(super) struct Shared {
     pub(super) budget: Duration,
     /// How long after its `ttl` a value may still be of use.
     retention: Duration,
+    /// How long the token of a tag stays at least.
+    token_life: Duration,
     /// How long a lease lasts, where there are any.
     pub(super) lease: Duration,
     pub(super) counters: Counters,
@@ -65,8 +72,11 @@ pub(super) struct Counters {
     pub(super) polled: AtomicU64,
 }
 
+/// How long the tokens of tags stay where nothing tells how long entries do, and at least.
+const UNSAID_LIFE: Duration = Duration::from_secs(86_400);
+
 /// Taking out all keys of a function takes many round trips: its budget is so many times that of one answer.
-const CLEAR_BUDGETS: u32 = 20;
+pub(crate) const CLEAR_BUDGETS: u32 = 20;
 
 impl<V: Storable + Send + 'static> Stored<V> {
     /// The tier of a function, if the backend it names is configured.
@@ -110,6 +120,8 @@ impl<V: Storable + Send + 'static> Stored<V> {
             payload_bytes_max: policy.payload_bytes_max,
             budget: policy.backend_timeout,
             retention: policy.retention(),
+            // Longer than entries do, unless each says for how long: then those that outlive it are of no use any more.
+            token_life: policy.ttl.unwrap_or(UNSAID_LIFE).max(UNSAID_LIFE) + policy.retention(),
             lease: policy.lease,
             counters: Counters::default(),
             expects_values: AtomicBool::new(false),
@@ -182,25 +194,39 @@ impl Shared {
         answer
     }
 
-    async fn read<V: Storable>(&self, key: &StoreKey) -> Option<Found<V>> {
-        let entry = self.ask(Verb::Read, async { self.backend.backend().get(key).await }).await.ok()?;
+    async fn read<V: Storable + Send>(&self, key: &StoreKey, tagged: Option<&Tagged>) -> Option<Found<V>> {
+        let of_call = tagged.map_or(&[][..], |tagged| &tagged.of_call);
+        let get = self.ask(Verb::Read, async { self.backend.backend().get(key).await });
+        let (entry, tokens) = both(get, self.tokens(of_call)).await;
+        let (entry, tokens) = (entry.ok()?, tokens.ok()?);
         let Some(entry) = entry else {
             count(&self.counters.misses);
             return None;
         };
-        self.understand(&entry, None)
+        self.understand(&entry, None, tagged, &tokens).await
     }
 
     /// The value of an entry, if it is one and still of use. `left`: for how long the backend keeps it, which says how old it is
-    /// whatever the clocks of hosts show.
-    pub(super) fn understand<V: Storable>(&self, entry: &[u8], left: Option<Duration>) -> Option<Found<V>> {
-        let decoded =
-            super::decode::<V>(entry, self.payload_bytes_max, UnixMillis::default()).and_then(|(value, times)| {
+    /// whatever the clocks of hosts show. `tokens`: those of the call's tags.
+    pub(super) async fn understand<V: Storable + Send>(
+        &self,
+        entry: &[u8],
+        left: Option<Duration>,
+        tagged: Option<&Tagged>,
+        tokens: &[Option<Token>],
+    ) -> Option<Found<V>> {
+        let decoded = super::decode_tagged::<V>(entry, self.payload_bytes_max, UnixMillis::default()).and_then(
+            |(value, times, tags)| {
                 let now = left.map_or_else(UnixMillis::now, |left| times.when(left));
-                if times.is_of_use(now) { Ok((value, times, now)) } else { Err(Refused::Expired) }
-            });
+                if times.is_of_use(now) { Ok((value, times, tags, now)) } else { Err(Refused::Expired) }
+            },
+        );
         match decoded {
-            Ok((value, times, now)) => {
+            Ok((value, times, tags, now)) => {
+                if !self.is_believed(tags, tagged, tokens).await {
+                    count(&self.counters.misses);
+                    return None;
+                }
                 count(&self.counters.hits);
                 let age = if times.is_fresh(now) {
                     Life::Fresh(times.fresh_until().since(now))
@@ -220,6 +246,85 @@ impl Shared {
                 None
             }
         }
+    }
+
+    /// The tokens of tags.
+    pub(super) async fn tokens(&self, tags: &[Tag]) -> Result<Vec<Option<Token>>, BackendError> {
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.ask(Verb::Read, tokens::read(self.backend.backend(), &keys_of(tags))).await
+    }
+
+    /// The same, made where there is none.
+    pub(super) async fn agree(&self, tags: &[Tag]) -> Result<Seen, BackendError> {
+        self.ask(Verb::Write, tokens::agree(self.backend.backend(), &keys_of(tags), self.token_life)).await
+    }
+
+    /// Whether everything that this process has said of a call's tags has arrived, if need be after a while.
+    pub(super) async fn is_settled(&self, tagged: Option<&Arc<Tagged>>) -> bool {
+        match tagged {
+            Some(tagged) if !self.backend.said.is_known(tagged.of_call.iter()) => {
+                tokens::settle(&self.backend, &tagged.of_call, self.budget).await
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether an entry is not older than an invalidation of one of its tags.
+    async fn is_believed(&self, tags: Tags<'_>, tagged: Option<&Tagged>, known: &[Option<Token>]) -> bool {
+        let of_call = tagged.map_or(&[][..], |tagged| &tagged.of_call);
+        // One that lacks a tag of the call was made by another version of the program.
+        if of_call.iter().any(|tag| tags.iter().all(|(other, _)| *other != **tag)) {
+            return false;
+        }
+        let (mut others, mut expected) = (Vec::new(), Vec::new());
+        for (tag, token) in tags.iter() {
+            match of_call.iter().position(|other| **other == *tag) {
+                Some(at) if known.get(at) == Some(&Some(token)) => (),
+                Some(_) => return false,
+                None => {
+                    others.push(Tag::from(tag));
+                    expected.push(Some(token));
+                }
+            }
+        }
+        if others.is_empty() {
+            return true;
+        }
+        let is_settled =
+            self.backend.said.is_known(others.iter()) || tokens::settle(&self.backend, &others, self.budget).await;
+        is_settled && self.tokens(&others).await.is_ok_and(|tokens| tokens == expected)
+    }
+
+    /// Writes its tags into an entry. `false`: one of them was invalidated after the execution began, or nobody can tell.
+    pub(super) async fn tag(&self, entry: &mut Vec<u8>, tagged: Option<&Arc<Tagged>>, cost: Duration) -> bool {
+        let Some(tagged) = tagged else { return true };
+        let seen = if tagged.is_given {
+            self.agree(&tagged.of_call).await.ok()
+        } else {
+            tagged.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let Some(seen) = seen else { return false };
+        let of_value: Vec<Tag> = {
+            let of_value = tagged.of_value.get().into_iter().flatten();
+            of_value.filter(|tag| !tagged.of_call.contains(tag)).map(Arc::clone).collect()
+        };
+        let mut of_value_tokens = Vec::new();
+        if !of_value.is_empty() {
+            let Ok(now) = self.agree(&of_value).await else { return false };
+            of_value_tokens = now.tokens;
+            let is_older = |token: &Token| tokens::is_older(*token, seen.began) && cost < tokens::INVALIDATED_FOR;
+            if !tagged.is_given && !of_value_tokens.iter().all(is_older) {
+                return false;
+            }
+        }
+        if !self.backend.said.is_known(tagged.of_call.iter().chain(&of_value)) {
+            return false;
+        }
+        let of_call = tagged.of_call.iter().zip(seen.tokens);
+        envelope::tag(entry, of_call.chain(of_value.iter().zip(of_value_tokens)).map(|(tag, token)| (&**tag, token)));
+        true
     }
 
     /// When a value that is kept so ends.
@@ -246,6 +351,23 @@ impl Shared {
         let clear = async { self.backend.backend().clear(&prefix).await };
         let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Verb::Remove), Verb::Remove, clear).await;
         cleared.map(drop).map_err(Error::backend)
+    }
+
+    pub(super) async fn forget_matching(&self, pattern: &Pattern) -> Result<(), Error> {
+        let prefix = self.place.prefix_of_all_versions();
+        let clear = async { self.backend.backend().clear_matching(&prefix, pattern).await };
+        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Verb::Remove), Verb::Remove, clear).await;
+        cleared.map(drop).map_err(Error::backend)
+    }
+
+    pub(super) fn tells_news(&self) -> bool {
+        self.backend.backend().news().is_some()
+    }
+
+    pub(super) fn listen(&self, function: Weak<dyn Function>) {
+        if let Some(news) = self.backend.backend().news() {
+            news.listen(self.place.clone(), function);
+        }
     }
 
     pub(super) fn add_stats(&self, stats: &mut Stats) {
@@ -289,20 +411,48 @@ impl Shared {
     }
 }
 
+fn keys_of(tags: &[Tag]) -> Vec<StoreKey> {
+    tags.iter().map(|tag| StoreKey::of_tag(tag)).collect()
+}
+
 impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
-    fn look(&self, id: &Arc<Id>, _: Look) -> Work<Answer<V>> {
+    fn look(&self, id: &Arc<Id>, look: Look) -> Work<Answer<V>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
-        Box::pin(async move { shared.read(&key).await.map_or(Answer::Nothing, Answer::Found) })
+        Box::pin(async move {
+            let tagged = look.tagged.as_ref();
+            if !shared.is_settled(tagged).await {
+                return Answer::Nothing;
+            }
+            if look.wanted == Wanted::Any
+                && let Some(found) = shared.read(&key, tagged.map(|tagged| &**tagged)).await
+            {
+                return Answer::Found(found);
+            }
+            if let Some(tagged) = tagged {
+                tagged.begin(shared.agree(&tagged.of_call).await.ok());
+            }
+            Answer::Nothing
+        })
     }
 
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
         let shared = Arc::clone(&self.shared);
         let times = shared.times(keeping);
-        let entry = shared.entry(value, times)?;
-        let key = shared.key(id);
+        let mut entry = shared.entry(value, times)?;
+        let (key, tagged, cost) = (shared.key(id), tagged.map(Arc::clone), keeping.cost);
         Some(Box::pin(async move {
+            if !shared.tag(&mut entry, tagged.as_ref(), cost).await {
+                return false;
+            }
             let ttl = times.left(UnixMillis::now());
-            let set = async { shared.backend.backend().set(&key, &entry, ttl).await };
+            let backend = shared.backend.backend();
+            let set = async {
+                match backend.leases() {
+                    // Tells others, if there was one.
+                    Some(leases) => leases.overwrite(&key, &entry, ttl).await,
+                    None => backend.set(&key, &entry, ttl).await,
+                }
+            };
             let is_kept = shared.ask(Verb::Write, set).await.is_ok();
             if is_kept {
                 count(&shared.counters.writes);
@@ -319,6 +469,19 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
     fn forget_all(&self) -> Work<Result<(), Error>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.forget_all().await })
+    }
+
+    fn forget_matching(&self, pattern: &Pattern) -> Work<Result<(), Error>> {
+        let (shared, pattern) = (Arc::clone(&self.shared), pattern.clone());
+        Box::pin(async move { shared.forget_matching(&pattern).await })
+    }
+
+    fn tells_news(&self) -> bool {
+        self.shared.tells_news()
+    }
+
+    fn listen(&self, function: Weak<dyn Function>) {
+        self.shared.listen(function);
     }
 
     fn has_leases(&self) -> bool {

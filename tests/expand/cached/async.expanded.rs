@@ -116,6 +116,34 @@ impl quote {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    pub fn expire(symbol: &str) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        quote::__site()
+            .expire(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(symbol),
+                    ::stampede_runtime::__private::Nil,
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    pub fn invalidation(symbol: &str) -> ::stampede_runtime::__private::Later {
+        use ::stampede_runtime::__private::parts::*;
+        quote::__site()
+            .invalidation(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(symbol),
+                    ::stampede_runtime::__private::Nil,
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    pub fn invalidate_where(
+        value: impl ::core::ops::Fn(&Result<Option<Quote>, Error>) -> bool,
+    ) -> usize {
+        quote::__site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     pub fn peek(symbol: &str) -> ::core::option::Option<Result<Option<Quote>, Error>> {
         use ::stampede_runtime::__private::parts::*;

@@ -144,6 +144,74 @@ impl Store {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    fn row_expire(&self, at: usize) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        Self::__row_site()
+            .expire(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& at),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    fn row_invalidation(&self, at: usize) -> ::stampede_runtime::__private::Later {
+        use ::stampede_runtime::__private::parts::*;
+        Self::__row_site()
+            .invalidation(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& at),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    fn row_invalidate_where(value: impl ::core::ops::Fn(&Option<Row>) -> bool) -> usize {
+        Self::__row_site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     #[allow(
         dead_code,

@@ -108,6 +108,40 @@ impl load {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    pub fn expire(topic: &str, n: u32) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        load::__site()
+            .expire(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& n),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    pub fn invalidation(topic: &str, n: u32) -> ::stampede_runtime::__private::Later {
+        use ::stampede_runtime::__private::parts::*;
+        load::__site()
+            .invalidation(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(topic),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& n),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    pub fn invalidate_where(
+        value: impl ::core::ops::Fn(&Result<Page, Error>) -> bool,
+    ) -> usize {
+        load::__site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     pub fn peek(topic: &str, n: u32) -> ::core::option::Option<Result<Page, Error>> {
         use ::stampede_runtime::__private::parts::*;

@@ -109,6 +109,91 @@ impl<T: Clone> Repository<T> {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    pub(crate) fn user_expire<S>(
+        &self,
+        name: S,
+    ) -> ::stampede_runtime::__private::Invalidation
+    where
+        S: Clone,
+    {
+        use ::stampede_runtime::__private::parts::*;
+        Self::__user_site::<S>()
+            .expire(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& name),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    pub(crate) fn user_invalidation<S>(
+        &self,
+        name: S,
+    ) -> ::stampede_runtime::__private::Later
+    where
+        S: Clone,
+    {
+        use ::stampede_runtime::__private::parts::*;
+        Self::__user_site::<S>()
+            .invalidation(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::part!(& self.id),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::part!(& name),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    pub(crate) fn user_invalidate_where<S>(
+        value: impl ::core::ops::Fn(&User) -> bool,
+    ) -> usize
+    where
+        S: Clone,
+    {
+        Self::__user_site::<S>().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     #[allow(
         dead_code,

@@ -107,6 +107,46 @@ impl answer {
                     .digest(),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    fn expire(
+        topic: &str,
+        context: String,
+    ) -> ::stampede_runtime::__private::Invalidation {
+        answer::__site()
+            .expire(
+                ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
+                        nfkc: false,
+                        case: true,
+                        trim: true,
+                        spaces: false,
+                    })
+                    .field("topic", topic)
+                    .field("context", &context)
+                    .digest(),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    fn invalidation(
+        topic: &str,
+        context: String,
+    ) -> ::stampede_runtime::__private::Later {
+        answer::__site()
+            .invalidation(
+                ::stampede_runtime::__private::Content::new(::stampede_runtime::__private::Steps {
+                        nfkc: false,
+                        case: true,
+                        trim: true,
+                        spaces: false,
+                    })
+                    .field("topic", topic)
+                    .field("context", &context)
+                    .digest(),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    fn invalidate_where(value: impl ::core::ops::Fn(&String) -> bool) -> usize {
+        answer::__site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     fn peek(topic: &str, context: String) -> ::core::option::Option<String> {
         answer::__site()

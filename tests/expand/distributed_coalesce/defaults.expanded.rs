@@ -90,6 +90,34 @@ impl answer {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    pub fn expire(prompt: &str) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        answer::__site()
+            .expire(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(prompt),
+                    ::stampede_runtime::__private::Nil,
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    pub fn invalidation(prompt: &str) -> ::stampede_runtime::__private::Later {
+        use ::stampede_runtime::__private::parts::*;
+        answer::__site()
+            .invalidation(
+                ::stampede_runtime::__private::Cons(
+                    ::stampede_runtime::__private::fed_part!(prompt),
+                    ::stampede_runtime::__private::Nil,
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    pub fn invalidate_where(
+        value: impl ::core::ops::Fn(&Result<String, Error>) -> bool,
+    ) -> usize {
+        answer::__site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     pub fn peek(prompt: &str) -> ::core::option::Option<Result<String, Error>> {
         use ::stampede_runtime::__private::parts::*;

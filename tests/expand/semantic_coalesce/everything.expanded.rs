@@ -142,6 +142,58 @@ impl answers {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    pub fn expire(
+        user: &User,
+        model: &Model,
+        history: &[Turn],
+        question: String,
+    ) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        answers::__site()
+            .expire(
+                ::stampede_runtime::__private::Meaning::new(
+                    ::stampede_runtime::__private::question!(& question),
+                    ::stampede_runtime::__private::tenant!(& user.organisation),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::fed_part!(& model.name),
+                        ::stampede_runtime::__private::Cons(
+                            ::stampede_runtime::__private::fed_part!(& history.len()),
+                            ::stampede_runtime::__private::Nil,
+                        ),
+                    ),
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    pub fn invalidation(
+        user: &User,
+        model: &Model,
+        history: &[Turn],
+        question: String,
+    ) -> ::stampede_runtime::__private::Later {
+        use ::stampede_runtime::__private::parts::*;
+        answers::__site()
+            .invalidation(
+                ::stampede_runtime::__private::Meaning::new(
+                    ::stampede_runtime::__private::question!(& question),
+                    ::stampede_runtime::__private::tenant!(& user.organisation),
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::fed_part!(& model.name),
+                        ::stampede_runtime::__private::Cons(
+                            ::stampede_runtime::__private::fed_part!(& history.len()),
+                            ::stampede_runtime::__private::Nil,
+                        ),
+                    ),
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    pub fn invalidate_where(
+        value: impl ::core::ops::Fn(&Result<Answer, Error>) -> bool,
+    ) -> usize {
+        answers::__site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     pub fn peek(
         user: &User,

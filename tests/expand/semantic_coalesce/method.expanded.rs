@@ -110,6 +110,84 @@ impl Assistant {
                 ),
             )
     }
+    /// Makes the result of this key old: it is served no more, but to stand in for an error where `stale_if_error` says so.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    pub fn asked_expire(
+        self: Arc<Self>,
+        question: &str,
+    ) -> ::stampede_runtime::__private::Invalidation {
+        use ::stampede_runtime::__private::parts::*;
+        Self::__asked_site()
+            .expire(
+                ::stampede_runtime::__private::Meaning::new(
+                    ::stampede_runtime::__private::question!(question),
+                    ::stampede_runtime::__private::NoTenant,
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::fed_part!(& self.model),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// What forgets the result of this key when it is called.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    pub fn asked_invalidation(
+        self: Arc<Self>,
+        question: &str,
+    ) -> ::stampede_runtime::__private::Later {
+        use ::stampede_runtime::__private::parts::*;
+        Self::__asked_site()
+            .invalidation(
+                ::stampede_runtime::__private::Meaning::new(
+                    ::stampede_runtime::__private::question!(question),
+                    ::stampede_runtime::__private::NoTenant,
+                    ::stampede_runtime::__private::Cons(
+                        ::stampede_runtime::__private::fed_part!(& self.model),
+                        ::stampede_runtime::__private::Nil,
+                    ),
+                ),
+            )
+    }
+    /// Forgets the kept results of this process that are meant, and what is in the air. Returns how many there were.
+    #[allow(
+        dead_code,
+        deprecated,
+        elided_lifetimes_in_paths,
+        single_use_lifetimes,
+        unused_lifetimes,
+        clippy::boxed_local,
+        clippy::redundant_closure,
+        clippy::redundant_closure_for_method_calls,
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding
+    )]
+    pub fn asked_invalidate_where(
+        value: impl ::core::ops::Fn(&String) -> bool,
+    ) -> usize {
+        Self::__asked_site().invalidate_where(value)
+    }
     /// What a call would be answered with from memory now.
     #[allow(
         dead_code,

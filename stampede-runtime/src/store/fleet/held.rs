@@ -15,6 +15,7 @@ use crate::stats::count;
 use crate::store::lease::{End, Leases, Token};
 use crate::store::tier::Shared;
 use crate::store::{BackendErrorKind, Storable, StoreKey, Times, UnixMillis};
+use crate::tags::Tagged;
 use crate::tier::{Lease, Told, Work};
 
 /// Leases by owner.
@@ -73,11 +74,11 @@ impl<V: Storable> Lease<V> for Held {
         self.is_lost.load(SeqCst)
     }
 
-    fn commit(&self, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    fn commit(&self, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
         self.end_with(|| {
             let times = self.shared.times(keeping);
             match self.shared.entry(value, times) {
-                Some(entry) => Ending::Value(entry, times),
+                Some(entry) => Ending::Value(entry, times, tagged.map(Arc::clone)),
                 None => Ending::Told(vec![UNSHAREABLE], true),
             }
         })
@@ -129,17 +130,25 @@ async fn renew(shared: Arc<Shared>, key: StoreKey, token: Token, is_lost: Arc<At
 
 /// What a lease ends with.
 enum Ending {
-    Value(Vec<u8>, Times),
+    Value(Vec<u8>, Times, Option<Arc<Tagged>>),
     /// Not kept. `true`: nor is what was kept before.
     Told(Vec<u8>, bool),
     Nothing,
 }
 
 /// Ends a lease. Returns whether what came of it was refused.
-async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -> bool {
+async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, mut ending: Ending) -> bool {
+    let mut is_outdated = false;
+    if let Ending::Value(entry, times, tagged) = &mut ending {
+        is_outdated = !shared.tag(entry, tagged.as_ref(), times.cost()).await;
+    }
+    if is_outdated {
+        // Whoever waits for it is to have something newer.
+        ending = Ending::Nothing;
+    }
     let outcome;
     let end = match &ending {
-        Ending::Value(entry, times) => {
+        Ending::Value(entry, times, _) => {
             let ttl = times.left(UnixMillis::now());
             // Whoever waits for it has it, even if it is gone by the time that a message was lost.
             outcome = if ttl < OUTCOME { [&[VALUE], &**entry].concat() } else { Vec::new() };
@@ -153,7 +162,8 @@ async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, ending: Ending) -
         shared.held().remove(&token.owner);
     }
     match (ended, &ending) {
-        (Ok(_), Ending::Nothing) | (Ok(true), Ending::Told(..)) => false,
+        (Ok(_), Ending::Nothing) => is_outdated,
+        (Ok(true), Ending::Told(..)) => false,
         (Ok(true), Ending::Value(..)) => {
             count(&shared.counters.writes);
             false

@@ -61,6 +61,7 @@ impl Leases for RedisBackend {
             let mut call = about(&END, key);
             call.arg(&*token.owner).arg(token.fence).arg(how);
             call.arg(millis(ttl)).arg(entry).arg(millis(told_for)).arg(told).arg(u8::from(forget));
+            call.arg(self.link.waiters().sender());
             self.link.call(&call).await
         })
     }
@@ -69,7 +70,7 @@ impl Leases for RedisBackend {
         Box::pin(async move {
             super::fits(entry)?;
             let mut call = about(&OVERWRITE, key);
-            call.arg(millis(ttl)).arg(entry);
+            call.arg(millis(ttl)).arg(entry).arg(self.link.waiters().sender());
             self.link.call(&call).await
         })
     }

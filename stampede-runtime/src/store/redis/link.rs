@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::Failure;
-use super::waiters::Waiters;
+use super::waiters::{NEWS, Waiters};
 use crate::blocking::helper;
 use crate::store::{BackendError, BackendErrorKind};
 
@@ -38,6 +38,10 @@ const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// A connection through which nothing has come for so long, though it was asked, is replaced: the other end may be gone
 /// without a word. Short stalls stay below it, and cost no connection.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// So often a connection that carries news is asked whether it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Nobody has gone on without the first connection before that.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// A server that takes no writes may not be the one that the name means any more; so often it is looked up again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Commands that have been given to the connection and not yet been written.
@@ -54,6 +58,8 @@ struct Core {
     client: Client,
     connect_timeout: Duration,
     response_timeout: Duration,
+    /// The server is to tell of every change of an entry.
+    tracking: bool,
     waiters: Arc<Waiters>,
     state: watch::Sender<State>,
     /// Somebody has asked since the last attempt.
@@ -74,6 +80,8 @@ pub(super) struct Line {
     response_timeout: Duration,
     /// Messages come through it, too.
     is_subscribed: bool,
+    /// And those of all processes.
+    hears_news: bool,
     /// On the system's clock: those who ask may be on one that a test has paused.
     since: SystemInstant,
     /// Told when it is of no use any more.
@@ -83,11 +91,12 @@ pub(super) struct Line {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration) -> Link {
+    pub(super) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration, tracking: bool) -> Link {
         let core = Core {
             client,
             connect_timeout,
             response_timeout,
+            tracking,
             waiters: Waiters::new(),
             state: watch::Sender::new(State::Quiet),
             is_wanted: AtomicBool::new(false),
@@ -215,10 +224,30 @@ impl Line {
     }
 }
 
+impl Core {
+    /// Returns when a connection is lost. One that carries news is asked now and then whether it is still there: a process that
+    /// has everything in memory would not notice.
+    async fn watch(&self, line: &Line) {
+        let mut lost = std::pin::pin!(line.lost.notified());
+        loop {
+            if timeout(HEARTBEAT, &mut lost).await.is_ok() {
+                return;
+            }
+            if line.hears_news && self.waiters.news().has_listeners() {
+                let mut connection = line.connection.clone();
+                // What it means that there is no answer is noted there.
+                let _ = line.answered::<()>(::redis::cmd("PING").query_async(&mut connection)).await;
+            }
+        }
+    }
+}
+
 /// Keeps a connection up for as long as somebody wants it.
 async fn supervise(core: Arc<Core>) {
     let mut pauses = Pauses::default();
     let mut wanted = Instant::now();
+    // Nothing has been kept before that, and those who asked have waited for it.
+    let (mut is_first, begun) = (true, SystemInstant::now());
     loop {
         let pause = match attempt(&core).await {
             Ok(line) => {
@@ -229,8 +258,16 @@ async fn supervise(core: Arc<Core>) {
                     core.waiters.wake_all();
                 }
                 tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
-                line.lost.notified().await;
+                if line.hears_news && !(is_first && begun.elapsed() < AT_ONCE) {
+                    // What was told before is unknown.
+                    core.waiters.news().lose();
+                }
+                is_first = false;
+                core.watch(&line).await;
                 core.waiters.hear(false);
+                if line.hears_news {
+                    core.waiters.news().lose();
+                }
                 tracing::debug!(target: "stampede", "the connection to Redis is lost");
                 if line.since.elapsed() > PAUSE_MAX {
                     pauses = Pauses::default();
@@ -245,6 +282,7 @@ async fn supervise(core: Arc<Core>) {
                 pause
             }
             Err(failure) => {
+                is_first = false;
                 tracing::debug!(target: "stampede", cause = failure.cause(), "no connection to Redis");
                 core.state.send_replace(State::Down(failure));
                 pauses.next()
@@ -281,7 +319,7 @@ impl Pauses {
 /// One attempt, in a task of its own: what panics in it, such as encryption that was not built in, is one that failed.
 async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
     let mut task = JoinSet::new();
-    task.spawn(connect(core.client.clone(), core.response_timeout, Arc::clone(&core.waiters)));
+    task.spawn(connect(core.client.clone(), core.response_timeout, core.tracking, Arc::clone(&core.waiters)));
     match timeout(core.connect_timeout, task.join_next()).await {
         Ok(Some(Ok(line))) => line.map(Arc::new).map_err(|error| Failure::from(&error)),
         Ok(_) => Err(Failure::new(BackendErrorKind::Other, "connecting failed")),
@@ -289,7 +327,12 @@ async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
     }
 }
 
-async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiters>) -> RedisResult<Line> {
+async fn connect(
+    client: Client,
+    response_timeout: Duration,
+    tracking: bool,
+    waiters: Arc<Waiters>,
+) -> RedisResult<Line> {
     #[cfg(feature = "redis-tls")]
     super::tls::provide(&client);
     let mut speaks_resp3 = client.get_connection_info().redis_settings().protocol() != ProtocolVersion::RESP2;
@@ -303,15 +346,23 @@ async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiter
         }
         opened => opened?,
     };
-    let is_subscribed = speaks_resp3
-        && match connection.subscribe(waiters.channel()).await {
-            Ok(()) => true,
-            // Not allowed to: then waiters look by themselves.
-            Err(error) if error.code().is_some() => false,
-            Err(error) => return Err(error),
-        };
+    // Not allowed to: then waiters look by themselves, and memory hears nothing of others.
+    let is_heard = |subscribed: RedisResult<()>| match subscribed {
+        Ok(()) => Ok(true),
+        Err(error) if error.code().is_some() => Ok(false),
+        Err(error) => Err(error),
+    };
+    let is_subscribed = speaks_resp3 && is_heard(connection.subscribe(waiters.channel()).await)?;
+    if tracking {
+        let mut track = ::redis::cmd("CLIENT");
+        track.arg(&["TRACKING", "ON", "BCAST", "PREFIX", "stampede:{", "NOLOOP"]);
+        if !(speaks_resp3 && is_heard(track.query_async(&mut connection).await)?) {
+            tracing::warn!(target: "stampede", "Redis does not track changes for this connection: `DEL` by hand shows late");
+        }
+    }
+    let hears_news = speaks_resp3 && is_heard(connection.subscribe(NEWS).await)?;
     let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
-    Ok(Line { connection, response_timeout, is_subscribed, since, lost, silent_since })
+    Ok(Line { connection, response_timeout, is_subscribed, hears_news, since, lost, silent_since })
 }
 
 /// Opens a connection. Its times are kept by those who use it.
@@ -352,7 +403,7 @@ mod tests {
     async fn attempts_rest_when_nobody_asks() {
         // Nobody listens there.
         let client = Client::open("redis://127.0.0.1:1").unwrap();
-        let link = Link::new(client, Duration::from_millis(200), Duration::from_millis(300));
+        let link = Link::new(client, Duration::from_millis(200), Duration::from_millis(300), false);
         let begun = Instant::now();
         supervise(Arc::clone(&link.core)).await;
         assert!(matches!(*link.core.state.borrow(), State::Quiet));

@@ -23,6 +23,10 @@ scripts! {
     END: ["void.lua", "end.lua"];
     REMOVE: ["void.lua", "remove.lua"];
     OVERWRITE: ["void.lua", "overwrite.lua"];
+    /// The token of a tag, made where there is none; and the time.
+    AGREE: ["agree.lua"];
+    /// Another token for a tag.
+    CHANGE: ["change.lua"];
     /// Ends a lease alone, for `clear`.
     RELEASE: ["void.lua", "release.lua"];
 }
@@ -42,6 +46,11 @@ pub(super) fn about<'s>(script: &'s Script, key: &StoreKey) -> ScriptInvocation<
     let mut call = script.prepare_invoke();
     call.key(key.as_str()).key(lease_of(key)).key(format!("{key}{OUTCOME}"));
     call
+}
+
+/// The key of the entry that a key is about. `None`: it is none of ours.
+pub(super) fn entry_of(key: &str) -> Option<&str> {
+    Some(&key[..=key.rfind('}')?])
 }
 
 /// Whether a key that a store has is that of an entry. No identity ends in a brace, so no entry looks like a lease.

@@ -12,6 +12,12 @@ local function void(lease)
   end
 end
 
+-- Tells all processes but the sender's that what they have of an entry is not the newest. Their memory makes up for what gets
+-- lost when they notice that something may have.
+local function tell(sender, entry)
+  redis.pcall('PUBLISH', 'stampede:news', sender .. ' k ' .. entry)
+end
+
 -- Whether this is the newest lease. Who was never told its fence knows it by its owner alone, and says 0.
 local function holds(lease, owner, fence)
   local held = redis.call('HMGET', lease, 'o', 'f')

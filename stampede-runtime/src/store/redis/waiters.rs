@@ -10,8 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ::redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
+use super::scripts::is_entry;
 use crate::store::StoreKey;
 use crate::store::lease::{Waiter, number_of_its_own};
+use crate::store::news::News;
+
+/// The channel of all processes.
+pub(super) const NEWS: &str = "stampede:news";
 
 /// Messages to this process come through a channel of its own, and name the entry whose lease has ended.
 pub(super) struct Waiters {
@@ -19,6 +24,7 @@ pub(super) struct Waiters {
     name: String,
     /// Messages arrive: the channel is subscribed to.
     is_heard: AtomicBool,
+    news: News,
     /// Held for a look-up, or to wake all, which runs no code of theirs.
     by_entry: Mutex<HashMap<StoreKey, Vec<Arc<Notify>>>>,
 }
@@ -26,12 +32,22 @@ pub(super) struct Waiters {
 impl Waiters {
     pub(super) fn new() -> Arc<Waiters> {
         let name = format!("w:{:016x}", number_of_its_own());
-        Arc::new(Waiters { name, is_heard: AtomicBool::new(false), by_entry: Mutex::default() })
+        Arc::new(Waiters { name, is_heard: AtomicBool::new(false), news: News::default(), by_entry: Mutex::default() })
     }
 
     /// The channel's name.
     pub(super) fn channel(&self) -> String {
-        format!("stampede:wake:{}", &self.name[2..])
+        format!("stampede:wake:{}", self.sender())
+    }
+
+    /// What news of this process begin with.
+    pub(super) fn sender(&self) -> &str {
+        &self.name[2..]
+    }
+
+    /// Where all processes tell what they have changed.
+    pub(super) fn news(&self) -> &News {
+        &self.news
     }
 
     pub(super) fn waiter(self: &Arc<Self>, entry: &StoreKey) -> OneWaiter {
@@ -51,13 +67,42 @@ impl Waiters {
 
     /// What came through the connection besides answers.
     pub(super) fn take(&self, push: &PushInfo) {
+        if push.kind == PushKind::Invalidate {
+            return self.changed(push.data.first());
+        }
         if push.kind != PushKind::Message {
             return;
         }
-        let Some(Value::BulkString(entry)) = push.data.get(1) else { return };
-        let Ok(entry) = std::str::from_utf8(entry) else { return };
+        let text = |at: usize| match push.data.get(at) {
+            Some(Value::BulkString(text)) => std::str::from_utf8(text).ok(),
+            _ => None,
+        };
+        let (Some(channel), Some(entry)) = (text(0), text(1)) else { return };
+        if channel == NEWS {
+            match entry.split_once(' ') {
+                Some((sender, news)) if sender != self.sender() => self.news.hear(news),
+                _ => (),
+            }
+            return;
+        }
         for woken in self.by_entry().get(entry).into_iter().flatten() {
             woken.notify_one();
+        }
+    }
+
+    /// What the server tells of entries that somebody has changed.
+    fn changed(&self, keys: Option<&Value>) {
+        let Some(Value::Array(keys)) = keys else {
+            // All of them.
+            return self.news.lose();
+        };
+        for key in keys {
+            if let Value::BulkString(key) = key
+                && let Ok(key) = std::str::from_utf8(key)
+                && is_entry(key)
+            {
+                self.news.hear(&format!("k {key}"));
+            }
         }
     }
 

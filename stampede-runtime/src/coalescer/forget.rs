@@ -1,0 +1,110 @@
+//! What is taken out other than by its key: by tag, by what stands for it outside, by pattern, by value; and what is only
+//! made old.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{Coalescing, alike, remove};
+use crate::evict::Resident;
+use crate::flight::Node;
+use crate::invalidation::{Invalidation, Later};
+use crate::key::{Id, Key, Look};
+use crate::pattern::Pattern;
+use crate::share::Share;
+use crate::tags::{Mark, Tag, Tagged};
+
+/// How something is taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It is gone.
+    Remove,
+    /// It is past its `ttl` and its `stale` time, and stays for as long as `stale_if_error` may want it. What is in the air
+    /// is gone.
+    Expire,
+}
+
+impl<K: Key, S: Share> Coalescing<K, S> {
+    /// Takes out everything with a mark. Returns how many flights and values there were.
+    pub(crate) fn take_out_marked(&self, mark: &Mark, how: How) -> usize {
+        self.marks.take_out(mark, how == How::Expire).iter().filter(|node| self.take_out_one(node, how)).count()
+    }
+
+    /// Takes out the kept values that `is` picks, and all that is in the air: nobody knows what that will be.
+    pub(crate) fn take_out_values(&self, is: &dyn Fn(&dyn Any) -> bool) -> usize {
+        // Asked without a lock: it is the user's.
+        let is_it = |node: &Node<K, S>| node.ending().is_none() || node.value().is_some_and(|value| is(value));
+        self.nodes().iter().filter(|node| is_it(node) && self.take_out_one(node, How::Remove)).count()
+    }
+
+    /// Takes out every readable key that matches.
+    pub(crate) fn take_out_matching(&self, pattern: &Pattern) -> usize {
+        let is_it = |node: &Node<K, S>| {
+            (&node.key as &dyn Any).downcast_ref::<Box<str>>().is_some_and(|key| pattern.is_match(key))
+        };
+        self.nodes().iter().filter(|node| is_it(node) && self.take_out_one(node, How::Remove)).count()
+    }
+
+    /// Makes everything old that is kept. What is in the air goes on, and is not kept.
+    pub(crate) fn expire_all(&self) -> usize {
+        self.nodes().iter().filter(|node| self.take_out_one(node, How::Expire)).count()
+    }
+
+    /// Takes out a key, here and outside. What stands for it there is `id`.
+    fn forget(&self, hash: u64, is: impl Fn(&K) -> bool, id: Option<&Arc<Id>>, how: How) -> Invalidation {
+        let saying = self.say(id);
+        self.take_out_derived(id);
+        let nodes = self.table.with(hash, |shard| alike(shard, hash, |node| is(&node.key)));
+        let count = nodes.iter().filter(|node| self.take_out_one(node, how)).count();
+        Invalidation::new(count.min(1), saying.map(|saying| saying.forget(&self.home_outside())))
+    }
+
+    /// Takes out a key.
+    pub(crate) fn forget_key<L: Look<Own = K>>(&self, look: &L, how: How) -> Invalidation {
+        self.forget(self.hash(look), |key| look.is(key), self.id_of(look).as_ref(), how)
+    }
+
+    /// The same, later.
+    pub(crate) fn forget_key_later<L: Look<Own = K>>(&self, look: &L) -> Later {
+        let (state, hash, own, id) = (self.me(), self.hash(look), look.own(), self.id_of(look));
+        Later(Box::new(move || state.forget(hash, |key| *key == own, id.as_ref(), How::Remove)))
+    }
+
+    fn nodes(&self) -> Vec<Arc<Node<K, S>>> {
+        let mut nodes = Vec::new();
+        self.table.with_each(|shard| shard.each(|node| nodes.push(Arc::clone(node))));
+        nodes
+    }
+
+    /// Returns whether it was there.
+    fn take_out_one(&self, node: &Arc<Node<K, S>>, how: How) -> bool {
+        if how == How::Expire && self.policy.retains() && node.may_be_old() && node.value().is_some() {
+            return node.expire(self.policy.stale);
+        }
+        self.table.with(node.hash(), |shard| remove(shard, node))
+    }
+
+    /// Enters a flight that is about to begin.
+    pub(crate) fn enter_flight(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, tagged: Option<&Tagged>) {
+        let entry = id.filter(|_| self.outside.as_ref().is_some_and(|outside| outside.tells_news()));
+        if entry.is_some() || tagged.is_some() {
+            let tags = tagged.into_iter().flat_map(|tagged| tagged.of_call.iter());
+            let tags = tags.map(|tag| Mark::Tag(Arc::clone(tag)));
+            self.marks.enter(node, entry.map(|id| Mark::Entry(Id::alone(id))).into_iter().chain(tags));
+        }
+    }
+
+    /// Enters a value that was given.
+    pub(crate) fn enter_given(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, tagged: &Tagged) {
+        self.enter_flight(node, id, None);
+        self.enter(node, tagged.of_call.iter().chain(tagged.of_value.get().into_iter().flatten()));
+    }
+
+    /// Enters what is kept now under its tags. `false`: it is older than an invalidation, and is gone again.
+    pub(crate) fn enter<'a>(&self, node: &Arc<Node<K, S>>, tags: impl Iterator<Item = &'a Tag> + Clone) -> bool {
+        let is_newest = self.marks.enter_value(node, tags);
+        if !is_newest {
+            self.drop_kept(node);
+        }
+        is_newest
+    }
+}

@@ -1,0 +1,294 @@
+//! Tags in a backend: how an entry is known to be older than the last invalidation of one of its tags.
+//!
+//! Each tag has a *token*, a number that changes whenever the tag is invalidated. An execution reads the tokens of its tags
+//! before it begins, and its entry carries them. A reader believes an entry only if each of its tags has that very token
+//! still. So an invalidation is one small write for each tag, however many entries have it; an entry that was on its way
+//! meanwhile carries the token of before, and nobody ever believes it; and a token that a store has lost, by a restart or to
+//! make room, makes its entries invalid rather than valid again.
+//!
+//! What a *value* says of itself is not known before the execution. Then the token is read after it, and has to be older than
+//! the execution: a token is the time when it was made, twice, and one more if an invalidation has made it. One that was made
+//! because there was none says nothing of when the tag was last invalidated, but that this is longer ago than
+//! [`INVALIDATED_FOR`]; executions that take so long are not kept under tags of their values.
+//!
+//! The alternatives. *Sets of members* grow with the entries, take as many steps to invalidate as there are members, and lose
+//! an entry whose process dies between storing it and adding it to the set, or that is added after the set was read: an
+//! invalidated value comes back. *Marks with times* that stand only where something was invalidated cost nothing before, but
+//! one that a store loses makes what it marked valid again, and all that compares a time of one host with that of another is
+//! wrong by as much as their clocks differ.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::backend::{Backend, BackendError, Pending};
+use super::key::StoreKey;
+use crate::tags::Tag;
+
+/// A tag's token.
+pub(crate) type Token = u64;
+
+/// How long a token stays at least that an invalidation has made.
+pub(crate) const INVALIDATED_FOR: Duration = Duration::from_secs(3600);
+
+/// What was known of tags before an execution.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// Those of the call's tags, in their order.
+    pub(crate) tokens: Vec<Token>,
+    /// The backend's time when they were read, as tokens tell it.
+    pub(crate) began: Token,
+}
+
+/// Whether a value that was made from `began` on may carry a token that was read after it.
+pub(crate) fn is_older(token: Token, began: Token) -> bool {
+    token.is_multiple_of(2) || token < began
+}
+
+/// A store that keeps tokens in steps that happen at once or not at all, by a clock of its own.
+///
+/// Not for implementing outside of this crate yet, so not documented there.
+pub trait Tokens: Send + Sync {
+    /// The tokens of tags, as far as there are any.
+    fn read<'a>(&'a self, tags: &'a [StoreKey]) -> Pending<'a, Vec<Option<u64>>>;
+
+    /// The tokens of tags, made where there is none and kept for at least so long from now on; and the time.
+    fn agree<'a>(&'a self, tags: &'a [StoreKey], life: Duration) -> Pending<'a, (Vec<u64>, u64)>;
+
+    /// Gives a tag another token, and tells all other processes. `expire`: that old values may stay for errors.
+    fn change<'a>(&'a self, key: &'a StoreKey, tag: &'a str, expire: bool) -> Pending<'a, ()>;
+}
+
+/// The same in a store that has only entries. Two that change a token at one moment may lose entries by that, no more; the
+/// clocks of hosts have to agree as far as values say tags.
+struct Plain<'a, B: ?Sized>(&'a B);
+
+/// Longer than entries stay, since nothing tells for how long those of a tag do.
+const PLAIN_LIFE: Duration = Duration::from_secs(30 * 86_400);
+
+fn now() -> Token {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX / 4) * 2
+}
+
+impl<B: Backend + ?Sized> Plain<'_, B> {
+    async fn get(&self, key: &StoreKey) -> Result<Option<Token>, BackendError> {
+        let entry = self.0.get(key).await?;
+        Ok(entry.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok()))
+    }
+
+    async fn put(&self, key: &StoreKey, token: Token) -> Result<(), BackendError> {
+        self.0.set(key, token.to_string().as_bytes(), PLAIN_LIFE).await
+    }
+
+    async fn agree(&self, tags: &[StoreKey]) -> Result<(Vec<Token>, Token), BackendError> {
+        let (mut tokens, now) = (Vec::with_capacity(tags.len()), now());
+        for key in tags {
+            tokens.push(match self.get(key).await? {
+                Some(token) => token,
+                None => {
+                    self.put(key, now).await?;
+                    now
+                }
+            });
+        }
+        Ok((tokens, now))
+    }
+}
+
+/// The tokens of tags in a backend of any kind.
+pub(super) async fn read(backend: &dyn Backend, tags: &[StoreKey]) -> Result<Vec<Option<Token>>, BackendError> {
+    match backend.tokens() {
+        _ if tags.is_empty() => Ok(Vec::new()),
+        Some(tokens) => tokens.read(tags).await,
+        None => {
+            let mut tokens = Vec::with_capacity(tags.len());
+            for key in tags {
+                tokens.push(Plain(backend).get(key).await?);
+            }
+            Ok(tokens)
+        }
+    }
+}
+
+/// The same, made where there is none.
+pub(super) async fn agree(backend: &dyn Backend, tags: &[StoreKey], life: Duration) -> Result<Seen, BackendError> {
+    let (tokens, began) = match backend.tokens() {
+        Some(tokens) => tokens.agree(tags, life).await?,
+        None => Plain(backend).agree(tags).await?,
+    };
+    Ok(Seen { tokens, began })
+}
+
+/// Gives tags other tokens.
+async fn change(backend: &dyn Backend, tags: &[Tag], expire: bool) -> Result<(), BackendError> {
+    for tag in tags {
+        let key = StoreKey::of_tag(tag);
+        match backend.tokens() {
+            Some(tokens) => tokens.change(&key, tag, expire).await?,
+            None => {
+                let plain = Plain(backend);
+                let token = plain.get(&key).await?.map_or(0, |token| token + 1).max(now()) | 1;
+                plain.put(&key, token).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What this process has said of the tags of a backend and not been answered to: entries with these tags are not believed.
+#[derive(Default)]
+pub(crate) struct Said {
+    tags: Mutex<HashMap<Tag, Talk>>,
+    /// Something has arrived or failed.
+    answered: Notify,
+}
+
+#[derive(Default)]
+struct Talk {
+    under_way: usize,
+    has_failed: bool,
+}
+
+impl Said {
+    fn tags(&self) -> MutexGuard<'_, HashMap<Tag, Talk>> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all that was said of these has arrived.
+    pub(crate) fn is_known<'a>(&self, mut tags: impl Iterator<Item = &'a Tag>) -> bool {
+        let said = self.tags();
+        said.is_empty() || tags.all(|tag| !said.contains_key(tag))
+    }
+
+    /// How much is under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.tags().values().map(|talk| talk.under_way).sum()
+    }
+
+    fn begin(&self, tags: &[Tag]) {
+        let mut said = self.tags();
+        for tag in tags {
+            said.entry(Arc::clone(tag)).or_default().under_way += 1;
+        }
+    }
+
+    fn end(&self, tags: &[Tag], has_arrived: bool) {
+        let mut said = self.tags();
+        for tag in tags {
+            let Some(talk) = said.get_mut(tag) else { continue };
+            talk.under_way -= 1;
+            // One that has arrived makes up for those that failed before.
+            talk.has_failed = !has_arrived;
+            if talk.under_way == 0 && has_arrived {
+                said.remove(tag);
+            }
+        }
+        drop(said);
+        self.answered.notify_waiters();
+    }
+
+    /// Those of the tags whose last invalidation has failed, with nothing under way.
+    fn failed(&self, tags: &[Tag]) -> Vec<Tag> {
+        let said = self.tags();
+        let is_failed = |tag: &&Tag| said.get(&***tag).is_some_and(|talk| talk.has_failed && talk.under_way == 0);
+        tags.iter().filter(is_failed).map(Arc::clone).collect()
+    }
+}
+
+/// Invalidations of tags that are being said. Dropped before they have arrived, they have failed.
+pub(crate) struct Changing {
+    backend: Arc<super::Guarded>,
+    tags: Vec<Tag>,
+    has_arrived: bool,
+}
+
+impl Changing {
+    /// From here on no entry with these tags is believed, so this comes before memory changes.
+    pub(crate) fn begin(backend: &Arc<super::Guarded>, tags: &[Tag]) -> Changing {
+        backend.said.begin(tags);
+        Changing { backend: Arc::clone(backend), tags: tags.to_vec(), has_arrived: false }
+    }
+
+    /// Says it.
+    pub(crate) async fn say(mut self, budget: Duration, expire: bool) -> Result<(), BackendError> {
+        let backend = Arc::clone(&self.backend);
+        let said = backend.ask(budget, change(backend.backend(), &self.tags, expire)).await;
+        match &said {
+            Ok(()) => backend.works(Some(super::guard::Verb::Remove)),
+            Err(error) => backend.fails(super::guard::Verb::Remove, "tags", error),
+        }
+        self.has_arrived = said.is_ok();
+        said
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.backend.said.end(&self.tags, self.has_arrived);
+        crate::registry::a_flight_ended();
+    }
+}
+
+/// Both answers, on their way at once.
+pub(super) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
+    let (mut of_a, mut of_b) = (None, None);
+    std::future::poll_fn(|cx| {
+        if of_a.is_none()
+            && let Poll::Ready(output) = a.as_mut().poll(cx)
+        {
+            of_a = Some(output);
+        }
+        if of_b.is_none()
+            && let Poll::Ready(output) = b.as_mut().poll(cx)
+        {
+            of_b = Some(output);
+        }
+        match (of_a.take(), of_b.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            others => {
+                (of_a, of_b) = others;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Waits until all that this process has said of tags has arrived, and says once more what has failed. Whether entries with
+/// them may be believed.
+pub(super) async fn settle(backend: &Arc<super::Guarded>, tags: &[Tag], budget: Duration) -> bool {
+    let settled = async {
+        loop {
+            let mut answered = std::pin::pin!(backend.said.answered.notified());
+            // Listens before it looks.
+            answered.as_mut().enable();
+            if backend.said.is_known(tags.iter()) {
+                return true;
+            }
+            let failed = backend.said.failed(tags);
+            if failed.is_empty() {
+                answered.await;
+            } else if Changing::begin(backend, &failed).say(budget, false).await.is_err() {
+                return false;
+            }
+        }
+    };
+    tokio::time::timeout(budget, settled).await.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_an_invalidation_is_judged_by_its_time() {
+        let (before, after) = (now(), now() + 2_000_000);
+        assert!(is_older(before | 1, after) && !is_older(after | 1, before));
+        assert!(is_older(after, before), "it was made because there was none");
+    }
+}
