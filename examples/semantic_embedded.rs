@@ -6,8 +6,8 @@ mod support;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use stampede_runtime::semantic::{LexicalEmbedder, outcome};
-use stampede_runtime::{Config, configure, semantic_coalesce};
+use stampede_runtime::semantic::LexicalEmbedder;
+use stampede_runtime::{Config, configure, outcome, semantic_coalesce};
 
 /// Whoever asks, it is one of these.
 const QUESTIONS: [[&str; 5]; 4] = [

@@ -11,8 +11,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use stampede_runtime::semantic::{LexicalEmbedder, OpenAiEmbedder, PgvectorIndex, outcome};
-use stampede_runtime::{Config, configure, semantic_coalesce, shutdown};
+use stampede_runtime::semantic::{LexicalEmbedder, OpenAiEmbedder, PgvectorIndex};
+use stampede_runtime::{Config, configure, outcome, semantic_coalesce, shutdown};
 
 /// Plays a language model: slow, and paid by the call.
 #[semantic_coalesce(namespace = "semantic-pgvector", threshold = 0.7, ttl = "1h")]

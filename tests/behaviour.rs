@@ -18,6 +18,9 @@ mod behaviour {
     mod bounded;
     mod cache_err;
     mod cached;
+    mod call_cost;
+    mod call_outcomes;
+    mod call_scopes;
     mod companion;
     mod configuration;
     mod distributed;

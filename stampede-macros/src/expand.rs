@@ -57,8 +57,7 @@ fn function(model: &Model) -> TokenStream {
 
 /// Looks for the key; the function ends here with what is kept.
 fn board(model: &Model, boarding: &Ident) -> TokenStream {
-    let verb = if let Shape::Meaning { .. } = model.key.shape { "board_meant" } else { "board" };
-    let (board, kept) = (ask(model, verb, &TokenStream::new()), local("kept"));
+    let (board, kept) = (ask(model, "board", &TokenStream::new()), local("kept"));
     let tagged = tags_of(model).map(|tags| {
         quote! {
             #[allow(clippy::used_underscore_binding)]

@@ -260,8 +260,10 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
             set(word, closure.span(), quote!(#closure));
         }
     }
-    if let Some(weigh) = &given.weigh {
-        set("weigh", weigh.span(), quote!(#weigh));
+    for (word, function) in [("weigh", &given.weigh), ("cost", &given.cost)] {
+        if let Some(function) = function {
+            set(word, function.span(), quote!(#function));
+        }
     }
     if let Some(tags) = given.tags.as_ref().and_then(|tags| tags.of_value.as_ref()) {
         let private = runtime.private(tags.span());

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::Receiver;
 
+use crate::call::Outcome;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::evict::{Queues, Resident};
@@ -29,7 +30,7 @@ use crate::policy::Policy;
 #[cfg(feature = "semantic")]
 use crate::semantic::meet::Meetings;
 use crate::share::Share;
-use crate::stats::{BackendState, Counters, Stats};
+use crate::stats::{BackendState, Counters, Stats, Worth};
 use crate::sync::Hashes;
 use crate::table::{Locked, Table};
 use crate::tags::{Mark, Marks, Tag};
@@ -86,7 +87,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             table: Table::new(shards, |shard| Queues::new(capacity(shard))),
             hasher: Hashes::default(),
             marks: Marks::default(),
-            counters: Counters::default(),
+            counters: Counters::new(hooks.has_price()),
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             #[cfg(feature = "semantic")]
             meetings: (policy.semantic && outside.is_some()).then(|| Meetings::new(&policy)),
@@ -134,16 +135,21 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 Ok(output)
             }
             // A thread without a lane has not been shown anything.
-            None if is_there || lanes::mine().is_none() => self.look_closer(look, hash),
+            None if is_there || lanes::mine().is_none() => self.look_closer(look, hash).map(|(output, _)| output),
             None => Err(Missed { hash, in_the_air: None, aging: None }),
         }
+    }
+
+    /// The same with what there is to say of it. Wherever a hit is worth something, this is asked: it counts that.
+    pub(crate) fn hit_closer<L: Look<Own = K>>(&self, look: &L) -> Result<(S::Output, Outcome), Missed<K, S>> {
+        self.look_closer(look, self.hash(look))
     }
 
     /// What there is of a key that has no value of which nothing is to be decided.
     #[cold]
     #[inline(never)]
-    fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<S::Output, Missed<K, S>> {
-        let (mut in_the_air, mut aging, mut is_stale) = (None, None, false);
+    fn look_closer<L: Look<Own = K>>(&self, look: &L, hash: u64) -> Result<(S::Output, Outcome), Missed<K, S>> {
+        let (mut in_the_air, mut aging, mut is_stale, mut saved) = (None, None, false, None);
         let hit = self.table.find(hash, |node| {
             if !look.is(&node.key) {
                 return None;
@@ -156,7 +162,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 View::Over => return None,
                 View::Fault(fault) => {
                     node.residence().warm();
-                    return Some(S::fault(fault));
+                    return Some((S::fault(fault), Outcome::of_hit(node)));
                 }
                 View::Fresh(value) => value,
                 View::Stale(value) => {
@@ -176,12 +182,14 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                 },
             };
             node.residence().warm();
-            Some(S::value(value))
+            saved = self.worth(node);
+            Some((S::value(value), Outcome::of_hit(node)))
         });
         match hit {
-            Some(output) => {
+            Some(hit) => {
                 self.counters.hit(is_stale);
-                Ok(output)
+                self.counters.saved(saved);
+                Ok(hit)
             }
             None => Err(Missed { hash, in_the_air, aging }),
         }
@@ -236,28 +244,37 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         })
     }
 
-    /// How the value of a key came here, if there is one.
+    /// The fresh value of a key, if it is the answer to a question so near, and what there is to say of it. Counted as a hit.
     #[cfg(feature = "semantic")]
-    pub(crate) fn came<L: Look<Own = K>>(&self, look: &L) -> Came {
-        let came = self.table.find(self.hash(look), |node| {
-            let is_it = look.is(&node.key) && node.value().is_some();
-            is_it.then(|| node.came())
-        });
-        came.unwrap_or(Came::Made)
-    }
-
-    /// The fresh value of a key, if it is the answer to a question so near, and how it came here. Counted as a hit.
-    #[cfg(feature = "semantic")]
-    pub(crate) fn hit_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> Option<(S::Output, Came)> {
+    pub(crate) fn hit_near<L: Look<Own = K>>(&self, look: &L, least: f32) -> Option<(S::Output, Outcome)> {
+        let mut saved = None;
         let hit = self.table.find(self.hash(look), |node| {
-            let came = node.came();
-            let is_near = !matches!(came, Came::Near { similarity, .. } if similarity < least);
+            let is_near = !matches!(node.came(), Came::Near { similarity, .. } if similarity < least);
             let value = node.fresh().filter(|_| is_near && look.is(&node.key))?;
             node.residence().warm();
-            Some((S::value(value), came))
+            saved = self.worth(node);
+            Some((S::value(value), Outcome::of_hit(node)))
         })?;
         self.counters.hit(false);
+        self.counters.saved(saved);
         Some(hit)
+    }
+
+    /// What a call is spared that gets the value of a flight, where values have a cost.
+    pub(crate) fn worth(&self, node: &Node<K, S>) -> Option<Worth> {
+        let cost = self.hooks.price_of(node.value()?)?;
+        Some(Worth { cost, time: node.cost() })
+    }
+
+    /// What the caller receives whose body ran for it alone.
+    pub(crate) fn of_own(&self, output: S::Output) -> S::Output {
+        match S::split(output) {
+            Ok(value) => {
+                self.counters.spent(self.hooks.price_of(&value));
+                S::value(&value)
+            }
+            Err(fault) => S::fault(&fault),
+        }
     }
 
     /// Whether a value that was found outside, and expires then, is another than the one that is kept here. The two clocks
@@ -278,10 +295,10 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// An old value that an execution of this flight may be answered with when it is slow.
-    pub(crate) fn old(&self, flight: &Node<K, S>) -> Option<S::Output> {
+    pub(crate) fn old(&self, flight: &Node<K, S>) -> Option<Arc<Node<K, S>>> {
         self.table.find(flight.hash(), |node| {
-            let value = node.value().filter(|_| self.is_retained(node) && node.key == flight.key)?;
-            Some(S::value(value))
+            let is_old = node.value().is_some() && self.is_retained(node) && node.key == flight.key;
+            is_old.then(|| Arc::clone(node))
         })
     }
 

@@ -120,6 +120,8 @@ pub(crate) struct Node<K, S: Share> {
     residence: Residence,
     /// How often in a row its refresh has failed.
     failures: plain::AtomicU8,
+    /// How its value came here: the [`Came`] of this number.
+    came: plain::AtomicU8,
     queue: Queue,
     /// Somebody is ending the flight.
     is_claimed: AtomicBool,
@@ -135,6 +137,8 @@ pub(crate) struct Node<K, S: Share> {
     links: AtomicU8,
     /// How many wait, plus one while the flight finishes in any case. A flight without seats is closed for good.
     seats: AtomicU32,
+    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
+    similarity: plain::AtomicU32,
     /// Until then a hit has nothing to decide. Where there is `early`, it ends before the value does; whoever refreshes
     /// the value puts it off to where that is of no use any more, and a refresh that failed, to where the next may begin.
     calm_until: AtomicMoment,
@@ -149,10 +153,8 @@ pub(crate) struct Node<K, S: Share> {
     /// Given when it enters the table, under the shard's lock: of two flights of a key, the one that began later has the
     /// larger one.
     id: plain::AtomicU64,
-    /// How near the question is whose answer this is, as the bits of an `f32`, if it is another's.
-    similarity: plain::AtomicU32,
-    /// How it came here: the [`Came`] of this number.
-    came: plain::AtomicU8,
+    /// When the value was made.
+    made: plain::AtomicU64,
     /// The current-thread runtime that drives the flight; nobody else could. `None`: a runtime with threads of its own.
     home: Option<HomeId>,
     /// Empty until somebody has to wait.
@@ -164,7 +166,7 @@ pub(crate) struct Node<K, S: Share> {
 struct Air {
     /// Where to reach those who wait; a seat knows its place.
     wakers: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     body: Option<Task>,
     watch: Option<Task>,
 }
@@ -201,6 +203,7 @@ impl<K, S: Share> Node<K, S> {
             weight: plain::AtomicU32::new(0),
             similarity: plain::AtomicU32::new(0),
             came: plain::AtomicU8::new(0),
+            made: plain::AtomicU64::new(0),
             queue: Queue::default(),
             is_claimed: AtomicBool::new(false),
             is_expired: plain::AtomicBool::new(false),
@@ -280,6 +283,22 @@ impl<K, S: Share> Node<K, S> {
         self.came.load(Relaxed) < NEAR
     }
 
+    /// One caller's copy of what is kept.
+    pub(crate) fn output(&self) -> Option<S::Output> {
+        match self.ending.get()? {
+            Ending::Value(value) => Some(S::value(value)),
+            Ending::Rare(rare) => match &**rare {
+                Rare::Fault(fault, _) => Some(S::fault(fault)),
+                _ => None,
+            },
+        }
+    }
+
+    /// When its value was made, as far as that is known.
+    pub(crate) fn made(&self) -> Moment {
+        Moment::from_units(self.made.load(Relaxed))
+    }
+
     /// What its value counts against the capacity.
     #[cfg(feature = "semantic")]
     pub(crate) fn weight_of_value(&self) -> u32 {
@@ -296,6 +315,7 @@ impl<K, S: Share> Node<K, S> {
         self.expires.store(keeping.expires.units(), Relaxed);
         self.cost.store(keeping.cost.as_secs_f32().to_bits(), Relaxed);
         self.weight.store(keeping.weight, Relaxed);
+        self.made.store(keeping.made.units(), Relaxed);
         let (came, similarity) = match keeping.origin {
             Origin::Made => return,
             Origin::Backend => (1, 0.0),
@@ -308,7 +328,6 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// How its value came here.
-    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
     pub(crate) fn came(&self) -> Came {
         match self.came.load(Relaxed) {
             0 => Came::Made,
@@ -470,7 +489,7 @@ impl<K, S: Share> Node<K, S> {
     }
 
     /// Waits at `place`, which is given at the first poll.
-    pub(crate) fn poll_ending(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<&Ending<K, S>> {
+    pub(crate) fn poll_ending(&self, place: &mut Option<u32>, cx: &Context<'_>) -> Poll<&Ending<K, S>> {
         if let Some(ending) = self.ending.get() {
             return Poll::Ready(ending);
         }
@@ -489,25 +508,26 @@ impl<K, S: Share> Node<K, S> {
         let at = *place.get_or_insert_with(|| {
             air.free.pop().unwrap_or_else(|| {
                 air.wakers.push(None);
-                air.wakers.len() - 1
+                // Seats are counted in an `u32`, too.
+                u32::try_from(air.wakers.len() - 1).expect("there are fewer seats")
             })
         });
-        std::mem::swap(&mut air.wakers[at], &mut waker);
+        std::mem::swap(&mut air.wakers[at as usize], &mut waker);
         Poll::Pending
     }
 
-    fn would_wake(&self, place: usize, waker: &Waker) -> bool {
+    fn would_wake(&self, place: u32, waker: &Waker) -> bool {
         let air = self.air();
-        let known = air.as_ref().and_then(|air| air.wakers.get(place)?.as_ref());
+        let known = air.as_ref().and_then(|air| air.wakers.get(place as usize)?.as_ref());
         known.is_some_and(|known| known.will_wake(waker))
     }
 
     /// Stops waiting at `place`.
-    pub(crate) fn stop_waiting(&self, place: usize) {
+    pub(crate) fn stop_waiting(&self, place: u32) {
         let waker = {
             let mut air = self.air();
             air.as_mut().and_then(|air| {
-                let waker = air.wakers.get_mut(place)?.take();
+                let waker = air.wakers.get_mut(place as usize)?.take();
                 air.free.push(place);
                 waker
             })

@@ -10,22 +10,19 @@ use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::blocking;
+use crate::call::{self, Note, Outcome};
 use crate::coalescer::{Boarded, Coalescing, Purpose};
 use crate::error::Error;
-use crate::flight::{Ending, Rare};
+use crate::flight::{Ending, Node, Rare};
 use crate::home::Home;
 use crate::key::{Id, Key};
 use crate::nest::{self, Circle};
 use crate::run::{Detach, Execution, Reason};
 use crate::seat::Seat;
-#[cfg(feature = "semantic")]
-use crate::semantic::{Outcome, call, call::Note};
 use crate::share::Share;
 use crate::stats::count;
 use crate::tags::Tag;
-#[cfg(feature = "semantic")]
-use crate::tier::Came;
-use crate::tier::Wanted;
+use crate::tier::{Came, Wanted};
 
 /// A call that has boarded and not yet begun to wait.
 #[must_use]
@@ -36,13 +33,12 @@ pub struct Boarding<K: Key, S: Share> {
     /// What the call is tagged with.
     tags: Option<Arc<[Tag]>>,
     /// Where its outcome is to be noted.
-    #[cfg(feature = "semantic")]
     note: Option<Note>,
 }
 
 enum Way<K: Key, S: Share> {
     Shared(Boarded<K, S>),
-    /// `STAMPEDE_OFF`: every call runs its own body.
+    /// The call runs its own body.
     Off(Arc<Coalescing<K, S>>),
 }
 
@@ -62,14 +58,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn new(way: Way<K, S>, purpose: Purpose, id: Option<Arc<Id>>) -> Self {
-        Boarding {
-            way,
-            purpose,
-            id,
-            tags: None,
-            #[cfg(feature = "semantic")]
-            note: None,
-        }
+        Boarding { way, purpose, id, tags: None, note: None }
     }
 
     /// Tags the call. `tags` is called only if its body may be the one to run.
@@ -83,10 +72,9 @@ impl<K: Key, S: Share> Boarding<K, S> {
         }
     }
 
-    /// Somebody wants to know what becomes of the call.
-    #[cfg(feature = "semantic")]
-    pub(crate) fn noted(self, note: Note) -> Self {
-        Boarding { note: Some(note), ..self }
+    /// Perhaps somebody wants to know what becomes of the call.
+    pub(crate) fn noted(self, note: Option<Note>) -> Self {
+        Boarding { note, ..self }
     }
 
     /// The rest of the call. `body` is called only if this caller's body is the one to run, and then runs on its own.
@@ -130,28 +118,17 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
-        #[cfg(feature = "semantic")]
-        let noted = self.note.map(|note| Noted { note, has_led: false });
-        let Boarding { way, purpose, id, tags, .. } = self;
+        let Boarding { way, purpose, id, tags, note } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
                 count(&coalescing.counters.bypassed);
-                Stage::Alone(None)
+                Stage::Alone(coalescing, None)
             }
         };
-        let flying = Flying {
-            stage,
-            detach,
-            purpose,
-            id,
-            tags,
-            again: false,
-            patience: None,
-            soft: Soft::Unasked,
-            #[cfg(feature = "semantic")]
-            noted,
-        };
+        let noted = Noted { note, has_led: false };
+        let (patience, soft) = (None, Soft::Unasked);
+        let flying = Flying { stage, detach, purpose, id, tags, again: false, noted, patience, soft };
         Call { flying, body: Some(body) }
     }
 }
@@ -235,19 +212,51 @@ struct Flying<K: Key, S: Share, P> {
     tags: Option<Arc<[Tag]>>,
     /// An earlier flight of this call was abandoned.
     again: bool,
+    noted: Noted,
     /// Runs while this caller waits, where `wait` is set.
     patience: Option<Patience>,
     soft: Soft,
-    #[cfg(feature = "semantic")]
-    noted: Option<Noted>,
 }
 
-/// A call whose outcome somebody wants to know.
-#[cfg(feature = "semantic")]
+/// What is known by now of what becomes of a call.
 struct Noted {
-    note: Note,
+    /// Where its outcome is to be noted.
+    note: Option<Note>,
     /// It has begun the flight that it waits for.
     has_led: bool,
+}
+
+impl Noted {
+    fn take_down(&self, outcome: impl FnOnce() -> Outcome) {
+        if let Some(note) = &self.note {
+            note.take_down(outcome());
+        }
+    }
+
+    /// Gets the end of a flight.
+    fn ends<K: Key, S: Share>(&self, coalescing: &Coalescing<K, S>, node: &Node<K, S>, purpose: Purpose) {
+        self.take_down(|| Outcome::of_flight(node, self.has_led));
+        // Whoever began a flight is spared the execution if another tier answered that.
+        let is_spared = !self.has_led || node.came() != Came::Made;
+        if is_spared && purpose == Purpose::Call {
+            coalescing.counters.saved(coalescing.worth(node));
+        }
+    }
+
+    /// Gets an old value in the place of a flight's end.
+    fn falls_back<K: Key, S: Share>(&self, coalescing: &Coalescing<K, S>, old: &Node<K, S>) -> S::Output {
+        self.take_down(|| Outcome::of_old(old, self.has_led));
+        if !self.has_led {
+            coalescing.counters.saved(coalescing.worth(old));
+        }
+        old.output().expect("only a value stands in")
+    }
+
+    /// Gets no result.
+    fn is_refused<K: Key, S: Share>(&self, coalescing: &Coalescing<K, S>, error: Error) -> S::Output {
+        self.take_down(|| Outcome::Refused);
+        coalescing.hooks.refused(error)
+    }
 }
 
 /// Runs while this caller waits, where `soft_timeout` is set and there was an old value when it began to.
@@ -264,9 +273,9 @@ enum Stage<K: Key, S: Share, P> {
     /// others hear that its flight is.
     Driving(Box<Execution<K, S, P>>, Seat<K, S>),
     /// Runs its own body, unshared, at its own pace.
-    Alone(Option<P>),
+    Alone(Arc<Coalescing<K, S>>, Option<P>),
     /// The same, from inside its own flight.
-    Inside(P),
+    Inside(Arc<Coalescing<K, S>>, P),
     Over,
 }
 
@@ -308,7 +317,7 @@ impl Soft {
         seat: &mut Seat<K, S>,
         limit: Duration,
         cx: &mut Context<'_>,
-    ) -> Option<S::Output> {
+    ) -> Option<Arc<Node<K, S>>> {
         let coalescing = Arc::clone(&seat.coalescing);
         if let Soft::Unasked = self {
             let is_there = coalescing.has_old(&seat.node);
@@ -333,8 +342,6 @@ where
     #[inline(never)]
     fn poll(&mut self, body: &mut dyn Unbegun<P>, cx: &mut Context<'_>) -> Poll<S::Output> {
         loop {
-            #[cfg(feature = "semantic")]
-            self.note();
             match &mut self.stage {
                 Stage::Boarded(Boarded::Joined(_)) | Stage::Waiting(_) | Stage::Driving(..) => {
                     match ready!(self.poll_seat(body, cx)) {
@@ -346,61 +353,53 @@ where
                         None => continue,
                     }
                 }
-                Stage::Alone(Some(body)) => {
-                    #[cfg(feature = "semantic")]
+                Stage::Alone(coalescing, Some(body)) => {
                     let _nobodys = call::nobodys();
-                    return Pin::new(body).poll(cx).map(S::of_own);
+                    let output = ready!(Pin::new(body).poll(cx));
+                    self.noted.take_down(|| Outcome::Bypassed);
+                    return Poll::Ready(coalescing.of_own(output));
                 }
-                Stage::Inside(body) => {
-                    #[cfg(feature = "semantic")]
-                    let _nobodys = call::nobodys();
-                    let _deeper = nest::deeper();
-                    return Pin::new(body).poll(cx).map(S::of_own);
+                Stage::Inside(coalescing, body) => {
+                    let (_nobodys, _deeper) = (call::nobodys(), nest::deeper());
+                    let output = ready!(Pin::new(body).poll(cx));
+                    self.noted.take_down(|| Outcome::Bypassed);
+                    return Poll::Ready(coalescing.of_own(output));
                 }
-                Stage::Boarded(_) | Stage::Alone(None) | Stage::Over => (),
+                Stage::Boarded(_) | Stage::Alone(_, None) | Stage::Over => (),
             }
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Boarded(Boarded::Hit(output)) => return Poll::Ready(output),
-                Stage::Boarded(Boarded::First(seat, home)) => self.take_off(seat, home, body, cx),
+                Stage::Boarded(Boarded::Hit(node)) => {
+                    self.noted.take_down(|| Outcome::of_hit(&node));
+                    return Poll::Ready(node.output().expect("what is kept is a value or an error"));
+                }
+                Stage::Boarded(Boarded::First(seat, home)) => {
+                    self.noted.has_led = true;
+                    self.take_off(seat, home, body, cx)
+                }
                 Stage::Boarded(Boarded::Behind(old, seat, home)) => {
+                    self.noted.take_down(|| Outcome::of_hit(&old));
                     self.take_off_behind(seat, &home, body);
-                    return Poll::Ready(S::value(old.value().expect("only a value ages")));
+                    return Poll::Ready(old.output().expect("only a value ages"));
                 }
                 Stage::Boarded(Boarded::Nothing(coalescing)) => {
                     if !self.again {
                         count(&coalescing.counters.refused);
                     }
                     let function = Arc::clone(&coalescing.name);
-                    return Poll::Ready(coalescing.hooks.refused(Error::Abandoned { function }));
+                    return Poll::Ready(self.noted.is_refused(&coalescing, Error::Abandoned { function }));
                 }
                 Stage::Boarded(Boarded::Circle(coalescing)) => {
                     let depth = nest::depth();
                     if depth >= nest::DEEPEST {
                         let function = Arc::clone(&coalescing.name);
-                        return Poll::Ready(coalescing.hooks.refused(Error::TooDeep { function, depth }));
+                        return Poll::Ready(self.noted.is_refused(&coalescing, Error::TooDeep { function, depth }));
                     }
-                    Stage::Inside(body.begin())
+                    Stage::Inside(coalescing, body.begin())
                 }
-                Stage::Alone(None) => Stage::Alone(Some(body.begin())),
+                Stage::Alone(coalescing, None) => Stage::Alone(coalescing, Some(body.begin())),
                 Stage::Over => panic!("a call was polled after it had returned"),
                 _ => unreachable!("polled above"),
             };
-        }
-    }
-
-    /// Notes what becomes of the call, as far as it is known by now.
-    #[cfg(feature = "semantic")]
-    fn note(&mut self) {
-        let Some(noted) = &mut self.noted else { return };
-        match &self.stage {
-            Stage::Boarded(Boarded::First(..)) => noted.has_led = true,
-            Stage::Boarded(Boarded::Joined(_)) => noted.has_led = false,
-            Stage::Boarded(Boarded::Hit(_)) => noted.note.take_down(Outcome::of_hit(Came::Made)),
-            Stage::Boarded(Boarded::Behind(old, ..)) => noted.note.take_down(Outcome::of_hit(old.came())),
-            Stage::Boarded(Boarded::Circle(_)) | Stage::Alone(_) | Stage::Inside(_) => {
-                noted.note.take_down(Outcome::Executed);
-            }
-            _ => {}
         }
     }
 
@@ -470,11 +469,10 @@ where
             Err(Circle) => Poll::Pending,
         };
         if poll.is_pending() {
-            if let Some(limit) = seat.coalescing.policy.soft_timeout.filter(|_| self.purpose == Purpose::Call) {
-                let old = self.soft.poll(seat, limit, cx);
-                if old.is_some() {
-                    return Poll::Ready(old);
-                }
+            if let Some(limit) = seat.coalescing.policy.soft_timeout.filter(|_| self.purpose == Purpose::Call)
+                && let Some(old) = self.soft.poll(seat, limit, cx)
+            {
+                return Poll::Ready(Some(self.noted.falls_back(&seat.coalescing, &old)));
             }
             let policy = &seat.coalescing.policy;
             let Some(limit) = policy.wait else { return Poll::Pending };
@@ -487,39 +485,44 @@ where
             let keeps_old = policy.stale_if_error > Duration::ZERO;
             if let (true, Purpose::Call, Some(old)) = (keeps_old, self.purpose, seat.coalescing.old(&seat.node)) {
                 count(&seat.coalescing.counters.soft_timeouts);
-                return Poll::Ready(Some(old));
+                return Poll::Ready(Some(self.noted.falls_back(&seat.coalescing, &old)));
             }
-            return Poll::Ready(Some(seat.coalescing.hooks.refused(seat.gave_up(limit))));
+            return Poll::Ready(Some(self.noted.is_refused(&seat.coalescing, seat.gave_up(limit))));
         }
-        #[cfg(feature = "semantic")]
-        if let Some(Noted { note, has_led }) = &self.noted {
-            note.take_down(Outcome::of_flight(seat.node.came(), *has_led));
-        }
-        let function = || Arc::clone(&seat.coalescing.name);
+        let coalescing = &seat.coalescing;
         let rare = match seat.node.ending() {
-            Some(Ending::Value(value)) => return Poll::Ready(Some(S::value(value))),
-            Some(Ending::Rare(rare)) => rare,
+            Some(Ending::Rare(rare)) => &**rare,
+            Some(Ending::Value(value)) => {
+                self.noted.ends(coalescing, &seat.node, self.purpose);
+                return Poll::Ready(Some(S::value(value)));
+            }
             None => unreachable!("a seat is ready when the flight has ended"),
         };
-        Poll::Ready(Some(match &**rare {
+        match rare {
             // Who asks for a newer value does not want an older one.
             Rare::Fault(_, Some(instead)) | Rare::TimedOut(_, Some(instead)) if self.purpose == Purpose::Call => {
                 if instead.use_it() {
-                    count(&seat.coalescing.counters.fallbacks);
+                    count(&coalescing.counters.fallbacks);
                 }
-                S::value(instead.old.value().expect("only a value stands in"))
-            }
-            Rare::Fault(fault, _) => S::fault(fault),
-            Rare::Panicked(payload) => payload.resume(),
-            Rare::TimedOut(limit, _) => {
-                seat.coalescing.hooks.refused(Error::Timeout { function: function(), limit: *limit })
+                return Poll::Ready(Some(self.noted.falls_back(coalescing, &instead.old)));
             }
             Rare::Abandoned(_) => {
                 self.again = !seat.carry_due();
                 let boarded = seat.coalescing.board_again(&seat.node, self.purpose, self.again, body.is_there());
+                self.noted.has_led = false;
                 self.stage = Stage::Boarded(boarded);
                 return Poll::Ready(None);
             }
+            _ => self.noted.ends(coalescing, &seat.node, self.purpose),
+        }
+        Poll::Ready(Some(match rare {
+            Rare::Fault(fault, _) => S::fault(fault),
+            Rare::TimedOut(limit, _) => {
+                let function = Arc::clone(&coalescing.name);
+                coalescing.hooks.refused(Error::Timeout { function, limit: *limit })
+            }
+            Rare::Panicked(payload) => payload.resume(),
+            Rare::Abandoned(_) => unreachable!("the call goes on elsewhere"),
         }))
     }
 }

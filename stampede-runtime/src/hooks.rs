@@ -19,6 +19,7 @@ pub(crate) struct Hooks<S: Share> {
     cache_err: Option<fn(&S::Fault) -> Duration>,
     is_none: Option<fn(&S::Value) -> bool>,
     weigh: Option<fn(&S::Value) -> usize>,
+    price: Option<fn(&S::Value) -> f64>,
     tags: Option<fn(&S::Value) -> Vec<Tag>>,
     refuse: Option<fn(Error) -> S::Output>,
     tier: Option<MakeTier<S::Value>>,
@@ -78,6 +79,7 @@ impl<S: Share> Hooks<S> {
             cache_err: None,
             is_none: None,
             weigh: None,
+            price: None,
             tags: None,
             refuse: None,
             tier: None,
@@ -96,6 +98,8 @@ impl<S: Share> Hooks<S> {
         is_none: fn(&S::Value) -> bool,
         /// What each value counts against the capacity, at least 1.
         weigh: fn(&S::Value) -> usize,
+        /// What each value cost, as the function's `cost` says.
+        price: fn(&S::Value) -> f64,
         /// What it is tagged with besides what its call says.
         tags: fn(&S::Value) -> Vec<Tag>,
         /// How a call that is refused or timed out ends.
@@ -154,6 +158,17 @@ impl<S: Share> Hooks<S> {
         self.weigh.is_some()
     }
 
+    /// Whether values have a cost each.
+    pub(crate) fn has_price(&self) -> bool {
+        self.price.is_some()
+    }
+
+    /// What a value cost: finite and not negative. `None`: nobody says.
+    pub(crate) fn price_of(&self, value: &S::Value) -> Option<f64> {
+        let price = self.price?(value);
+        Some(if price.is_finite() { price.max(0.0) } else { 0.0 })
+    }
+
     /// For how long a value is fresh that was just made. `None`: it is not kept.
     fn fresh_for(&self, value: &S::Value, policy: &Policy) -> Option<Duration> {
         if policy.keeps_nothing() {
@@ -171,7 +186,7 @@ impl<S: Share> Hooks<S> {
 
     /// How a value is kept that was found outside.
     pub(crate) fn keeping_found(&self, found: &Found<S::Value>, policy: &Policy) -> Keeping {
-        let keeping = Keeping::found(found.age, found.cost, self.weight(&found.value), policy);
+        let keeping = Keeping::found(found.age, found.made, found.cost, self.weight(&found.value), policy);
         // Another question's answer is never old, and not renewed early: that is its own question's affair.
         let calm_until = if found.origin.near().is_some() { keeping.expires } else { keeping.calm_until };
         Keeping { origin: found.origin, calm_until, ..keeping }
@@ -179,7 +194,7 @@ impl<S: Share> Hooks<S> {
 
     /// How a value is kept that was just made. `cost`: how long that took.
     pub(crate) fn keeping(&self, value: &S::Value, cost: Duration, policy: &Policy) -> Keeping {
-        let Some(ttl) = self.fresh_for(value, policy) else { return Keeping::NOT };
+        let Some(ttl) = self.fresh_for(value, policy) else { return Keeping { cost, ..Keeping::NOT } };
         Keeping { weight: self.weight(value), ..Keeping::new(jittered(ttl, policy.jitter), cost, policy) }
     }
 
@@ -188,8 +203,9 @@ impl<S: Share> Hooks<S> {
         let of_fault = self.cache_err.filter(|_| !policy.cache_err_is_overridden).map(|ttl| ttl(fault));
         match of_fault.or(policy.cache_err).filter(|ttl| !ttl.is_zero() && !policy.keeps_nothing()) {
             Some(ttl) => {
-                let expires = Moment::now().after(jittered(ttl, policy.jitter));
-                Keeping { expires, calm_until: expires, cost: Duration::ZERO, weight: 1, origin: Origin::Made }
+                let made = Moment::now();
+                let expires = made.after(jittered(ttl, policy.jitter));
+                Keeping { expires, calm_until: expires, made, weight: 1, ..Keeping::NOT }
             }
             None => Keeping::NOT,
         }
@@ -205,6 +221,8 @@ pub(crate) struct Keeping {
     pub(crate) calm_until: Moment,
     /// How long it took to make.
     pub(crate) cost: Duration,
+    /// When it was made.
+    pub(crate) made: Moment,
     /// What it counts against the capacity.
     pub(crate) weight: u32,
     /// How it came here.
@@ -217,6 +235,7 @@ impl Keeping {
         expires: Moment::PAST,
         calm_until: Moment::PAST,
         cost: Duration::ZERO,
+        made: Moment::PAST,
         weight: 0,
         origin: Origin::Made,
     };
@@ -225,19 +244,21 @@ impl Keeping {
     pub(crate) fn new(fresh: Duration, cost: Duration, policy: &Policy) -> Keeping {
         let calm = fresh.saturating_sub(early_window(cost, policy.early));
         let now = Moment::now();
-        Keeping { expires: now.after(fresh), calm_until: now.after(calm), cost, weight: 1, origin: Origin::Made }
+        let (expires, calm_until) = (now.after(fresh), now.after(calm));
+        Keeping { expires, calm_until, cost, made: now, weight: 1, origin: Origin::Made }
     }
 
-    /// A value from outside.
-    pub(crate) fn found(age: Life, cost: Duration, weight: u32, policy: &Policy) -> Keeping {
+    /// A value from outside, that was made so long ago.
+    pub(crate) fn found(age: Life, made: Duration, cost: Duration, weight: u32, policy: &Policy) -> Keeping {
         let now = Moment::now();
+        let made = now.before(made);
         match age {
-            Life::Fresh(left) => Keeping { weight, ..Keeping::new(left, cost, policy) },
+            Life::Fresh(left) => Keeping { made, weight, ..Keeping::new(left, cost, policy) },
             // Whoever found it refreshes it.
             Life::Past(since) => {
                 let expires = now.before(since);
                 let calm_until = expires.after(policy.stale);
-                Keeping { expires, calm_until, cost, weight, origin: Origin::Made }
+                Keeping { expires, calm_until, cost, made, weight, origin: Origin::Made }
             }
         }
     }
@@ -250,7 +271,7 @@ impl Keeping {
 
     /// The same, not kept.
     pub(crate) fn not(&self) -> Keeping {
-        Keeping { origin: self.origin, ..Keeping::NOT }
+        Keeping { cost: self.cost, made: self.made, origin: self.origin, ..Keeping::NOT }
     }
 
     pub(crate) fn is_kept(&self) -> bool {

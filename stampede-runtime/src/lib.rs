@@ -71,6 +71,11 @@
 //! who wait begin anew each for itself. Time: unbounded unless `timeout` and `wait` say otherwise. Expiry is checked against a coarse clock with a
 //! grain of one to ten milliseconds.
 //!
+//! # One call
+//!
+//! [`outcome`] says what became of a call: executed, joined, hit, from which tier, how old. [`refresh`] and [`bypass`] say that
+//! nothing kept is to answer it, or that nothing is to be shared: for a request that says `no-cache`, or `no-store`.
+//!
 //! # Tests of your service
 //!
 //! Decorated functions keep their state in statics. [`testing::isolate`] gives a test a state of its own. With debug
@@ -89,6 +94,7 @@
 
 #[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
+mod call;
 mod carry;
 mod checked;
 mod clock;
@@ -160,6 +166,8 @@ mod pages {
     struct Early;
     #[doc = include_str!("../../docs/invalidation.md")]
     struct Invalidation;
+    #[doc = include_str!("../../docs/per_call.md")]
+    struct PerCall;
     #[cfg(feature = "semantic")]
     #[doc = include_str!("../../docs/semantic.md")]
     struct Semantic;
@@ -174,6 +182,7 @@ mod pages {
     struct Testing;
 }
 
+pub use call::{Outcome, Tier, bypass, bypass_now, outcome, outcome_now, refresh, refresh_now};
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidate::{expire_tags, invalidate_all, invalidate_namespace, invalidate_pattern, invalidate_tags};
@@ -235,7 +244,7 @@ pub use stats::{BackendFaults, BackendState, EmbedFaults, ExecutionTime, Refusal
 /// | `crate = path` | where `stampede_runtime` is to be found | `::stampede_runtime` |
 ///
 /// And the rest of the [policy](macro@cached#options): `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`,
-/// `cache_err`, `weigh`, `tags`, `soft_timeout`, `backend`, `version`.
+/// `cache_err`, `weigh`, `cost`, `tags`, `soft_timeout`, `backend`, `version`.
 ///
 /// `timeout`, `wait` and `max_concurrent` need a return type `Result<_, E>` with `E: From<stampede_runtime::Error>`.
 ///
@@ -398,6 +407,7 @@ pub use stampede_macros::coalesce_by_content;
 /// | `cache_err = "5s"`, `\|error\| …` | how long an error is kept, and answers calls as a value does; without `ttl` errors alone are kept | 0 |
 /// | `capacity = 1000` | how many values are kept; with `weigh`, what they may weigh together | 1,000 |
 /// | `weigh = \|value\| …` | what a value counts against the capacity, a `usize` | 1 |
+/// | `cost = \|value\| …` | what a value cost (tokens, cents), an `f64` of 0 or more, for [`Stats::cost_spent`], `cost_saved` and `time_saved` | not counted |
 /// | `tags("user:{id}", \|value\| …)` | names that lead to what is kept, for [`invalidate_tags`]: texts with arguments of the key, and last perhaps a closure of the value that returns a list of texts. At most 1,000, of 256 bytes each | none |
 /// | `timeout = "10s"` | ends an execution that takes longer | none |
 /// | `soft_timeout = "200ms"` | how long a caller waits before an old value will do, one within `stale_if_error`; the execution goes on | none |
@@ -551,8 +561,8 @@ pub use stampede_macros::invalidates;
 ///
 /// ```rust,standalone_crate
 /// # #[cfg(feature = "semantic")] {
-/// use stampede_runtime::semantic::{LexicalEmbedder, Outcome, outcome};
-/// use stampede_runtime::{Config, configure, semantic_coalesce};
+/// use stampede_runtime::semantic::LexicalEmbedder;
+/// use stampede_runtime::{Config, Outcome, configure, outcome, semantic_coalesce};
 ///
 /// #[semantic_coalesce(threshold = 0.7)]
 /// async fn answer(model: u8, question: &str) -> String {

@@ -94,15 +94,14 @@ impl<K: Key, S: Share> Meeting<K, S> {
 
 /// How another flight has ended, as the end of one whose question means the same. `None`: that says nothing of it.
 pub(crate) fn of_other<K: Key, S: Share>(other: &Node<K, S>, near: Near) -> Option<(Ending<K, S>, Keeping)> {
-    let not_kept = Keeping { origin: Origin::Near(near), ..Keeping::NOT };
+    let not_kept = Keeping { origin: Origin::Near(near), made: other.made(), cost: other.cost(), ..Keeping::NOT };
     match other.ending()? {
         // What it found may be too far from this one.
         _ if other.came().is_near() => None,
         Ending::Value(value) => {
             let (copy, expires) = (S::split(S::value(value)).ok()?, other.expires());
             if expires > Moment::now() {
-                let (cost, weight) = (other.cost(), other.weight_of_value());
-                let keeping = Keeping { expires, calm_until: expires, cost, weight, ..not_kept };
+                let keeping = Keeping { expires, calm_until: expires, weight: other.weight_of_value(), ..not_kept };
                 return Some((Ending::Value(copy), keeping));
             }
             // One that is not kept is as good as any; one that is past its time is its own question's alone.

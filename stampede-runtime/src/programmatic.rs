@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::call::{self, Note, Outcome};
 use crate::coalescer::{Coalescing, Function};
 use crate::fly::{Boarding, Moved};
 use crate::hooks::Hooks;
@@ -55,7 +56,7 @@ impl<K: Key, V: Shareable> fmt::Debug for Coalescer<K, V> {
 impl<K: Key, V: Shareable> Coalescer<K, V> {
     /// Begins a coalescer that shares executions and keeps nothing.
     pub fn builder() -> CoalescerBuilder<K, V> {
-        CoalescerBuilder { name: None, options: Options::new(), cache_if: None, keys: PhantomData }
+        CoalescerBuilder { name: None, options: Options::new(), cache_if: None, cost: None, keys: PhantomData }
     }
 
     /// Returns the value of `key`: a kept one, that of an execution under way, or that of `work`.
@@ -100,7 +101,14 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         // Another caller's error of another type: this one's own work says what it has to say, unshared.
         let own_way = async |body: Moved<Result<V, Fault>>| {
             count(&self.coalescing.counters.retries);
-            body.await.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
+            let result = call::in_body(body).await;
+            if let Ok(value) = &result {
+                self.coalescing.counters.spent(self.coalescing.hooks.price_of(value));
+            }
+            if let Some(note) = Note::current() {
+                note.take_down(Outcome::Executed);
+            }
+            result.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
         };
         let mut call = match self.board(key) {
             Ok(Ok(value)) => return Ok(value),
@@ -128,12 +136,7 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        if registry::is_off() {
-            return Err(Boarding::off(self.coalescing.me()));
-        }
-        let look = ByRef(key);
-        let miss = |missed| Boarding::call(self.coalescing.board(&look, missed), None);
-        self.coalescing.hit(&look).map_err(miss)
+        call::begin(&self.coalescing, &ByRef(key), false)
     }
 
     /// Forgets a key: its value is gone, and what is in the air will not be kept nor joined. Returns whether there was
@@ -164,6 +167,7 @@ pub struct CoalescerBuilder<K, V> {
     name: Option<&'static str>,
     options: Options,
     cache_if: Option<fn(&V) -> bool>,
+    cost: Option<fn(&V) -> f64>,
     keys: PhantomData<fn(K)>,
 }
 
@@ -199,6 +203,13 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
         self
     }
 
+    /// What each value cost, in a unit of your own: finite and not negative, or it counts as 0. The statistics say what was
+    /// spent and saved.
+    pub fn cost(mut self, cost: fn(&V) -> f64) -> Self {
+        self.cost = Some(cost);
+        self
+    }
+
     /// Lets work that nobody waits for any more go on to its end.
     pub fn finish_abandoned(mut self) -> Self {
         self.options = self.options.finish_abandoned();
@@ -209,6 +220,7 @@ impl<K: Key, V: Shareable> CoalescerBuilder<K, V> {
     #[must_use]
     pub fn build(self) -> Coalescer<K, V> {
         let hooks = self.cache_if.map_or(Hooks::new(), |cache_if| Hooks::new().cache_if(cache_if));
+        let hooks = self.cost.map_or(hooks, |cost| hooks.price(cost));
         let coalescing = if let Some(name) = self.name {
             registry::current().create("coalescer", name, &self.options, hooks, (0, TypeId::of::<K>()))
         } else {

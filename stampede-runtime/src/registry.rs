@@ -312,7 +312,7 @@ impl Registry {
     }
 }
 
-/// What a call has to look at before it may use its site's own state: nothing, when this is 0.
+/// What a call has to look at before it does what calls do: nothing, when this is 0.
 static DETOURS: AtomicU64 = AtomicU64::new(UNREAD);
 
 /// The environment has not been read yet.
@@ -321,11 +321,44 @@ const UNREAD: u64 = 1;
 const OFF: u64 = 2;
 /// One isolation. There may be many.
 const ISOLATION: u64 = 4;
+/// One call that is to be something else than calls are, or is watched. There may be many.
+const SPECIAL: u64 = 1 << 32;
+/// What a call has to look at before it uses the state that its site keeps at hand.
+const ELSEWHERE: u64 = SPECIAL - 1;
 
-/// Whether every call may use the state that its site keeps at hand.
+/// Whether every call is like any other, and may use the state that its site keeps at hand.
 #[inline]
 pub(crate) fn is_plain() -> bool {
     DETOURS.load(Relaxed) == 0
+}
+
+/// Whether every call may use the state that its site keeps at hand.
+#[inline]
+pub(crate) fn is_at_hand() -> bool {
+    DETOURS.load(Relaxed) & ELSEWHERE == 0
+}
+
+/// Whether any call may be special.
+#[inline]
+pub(crate) fn has_specials() -> bool {
+    DETOURS.load(Relaxed) >= SPECIAL
+}
+
+/// Has all calls look whether they are special, while it lives.
+pub(crate) struct Special(());
+
+impl Special {
+    pub(crate) fn begin() -> Special {
+        // Whoever makes a call in what is special has this behind it.
+        DETOURS.fetch_add(SPECIAL, Relaxed);
+        Special(())
+    }
+}
+
+impl Drop for Special {
+    fn drop(&mut self) {
+        DETOURS.fetch_sub(SPECIAL, Relaxed);
+    }
 }
 
 /// Whether `STAMPEDE_OFF` switches all sharing off. Read once.
@@ -395,7 +428,7 @@ static ISOLATED: RwLock<Vec<(Scope, Arc<Registry>)>> = RwLock::new(Vec::new());
 
 /// The registry for the caller: that of an isolation, else the process's.
 pub(crate) fn current() -> Arc<Registry> {
-    if DETOURS.load(Acquire) >= ISOLATION {
+    if DETOURS.load(Acquire) & ELSEWHERE >= ISOLATION {
         let here = Scope::here();
         let isolated = ISOLATED.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, registry)) = isolated.iter().find(|(scope, _)| *scope == here) {

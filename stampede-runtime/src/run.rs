@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
+use crate::call;
 use crate::clock::Stopwatch;
 use crate::coalescer::{By, Coalescing, Purpose};
 use crate::flight::{Ending, Node, Payload, Rare};
@@ -217,7 +218,7 @@ where
 
     /// Polls the body and, when it is done, decides how the flight ends.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<(Ending<K, S>, Keeping)> {
-        let _current = nest::enter(self.node.id());
+        let (_current, _nobodys) = (nest::enter(self.node.id()), call::nobodys());
         let has_leases = self.coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
         let _span = self.span.clone().entered();
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -256,8 +257,6 @@ where
                 }
             }
             let _held = nest::hold(self.held.clone());
-            #[cfg(feature = "semantic")]
-            let _nobodys = crate::semantic::call::nobodys();
             let body = self.body.as_mut().expect("a body is there until the flight has ended");
             let output = ready!(Pin::new(body).poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
@@ -270,6 +269,7 @@ where
             let policy = &self.coalescing.policy;
             Poll::Ready(match S::split(output) {
                 Ok(value) => {
+                    self.coalescing.counters.spent(self.coalescing.hooks.price_of(&value));
                     let keeping = self.coalescing.hooks.keeping(&value, took, policy);
                     let keeping = self.tag(&value, keeping);
                     (Ending::Value(value), keeping)

@@ -27,7 +27,7 @@ pub(crate) enum Due {
 pub(crate) struct Seat<K: Key, S: Share> {
     pub(crate) coalescing: Arc<Coalescing<K, S>>,
     pub(crate) node: Arc<Node<K, S>>,
-    place: Option<usize>,
+    place: Option<u32>,
     pub(crate) edge: Option<Edge>,
     pub(crate) due: Due,
     /// Left to the flight when it is given up.

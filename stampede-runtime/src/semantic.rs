@@ -20,7 +20,7 @@
 //!   [`conformance`] is the test for an index of your own.
 
 mod batch;
-pub(crate) mod call;
+mod call;
 pub mod conformance;
 mod embedded;
 mod embedder;
@@ -38,7 +38,7 @@ mod rest;
 mod schema;
 mod tier;
 
-pub use call::{Outcome, Tier, at_least, outcome};
+pub use call::{at_least, at_least_now};
 pub use embedded::EmbeddedIndex;
 pub use embedder::{BATCH_MAX, EmbedError, EmbedErrorKind, Embedded, Embedder, IntoEmbedder, from_fn};
 pub use embedding::Embedding;

@@ -4,12 +4,12 @@ use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot::Receiver;
 
+use crate::call;
 use crate::carry::Carry;
 use crate::coalescer::{Coalescing, Function, How, Missed};
 use crate::error::Error;
@@ -20,9 +20,7 @@ use crate::key::{Key, Look};
 use crate::outside::Outside;
 use crate::pattern::Pattern;
 use crate::policy::Options;
-use crate::registry;
-#[cfg(feature = "semantic")]
-use crate::semantic::{Outcome, call};
+use crate::registry::{self, Special};
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
 use crate::tags::{Tag, Tagged};
@@ -34,25 +32,17 @@ pub struct Site {
     function: &'static str,
     /// The state of the instantiation that was called first, which in most functions is the only one.
     first: OnceLock<(TypeId, Arc<dyn Function>)>,
-    /// How many refreshes are about to board. While there are any, calls look whether they are one.
-    refreshes: AtomicUsize,
 }
 
 impl Site {
     /// A function that has not been called.
     #[must_use]
     pub const fn new(module: &'static str, function: &'static str) -> Site {
-        Site { module, function, first: OnceLock::new(), refreshes: AtomicUsize::new(0) }
+        Site { module, function, first: OnceLock::new() }
     }
 
     fn id(&'static self) -> usize {
         std::ptr::from_ref(self).addr()
-    }
-
-    /// Whether calls need not look at anything but the state at hand.
-    #[inline]
-    fn is_plain(&self) -> bool {
-        registry::is_plain() && self.refreshes.load(Relaxed) == 0
     }
 }
 
@@ -168,6 +158,14 @@ where
         self
     }
 
+    /// What each value cost.
+    #[inline]
+    #[must_use]
+    pub fn cost(mut self, cost: fn(&S::Value) -> f64) -> Self {
+        self.hooks = self.hooks.price(cost);
+        self
+    }
+
     /// How errors cross to other processes.
     #[inline]
     #[must_use]
@@ -187,61 +185,18 @@ where
     /// Begins a call: a kept value, or what has to be awaited. Apart, so that a hit moves nothing but its value.
     #[inline(always)]
     pub fn board<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
-        let found;
-        let state = if let Some(state) = self.at_hand() {
-            state
-        } else {
-            found = self.find();
-            &*found
-        };
-        if self.site.is_plain() {
+        // A value with a cost is looked at more closely, since a hit on it is worth something.
+        if registry::is_plain()
+            && !self.hooks.has_price()
+            && let Some(state) = self.state_here()
+        {
             match state.hit(&key) {
                 Ok(output) => Ok(output),
                 Err(missed) => Err(Self::miss(state, &key.again(), missed)),
             }
         } else {
-            self.detour(state, &key.again())
+            self.detour(&key.again())
         }
-    }
-
-    /// The same for a call whose outcome somebody may want to know.
-    #[cfg(feature = "semantic")]
-    #[inline(always)]
-    pub fn board_meant<L: Look>(self, mut key: L) -> Result<S::Output, Boarding<L::Own, S>> {
-        // A refresh is not answered with what is kept.
-        if let Some(least) = call::least().filter(|_| REFRESHING.get() != Some(self.site.id())) {
-            let kept = self.with(|state: &Coalescing<L::Own, S>| {
-                let is_more = least > state.policy.threshold;
-                is_more.then(|| state.hit_near(&key, least))
-            });
-            match kept {
-                Some(Some((output, came))) => {
-                    if let Some(note) = call::note() {
-                        note.take_down(Outcome::of_hit(came));
-                    }
-                    return Ok(output);
-                }
-                Some(None) => key.insist(least),
-                None => (),
-            }
-        }
-        let Some(note) = call::note() else { return self.board(key) };
-        let look = key.again();
-        match self.board(key) {
-            Ok(output) => {
-                let came = self.with(|state: &Coalescing<L::Own, S>| state.came(&look));
-                note.take_down(Outcome::of_hit(came));
-                Ok(output)
-            }
-            Err(boarding) => Err(boarding.noted(note)),
-        }
-    }
-
-    /// Without meanings it has no outcome of interest.
-    #[cfg(not(feature = "semantic"))]
-    #[inline(always)]
-    pub fn board_meant<L: Look>(self, key: L) -> Result<S::Output, Boarding<L::Own, S>> {
-        self.board(key)
     }
 
     #[cold]
@@ -253,17 +208,13 @@ where
     /// [`board`](Self::board) while something out of the ordinary is the case somewhere.
     #[cold]
     #[inline(never)]
-    fn detour<L: Look>(self, state: &Coalescing<L::Own, S>, key: &L) -> Result<S::Output, Boarding<L::Own, S>> {
-        if registry::is_off() {
-            Err(Boarding::off(state.me()))
-        } else if REFRESHING.get() == Some(self.site.id()) {
+    fn detour<L: Look>(self, key: &L) -> Result<S::Output, Boarding<L::Own, S>> {
+        let is_refresh = REFRESHING.get() == Some(self.site.id());
+        if is_refresh {
             // The rest of the call, which may be its whole body, is like any other.
             REFRESHING.set(None);
-            self.site.refreshes.fetch_sub(1, Relaxed);
-            Err(Boarding::refresh(state.board_refresh(key), state.id_of(key)))
-        } else {
-            state.hit(key).map_err(|missed| Self::miss(state, key, missed))
         }
+        self.with(|state| call::begin(state, key, is_refresh))
     }
 
     /// Makes a call of this function a refresh.
@@ -403,13 +354,14 @@ where
     /// The state, where the site keeps it at hand.
     #[inline(always)]
     fn at_hand<K: Key>(self) -> Option<&'static Coalescing<K, S>> {
-        if registry::is_plain()
-            && let Some((marker, state)) = self.site.first.get()
-            && *marker == TypeId::of::<M>()
-        {
-            return (&**state as &dyn Any).downcast_ref();
-        }
-        None
+        if registry::is_at_hand() { self.state_here() } else { None }
+    }
+
+    /// The state that the site keeps, if that is this instantiation's.
+    #[inline(always)]
+    fn state_here<K: Key>(self) -> Option<&'static Coalescing<K, S>> {
+        let (marker, state) = self.site.first.get()?;
+        if *marker == TypeId::of::<M>() { (&**state as &dyn Any).downcast_ref() } else { None }
     }
 
     /// Calls `act` with the instantiation's state.
@@ -465,22 +417,18 @@ thread_local! {
 }
 
 struct Refreshing {
-    site: &'static Site,
     before: Option<usize>,
+    _special: Special,
 }
 
 impl Refreshing {
     fn begin(site: &'static Site) -> Refreshing {
-        site.refreshes.fetch_add(1, Relaxed);
-        Refreshing { site, before: REFRESHING.replace(Some(site.id())) }
+        Refreshing { _special: Special::begin(), before: REFRESHING.replace(Some(site.id())) }
     }
 }
 
 impl Drop for Refreshing {
     fn drop(&mut self) {
-        if REFRESHING.replace(self.before) == Some(self.site.id()) {
-            // Nobody has used it.
-            self.site.refreshes.fetch_sub(1, Relaxed);
-        }
+        REFRESHING.set(self.before);
     }
 }

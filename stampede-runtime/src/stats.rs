@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub(crate) use self::live::{Counters, count};
+pub(crate) use self::live::{Counters, Worth, count};
 pub use self::semantic::{EmbedFaults, Refusals, SemanticStats, TierTime};
 
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
@@ -31,7 +31,8 @@ pub struct Stats {
     pub coalesce_hits: u64,
     /// Calls that began an execution.
     pub led: u64,
-    /// Calls that ran their own body, unshared: `STAMPEDE_OFF` is set, or the call came from inside its own execution.
+    /// Calls that ran their own body, unshared: in [`bypass`](crate::bypass), with `STAMPEDE_OFF`, or from inside their own
+    /// execution.
     pub bypassed: u64,
     /// Calls that ended before an execution or a value was there for them: refused after `wait`, or dropped, while they
     /// queued for `max_concurrent` or while their backend was asked.
@@ -103,6 +104,15 @@ pub struct Stats {
     pub cache_size: usize,
     /// How long finished executions took.
     pub execution_time: ExecutionTime,
+    /// What the values cost that bodies returned, in the unit of the function's `cost`. Values alone have a cost: an execution
+    /// that ended with an error, a panic or early adds nothing. Zero in functions without `cost`, as are the next two.
+    pub cost_spent: f64,
+    /// What the values cost of the calls that were given one and spared an execution: hits, stale hits, calls that joined,
+    /// calls that another process or tier answered. Each such call adds its value's cost.
+    pub cost_saved: f64,
+    /// How long those values took to make, likewise. Serialised in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub time_saved: Duration,
     /// Hits of a `#[semantic_coalesce]` function, in any tier, for exactly their question. Part of `cache_hits` and `stale_hits`.
     pub exact_hits: u64,
     /// Hits of such a function for a question that means the same. Part of `cache_hits`; those that joined an execution of
@@ -224,6 +234,9 @@ impl Stats {
         time.count += other.execution_time.count;
         time.total += other.execution_time.total;
         time.max = time.max.max(other.execution_time.max);
+        self.cost_spent += other.cost_spent;
+        self.cost_saved += other.cost_saved;
+        self.time_saved += other.time_saved;
         self.embeddings_generated += other.embeddings_generated;
         self.semantic.add(&other.semantic);
         self.derive();
@@ -289,6 +302,10 @@ impl fmt::Display for Stats {
             self.cache_size,
             self.execution_time.mean,
         )?;
+        if self.cost_spent > 0.0 || self.cost_saved > 0.0 {
+            let (spent, saved, time) = (self.cost_spent, self.cost_saved, self.time_saved);
+            write!(f, "; cost {spent:.2} spent, {saved:.2} saved, {time:.1?} saved")?;
+        }
         if self.semantic.is_used {
             write!(f, "; {}", self.semantic)?;
         }

@@ -9,8 +9,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use stampede_runtime::semantic::{LexicalEmbedder, Outcome, outcome};
-use stampede_runtime::{Config, configure, semantic_coalesce};
+use stampede_runtime::semantic::LexicalEmbedder;
+use stampede_runtime::{Config, Outcome, configure, outcome, semantic_coalesce};
 
 /// Counts how often this thread allocates.
 struct Counting;

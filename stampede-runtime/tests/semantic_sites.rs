@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use stampede_runtime::semantic::{EmbeddedIndex, LexicalEmbedder, Outcome, Tier, outcome};
+use stampede_runtime::semantic::{EmbeddedIndex, LexicalEmbedder};
 use stampede_runtime::store::MemoryBackend;
 use stampede_runtime::testing::isolate_with;
-use stampede_runtime::{Config, ConfigBuilder, Settings, cached, configure, semantic_coalesce};
+use stampede_runtime::{Config, ConfigBuilder, Outcome, Settings, Tier, cached, configure, outcome, semantic_coalesce};
 
 #[semantic_coalesce(namespace = "meant", backend = "meanings", threshold = 0.7)]
 async fn meant(question: &str) -> String {
@@ -67,11 +67,11 @@ async fn found_in(config: ConfigBuilder) -> Option<Outcome> {
 
 #[tokio::test]
 async fn a_function_of_meaning_takes_either() {
-    let exact = |tier| Some(Outcome::Exact { tier });
+    let tier = async |config| found_in(config).await.and_then(Outcome::tier);
     let is_right = Config::builder().backend("bytes", bytes()).backend("meanings", bytes());
-    assert_eq!(found_in(is_right).await, exact(Tier::Backend));
+    assert_eq!(tier(is_right).await, Some(Tier::Backend));
     let is_right = Config::builder().backend("bytes", bytes()).index("meanings", EmbeddedIndex::new());
-    assert_eq!(found_in(is_right).await, exact(Tier::Index));
+    assert_eq!(tier(is_right).await, Some(Tier::Index));
 }
 
 #[test]

@@ -559,6 +559,7 @@ async fn group_10_every_number_of_the_statistics_has_a_cause() {
         wait = "20s",
         max_concurrent = 1,
         capacity = 1,
+        cost = |_| 0.5,
         namespace = "ten",
         skip(service)
     )]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use stampede_runtime::semantic::{Outcome, Tier, at_least, outcome};
+use stampede_runtime::semantic::at_least;
 use stampede_runtime::testing::isolate_with;
-use stampede_runtime::{Config, semantic_coalesce};
+use stampede_runtime::{Config, Outcome, Tier, outcome, semantic_coalesce};
 
 use super::help::{World, all, crowd, in_time, settle};
-use super::semantic_help::Compass;
+use super::semantic_help::{Compass, exact};
 
 #[semantic_coalesce(namespace = "basics", guard = none, skip(world))]
 async fn ask(model: u32, question: &str, world: Arc<World>) -> usize {
@@ -28,15 +28,17 @@ async fn what_is_near_is_a_hit_and_what_is_not_is_none() {
         let call = |question: &'static str| outcome(ask(1, question, Arc::clone(&world)));
         assert_eq!(call("@0 one").await, (1, Some(Outcome::Executed)));
         let (value, near) = call("@10 other").await;
-        let Some(Outcome::Semantic { tier: Tier::Index, similarity }) = near else { panic!("{near:?}") };
+        let Some(Outcome::Semantic { tier: Tier::Index, similarity, .. }) = near else { panic!("{near:?}") };
         assert!(value == 1 && (similarity - 10_f32.to_radians().cos()).abs() < 1e-4);
-        let Some(Outcome::Semantic { tier: Tier::Memory, similarity: again }) = call("@10 other").await.1 else {
+        let Some(Outcome::Semantic { tier: Tier::Memory, similarity: again, .. }) = call("@10 other").await.1 else {
             panic!("it is in memory")
         };
         assert_eq!(again.to_bits(), similarity.to_bits());
-        assert_eq!(call("@0   ONE").await, (1, Some(Outcome::Exact { tier: Tier::Index })));
+        let (value, again) = call("@0   ONE").await;
+        assert_eq!((value, exact(again)), (1, Some(Tier::Index)));
         assert_eq!(call("@40 far").await, (2, Some(Outcome::Executed)));
-        assert_eq!(call("@40 far").await, (2, Some(Outcome::Exact { tier: Tier::Memory })));
+        let (value, again) = call("@40 far").await;
+        assert_eq!((value, exact(again)), (2, Some(Tier::Memory)));
         assert_eq!(outcome(ask(2, "@0 one", Arc::clone(&world))).await, (3, Some(Outcome::Executed)));
 
         let stats = ask::stats();

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stampede_runtime::semantic::{Outcome, Tier, outcome};
-use stampede_runtime::semantic_coalesce;
+use stampede_runtime::{Outcome, Tier, outcome, semantic_coalesce};
 use tokio::time::advance;
 
 use super::help::{World, boarded, settle};
@@ -111,7 +110,7 @@ async fn the_nearest_is_taken_in_flight_and_at_rest() {
         let Some(Outcome::Joined { similarity }) = outcome_of_joined else { panic!("it joined") };
         assert!(value == 2 && is_as_near(similarity, 12.0));
         let (value, outcome) = outcome(ask("@12 between", Arc::clone(&world))).await;
-        let Some(Outcome::Semantic { tier: Tier::Index, similarity }) = outcome else { panic!("a near hit") };
+        let Some(Outcome::Semantic { tier: Tier::Index, similarity, .. }) = outcome else { panic!("a near hit") };
         assert!(value == 1 && is_as_near(similarity, 12.0));
     })
     .await;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stampede_runtime::semantic::{EmbedErrorKind, Embedded, Embedder, Outcome, Tier, outcome};
+use stampede_runtime::semantic::{EmbedErrorKind, Embedded, Embedder};
 use stampede_runtime::testing::FaultyBackend;
-use stampede_runtime::{Config, EmbedFaults, Settings, Stats, semantic_coalesce};
+use stampede_runtime::{Config, EmbedFaults, Settings, Stats, Tier, outcome, semantic_coalesce};
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
@@ -14,7 +14,7 @@ use tracing::Level;
 
 use super::backends_help::{Log, process_with};
 use super::help::{World, all, boarded, crowd, in_a_process_of_its_own, settle};
-use super::semantic_help::{Compass, Parts, Temper, add_up, hasty, hasty_and_brief, patient};
+use super::semantic_help::{Compass, Parts, Temper, add_up, exact, hasty, hasty_and_brief, patient};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -54,7 +54,7 @@ async fn each_is_answered(parts: &Parts, temper: Temper, kind: usize) {
     assert!(answers.len() == 1 && answers[0] != near && world.runs() == 2, "{temper:?}");
     // Memory has both.
     let became = outcome(ask("@0 one", Arc::clone(&world))).await;
-    assert_eq!(became, (answers[0], Some(Outcome::Exact { tier: Tier::Memory })), "{temper:?}");
+    assert_eq!((became.0, exact(became.1)), (answers[0], Some(Tier::Memory)), "{temper:?}");
     settle().await;
     let stats = ask::stats();
     let mut expected = [0; 7];
@@ -195,7 +195,7 @@ async fn what_is_exactly_in_the_index_or_the_backend_needs_no_embedding() {
     parts.compass.is(Temper::Panics);
     process_with(config(), async {
         let became = outcome(ask("@0 one", Arc::clone(&world))).await;
-        assert_eq!(became, (1, Some(Outcome::Exact { tier: Tier::Backend })));
+        assert_eq!((became.0, exact(became.1)), (1, Some(Tier::Backend)));
         // Kept there although it has no embedding.
         assert_eq!(ask("@50 two", Arc::clone(&world)).await, 2);
     })
@@ -203,7 +203,7 @@ async fn what_is_exactly_in_the_index_or_the_backend_needs_no_embedding() {
     process_with(config(), async { assert_eq!(ask("@50 two", Arc::clone(&world)).await, 2) }).await;
     patient(&parts, async {
         let became = outcome(ask("@0 one", Arc::clone(&world))).await;
-        assert_eq!(became, (1, Some(Outcome::Exact { tier: Tier::Index })));
+        assert_eq!((became.0, exact(became.1)), (1, Some(Tier::Index)));
         assert_eq!(parts.compass.texts(), 1 + 2, "each that was not found was asked for once or twice");
     })
     .await;

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use stampede_runtime::semantic::{Outcome, outcome};
-use stampede_runtime::semantic_coalesce;
+use stampede_runtime::{Outcome, outcome, semantic_coalesce};
 use tokio::task::JoinHandle;
 use tokio::time::advance;
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use stampede_runtime::semantic::{Outcome, outcome};
-use stampede_runtime::semantic_coalesce;
+use stampede_runtime::{Outcome, outcome, semantic_coalesce};
 
 use super::help::{World, boarded};
 use super::semantic_help::{Parts, add_up, is_near, patient};

@@ -7,12 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stampede_runtime::semantic::index::{Entry, Near, New, Partition, QuestionHash};
-use stampede_runtime::semantic::{
-    EmbedError, EmbedErrorKind, Embedded, EmbeddedIndex, Embedder, Embedding, Index, Outcome,
-};
+use stampede_runtime::semantic::{EmbedError, EmbedErrorKind, Embedded, EmbeddedIndex, Embedder, Embedding, Index};
 use stampede_runtime::store::Pending;
 use stampede_runtime::testing::{Fault, Script, isolate_with};
-use stampede_runtime::{Config, ConfigBuilder, Settings, Stats};
+use stampede_runtime::{Config, ConfigBuilder, Outcome, Settings, Stats, Tier};
 use tokio::sync::watch;
 
 use super::backends_help::{HOUR, process_with};
@@ -276,6 +274,14 @@ pub(super) fn is_near(outcome: Option<Outcome>) -> bool {
         Some(Outcome::Joined { similarity }) => similarity < 1.0,
         Some(Outcome::Semantic { .. }) => true,
         _ => false,
+    }
+}
+
+/// Where an answer was to exactly its question, and fresh.
+pub(super) fn exact(outcome: Option<Outcome>) -> Option<Tier> {
+    match outcome {
+        Some(Outcome::Hit { tier, is_stale: false, .. }) => Some(tier),
+        _ => None,
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use stampede_runtime::semantic::{LexicalEmbedder, Outcome, QUESTION_BYTES_MAX, outcome};
+use stampede_runtime::semantic::{LexicalEmbedder, QUESTION_BYTES_MAX};
 use stampede_runtime::testing::{Fault, FaultyBackend};
-use stampede_runtime::{Config, semantic_coalesce};
+use stampede_runtime::{Config, Outcome, outcome, semantic_coalesce};
 use tracing::Level;
 
 use super::backends_help::{Log, process_with};
@@ -213,7 +213,7 @@ async fn spellings_of_one_text_are_one_question() {
         patient(&parts, async {
             let (value, became) = outcome(call(spelling, &world)).await;
             assert_eq!(value, answer, "{spelling}");
-            assert!(matches!(became, Some(Outcome::Exact { .. })), "{spelling}: {became:?}");
+            assert!(matches!(became, Some(Outcome::Hit { .. })), "{spelling}: {became:?}");
         })
         .await;
     }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stampede_runtime::semantic::index::Entry;
-use stampede_runtime::semantic::{Outcome, Tier, outcome};
 use stampede_runtime::store::BackendErrorKind;
 use stampede_runtime::testing::Fault;
-use stampede_runtime::{BackendState, Config, semantic_coalesce};
+use stampede_runtime::{BackendState, Config, Outcome, Tier, outcome, semantic_coalesce};
 use tokio::time::{Instant, advance, sleep};
 use tracing::Level;
 

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stampede_runtime::semantic::{Outcome, at_least, outcome};
-use stampede_runtime::semantic_coalesce;
+use stampede_runtime::semantic::at_least;
+use stampede_runtime::{Outcome, outcome, semantic_coalesce};
 
 use super::help::{Trouble, World, boarded, settle};
 use super::semantic_help::{Parts, patient};

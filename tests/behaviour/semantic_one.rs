@@ -3,9 +3,8 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use stampede_runtime::semantic::{Outcome, outcome};
 use stampede_runtime::testing::Fault;
-use stampede_runtime::{Stats, semantic_coalesce};
+use stampede_runtime::{Outcome, Stats, outcome, semantic_coalesce};
 use tokio::task::JoinHandle;
 
 use super::help::{Bell, Trouble, World, all, boarded, crowd, ending, settle};

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use stampede_runtime::semantic::{Outcome, Tier, outcome};
 use stampede_runtime::testing::{Isolated, isolate_with};
-use stampede_runtime::{Config, semantic_coalesce};
+use stampede_runtime::{Config, Outcome, Tier, outcome, semantic_coalesce};
 use tokio::runtime::{Builder, Runtime};
 
 use super::help::{World, boarded, crowd, in_time_blocking, until};

@@ -1,9 +1,10 @@
 //! How near is near enough: at the boundary, at the ends of the scale, as configured, and as a call insists on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use stampede_runtime::semantic::{Outcome, Tier, at_least, from_fn, outcome};
-use stampede_runtime::{Config, Settings, semantic_coalesce};
+use stampede_runtime::semantic::{at_least, from_fn};
+use stampede_runtime::{Config, Outcome, Settings, Tier, outcome, semantic_coalesce};
 
 use super::backends_help::process_with;
 use super::help::{World, boarded};
@@ -62,10 +63,11 @@ fn exact() -> impl stampede_runtime::semantic::Embedder {
 async fn as_near_as_the_threshold_is_near_enough() {
     process_with(Config::builder().embedder(exact()), async {
         let world = World::at_ease();
+        let found_at = |similarity| Some(Outcome::Semantic { tier: Tier::Index, similarity, age: Duration::ZERO });
         // At rest.
         assert_eq!(half("x", Arc::clone(&world)).await, 1);
         let (value, became) = outcome(half("all", Arc::clone(&world))).await;
-        assert_eq!((value, became), (1, Some(Outcome::Semantic { tier: Tier::Index, similarity: 0.5 })));
+        assert_eq!((value, became), (1, found_at(0.5)));
         assert_eq!(half("y", Arc::clone(&world)).await, 2);
         assert_eq!(more_than_half("x", Arc::clone(&world)).await, 3);
         assert_eq!(more_than_half("all", Arc::clone(&world)).await, 4);
@@ -74,7 +76,7 @@ async fn as_near_as_the_threshold_is_near_enough() {
         assert_eq!(the_same("all", Arc::clone(&world)).await, 6);
         assert_eq!(anything("x", Arc::clone(&world)).await, 7);
         let (value, became) = outcome(anything("not x", Arc::clone(&world))).await;
-        assert_eq!((value, became), (7, Some(Outcome::Semantic { tier: Tier::Index, similarity: -1.0 })));
+        assert_eq!((value, became), (7, found_at(-1.0)));
         assert_eq!(right_angle("x", Arc::clone(&world)).await, 8);
         assert_eq!(right_angle("y", Arc::clone(&world)).await, 8);
         assert_eq!(right_angle("not x", Arc::clone(&world)).await, 9);

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stampede_runtime::semantic::{Outcome, Tier, outcome};
-use stampede_runtime::semantic_coalesce;
 use stampede_runtime::testing::{Fault, FaultyBackend};
+use stampede_runtime::{Tier, outcome, semantic_coalesce};
 use tokio::time::advance;
 
 use super::backends_help::{SECOND, process_with};
 use super::help::{Mood, Service, Trouble, World, boarded, just_before, said, settle};
-use super::semantic_help::{Parts, add_up, hasty, patient};
+use super::semantic_help::{Parts, add_up, exact, hasty, patient};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -130,7 +129,7 @@ async fn so_does_what_memory_gets_of_the_index_in_another_process() {
     advance(50 * SECOND).await;
     patient(&parts, async {
         let (value, outcome_of_exact) = outcome(ask("@0 one", Arc::clone(&world))).await;
-        assert_eq!((value, outcome_of_exact), (1, Some(Outcome::Exact { tier: Tier::Index })));
+        assert_eq!((value, exact(outcome_of_exact)), (1, Some(Tier::Index)));
         assert_eq!(ask("@10 other", Arc::clone(&world)).await, 1);
         advance(just_before(10 * SECOND)).await;
         assert_eq!((ask::peek("@0 one"), ask::peek("@10 other")), (Some(1), Some(1)));
@@ -151,7 +150,7 @@ async fn a_hit_in_the_backend_prolongs_nothing() {
     process_with(config(), async {
         let puts = parts.index.put.asked();
         let (value, became) = outcome(ask("@0 one", Arc::clone(&world))).await;
-        assert_eq!((value, became), (1, Some(Outcome::Exact { tier: Tier::Backend })));
+        assert_eq!((value, exact(became)), (1, Some(Tier::Backend)));
         assert_eq!((parts.index.put.asked(), parts.compass.texts()), (puts, 1), "it is in the index already");
         assert_eq!(ask("@10 other", Arc::clone(&world)).await, 1);
         advance(11 * SECOND).await;

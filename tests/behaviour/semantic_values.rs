@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stampede_runtime::semantic::{Outcome, outcome};
-use stampede_runtime::semantic_coalesce;
+use stampede_runtime::{Outcome, outcome, semantic_coalesce};
 use tokio::time::advance;
 
 use super::backends_help::SECOND;

@@ -14,9 +14,9 @@ use axum::Json;
 use axum::extract::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use stampede_runtime::semantic::{LexicalEmbedder, Outcome, outcome};
+use stampede_runtime::semantic::LexicalEmbedder;
 use stampede_runtime::testing::{Isolated, isolate_with};
-use stampede_runtime::{Config, semantic_coalesce};
+use stampede_runtime::{Config, Outcome, outcome, semantic_coalesce};
 
 /// What is asked, nearly the same, and something else.
 const ASKED: &str = "How do I reset my password?";
@@ -479,5 +479,5 @@ async fn a_hit_is_over_in_its_first_poll() {
     let hit = pin!(outcome(ask(ASKED)));
     let Poll::Ready((hit, became)) = hit.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
     assert_eq!(hit, first);
-    assert!(matches!(became, Some(Outcome::Exact { .. })), "{became:?}");
+    assert!(matches!(became, Some(Outcome::Hit { .. })), "{became:?}");
 }

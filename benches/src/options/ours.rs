@@ -112,6 +112,7 @@ options! {
     "wait" wait: #[cached(ttl = TTL, wait = "5s")] fine -> Result<Arc<str>, Failure>;
     "max_concurrent" max_concurrent: #[cached(ttl = TTL, max_concurrent = 8)] fine -> Result<Arc<str>, Failure>;
     "capacity, weigh" weigh: #[cached(ttl = TTL, capacity = 100_000, weigh = |value| value.len())] ready -> Arc<str>;
+    "cost" cost: #[cached(ttl = TTL, cost = |value| value.len() as f64)] ready -> Arc<str>;
     "all of these" all: #[cached(
         ttl = |_| TTL,
         stale = "1m",

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Age, Coalescing, alike, put_in, take_out};
 use crate::clock::Moment;
 use crate::evict::Resident;
-use crate::flight::{Ending, Node, Rare, View};
+use crate::flight::{Node, View};
 use crate::home::Home;
 use crate::key::{Key, Look};
 use crate::nest;
@@ -48,8 +48,8 @@ pub(crate) struct Missed<K: Key, S: Share> {
 
 /// What a caller finds.
 pub(crate) enum Boarded<K: Key, S: Share> {
-    /// A kept value.
-    Hit(S::Output),
+    /// What is kept.
+    Hit(Arc<Node<K, S>>),
     /// A kept value, and a flight behind it: this caller's body is to run, and nobody waits for it.
     Behind(Arc<Node<K, S>>, Seat<K, S>, Home),
     /// A flight in the air.
@@ -76,10 +76,11 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[inline(never)]
     fn board_behind<L: Look<Own = K>>(&self, look: &L, hash: u64, old: Arc<Node<K, S>>) -> Boarded<K, S> {
         self.counters.hit(Moment::now() >= old.expires());
+        self.counters.saved(self.worth(&old));
         old.residence().warm();
         match self.begin_behind(look, hash, &old) {
             Some((seat, home)) => Boarded::Behind(old, seat, home),
-            None => Boarded::Hit(S::value(old.value().expect("only a value ages"))),
+            None => Boarded::Hit(old),
         }
     }
 
@@ -236,14 +237,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             if !how.again {
                 self.counters.hit(age == Age::Stale);
             }
-            return Some(Boarded::Hit(match node.ending() {
-                Some(Ending::Value(value)) => S::value(value),
-                Some(Ending::Rare(rare)) => match &**rare {
-                    Rare::Fault(fault, _) => S::fault(fault),
-                    _ => unreachable!("nothing else is kept"),
-                },
-                None => unreachable!("what is kept has ended"),
-            }));
+            self.counters.saved(self.worth(&node));
+            return Some(Boarded::Hit(node));
         }
         if let Some(node) = join {
             return Some(self.joined(node, how));

@@ -212,9 +212,10 @@ impl World {
 
     /// Inserts a value whose `ttl` has just ended.
     pub(super) fn insert_old(&self, key: u64) -> u64 {
+        const SECOND: Duration = Duration::from_secs(1);
         let made = self.made(key);
         let begun = made.begun;
-        let keeping = Keeping::found(Life::Past(Duration::from_secs(1)), Duration::ZERO, 1, &self.coalescing.policy);
+        let keeping = Keeping::found(Life::Past(SECOND), SECOND, Duration::ZERO, 1, &self.coalescing.policy);
         let keeping = Keeping { calm_until: Moment::now(), ..keeping };
         self.coalescing.insert(&ByRef(&key), made, &keeping);
         begun

@@ -33,6 +33,29 @@ pub(crate) struct Counters {
     times: Striped,
     total_nanos: Striped,
     max_nanos: AtomicU64,
+    /// In functions whose values have a cost.
+    costs: Option<Box<Costs>>,
+}
+
+/// What values cost, and what was saved.
+#[derive(Default)]
+struct Costs {
+    spent: Striped,
+    saved: Striped,
+    nanos_saved: Striped,
+}
+
+/// What a call is spared that is given a value.
+#[derive(Clone, Copy)]
+pub(crate) struct Worth {
+    /// As the function's `cost` says.
+    pub(crate) cost: f64,
+    /// How long the value took to make.
+    pub(crate) time: Duration,
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Adds one.
@@ -41,6 +64,26 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
+    /// `has_cost`: whether values have a cost.
+    pub(crate) fn new(has_cost: bool) -> Counters {
+        Counters { costs: has_cost.then(Box::default), ..Counters::default() }
+    }
+
+    /// Counts what a value cost that was just made.
+    pub(crate) fn spent(&self, cost: Option<f64>) {
+        if let (Some(costs), Some(cost)) = (&self.costs, cost) {
+            costs.spent.add_number(cost);
+        }
+    }
+
+    /// Counts what a call was spared.
+    pub(crate) fn saved(&self, worth: Option<Worth>) {
+        if let (Some(costs), Some(worth)) = (&self.costs, worth) {
+            costs.saved.add_number(worth.cost);
+            costs.nanos_saved.add(nanos(worth.time));
+        }
+    }
+
     /// The counter of executions that end like this.
     pub(crate) fn of<K, S: Share>(&self, ending: &Rare<K, S>) -> &AtomicU64 {
         match ending {
@@ -57,7 +100,7 @@ impl Counters {
     }
 
     pub(crate) fn took(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(time);
         self.times.add_one();
         self.total_nanos.add(nanos);
         if nanos > self.max_nanos.load(Relaxed) {
@@ -93,6 +136,11 @@ impl Counters {
             },
             ..Stats::default()
         };
+        if let Some(costs) = &self.costs {
+            stats.cost_spent = costs.spent.sum_of_numbers();
+            stats.cost_saved = costs.saved.sum_of_numbers();
+            stats.time_saved = Duration::from_nanos(costs.nanos_saved.sum());
+        }
         stats.derive();
         stats
     }
@@ -103,6 +151,11 @@ impl Counters {
             [&self.cache_hits, &self.stale_hits, &self.coalesce_hits, &self.led, &self.times, &self.total_nanos]
         {
             striped.reset();
+        }
+        if let Some(costs) = &self.costs {
+            costs.spent.reset_numbers();
+            costs.saved.reset_numbers();
+            costs.nanos_saved.reset();
         }
         let plain = [
             &self.bypassed,
@@ -161,20 +214,26 @@ impl Striped {
 
     #[inline]
     fn add(&self, more: u64) {
-        match lanes::mine().and_then(|lane| self.stripes.get(lane)) {
-            Some(stripe) => {
-                let count = &stripe.get_or_init(Box::default).0;
-                count.store(count.load(Relaxed) + more, Relaxed);
-            }
-            None => {
-                self.shared.fetch_add(more, Relaxed);
-            }
+        match self.mine() {
+            Some(count) => count.store(count.load(Relaxed) + more, Relaxed),
+            None => _ = self.shared.fetch_add(more, Relaxed),
         }
     }
 
+    /// The calling thread's cell, if it has one.
+    #[inline]
+    fn mine(&self) -> Option<&AtomicU64> {
+        let stripe = lanes::mine().and_then(|lane| self.stripes.get(lane))?;
+        Some(&stripe.get_or_init(Box::default).0)
+    }
+
+    fn cells(&self) -> impl Iterator<Item = u64> {
+        let stripes = self.stripes.iter().filter_map(OnceLock::get).map(|stripe| &stripe.0);
+        stripes.chain([&self.shared]).map(|cell| cell.load(Relaxed))
+    }
+
     fn total(&self) -> u64 {
-        let stripes = self.stripes.iter().filter_map(OnceLock::get).map(|stripe| stripe.0.load(Relaxed)).sum::<u64>();
-        stripes + self.shared.load(Relaxed)
+        self.cells().sum()
     }
 
     fn sum(&self) -> u64 {
@@ -183,6 +242,27 @@ impl Striped {
 
     fn reset(&self) {
         self.forgotten.store(self.total(), Relaxed);
+    }
+
+    /// Adds to a sum of numbers, whose cells hold the bits of an `f64`. The bits of zero are zero.
+    fn add_number(&self, more: f64) {
+        let add = |bits| (f64::from_bits(bits) + more).to_bits();
+        match self.mine() {
+            Some(sum) => sum.store(add(sum.load(Relaxed)), Relaxed),
+            None => _ = self.shared.fetch_update(Relaxed, Relaxed, |bits| Some(add(bits))),
+        }
+    }
+
+    fn total_of_numbers(&self) -> f64 {
+        self.cells().map(f64::from_bits).sum()
+    }
+
+    fn sum_of_numbers(&self) -> f64 {
+        (self.total_of_numbers() - f64::from_bits(self.forgotten.load(Relaxed))).max(0.0)
+    }
+
+    fn reset_numbers(&self) {
+        self.forgotten.store(self.total_of_numbers().to_bits(), Relaxed);
     }
 }
 
@@ -202,6 +282,22 @@ mod tests {
         counter.reset();
         counter.add_one();
         assert_eq!(counter.sum(), 1);
+    }
+
+    #[test]
+    fn no_number_is_lost_between_threads() {
+        let sum = Striped::default();
+        let is = |expected: f64| (sum.sum_of_numbers() - expected).abs() < 1e-9;
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..1_000).for_each(|_| sum.add_number(0.25)));
+            }
+        });
+        assert!(is(2_000.0), "{}", sum.sum_of_numbers());
+        sum.reset_numbers();
+        assert!(is(0.0));
+        sum.add_number(0.5);
+        assert!(is(0.5));
     }
 
     #[test]

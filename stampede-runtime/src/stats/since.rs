@@ -20,13 +20,15 @@ impl Stats {
             errors, fallbacks, soft_timeouts, panics, timeouts, abandoned, evictions,
             backend_hits, backend_misses, backend_writes, backend_failures, decode_errors, encode_errors,
             lock_acquired, lock_waited, lock_taken_over, lock_lost, fenced_writes, push_wakeups, poll_wakeups, redis_failures,
-            embeddings_generated,
+            embeddings_generated, time_saved,
         } each {
             backend_faults, execution_time, semantic,
         } rest {
             requests, executions, exact_hits, semantic_hits, semantic_rate, cache_hit_rate, coalesce_rate, savings_rate,
-            in_flight, cache_size, backend_state,
+            in_flight, cache_size, backend_state, cost_spent, cost_saved,
         });
+        self.cost_spent = (self.cost_spent - earlier.cost_spent).max(0.0);
+        self.cost_saved = (self.cost_saved - earlier.cost_saved).max(0.0);
         self.derive();
         self
     }

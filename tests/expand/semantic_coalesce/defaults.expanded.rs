@@ -13,7 +13,7 @@ fn answer(
         let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             answer::__site()
-                .board_meant(
+                .board(
                     ::stampede_runtime::__private::Meaning::new(
                         ::stampede_runtime::__private::question!(question),
                         ::stampede_runtime::__private::NoTenant,

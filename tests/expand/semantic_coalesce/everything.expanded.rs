@@ -14,7 +14,7 @@ pub fn answer(
         let boarding = match {
             use ::stampede_runtime::__private::parts::*;
             answers::__site()
-                .board_meant(
+                .board(
                     ::stampede_runtime::__private::Meaning::new(
                         ::stampede_runtime::__private::question!(& question),
                         ::stampede_runtime::__private::tenant!(& user.organisation),

@@ -22,7 +22,7 @@ fn answer(request: &Request) -> Answer {
         use ::stampede_runtime::__private::parts::*;
         here.meant()
             .carried(::stampede_runtime::__private::carry!(Answer))
-            .board_meant(
+            .board(
                 ::stampede_runtime::__private::Meaning::new(
                     ::stampede_runtime::__private::question!(& request.messages.0),
                     ::stampede_runtime::__private::NoTenant,

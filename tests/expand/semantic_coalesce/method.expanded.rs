@@ -13,7 +13,7 @@ impl Assistant {
             let boarding = match {
                 use ::stampede_runtime::__private::parts::*;
                 Self::__asked_site()
-                    .board_meant(
+                    .board(
                         ::stampede_runtime::__private::Meaning::new(
                             ::stampede_runtime::__private::question!(question),
                             ::stampede_runtime::__private::NoTenant,
