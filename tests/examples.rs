@@ -4,6 +4,10 @@
 mod postgres_server;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
 mod redis_server;
+/// An example with tests, which run here, too.
+#[path = "../examples/testing_your_service.rs"]
+#[expect(dead_code, reason = "it runs as an example")]
+mod testing_your_service;
 
 use std::env::consts::EXE_SUFFIX;
 use std::path::PathBuf;
@@ -51,9 +55,8 @@ fn quickstart() {
     has(&page(&mut example("quickstart")), "103 requests, 2 executions");
 }
 
-/// Its tests run by themselves.
 #[test]
-fn testing_your_service() {
+fn a_service_with_tests() {
     has(&page(&mut example("testing_your_service")), "prices: 4 requests, 2 executions");
 }
 
