@@ -35,6 +35,8 @@ pub struct Boarding<K: Key, S: Share> {
     id: Option<Arc<Id>>,
     /// What the call is tagged with.
     tags: Option<Arc<[Tag]>>,
+    /// What of the tier will do.
+    wanted: Option<Wanted>,
     /// Where its outcome is to be noted.
     #[cfg(feature = "semantic")]
     note: Option<Note>,
@@ -67,6 +69,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
             purpose,
             id,
             tags: None,
+            wanted: Some(if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any }),
             #[cfg(feature = "semantic")]
             note: None,
         }
@@ -80,6 +83,21 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Boarding { tags: Some(tags().into()), ..self }
             }
             _ => self,
+        }
+    }
+
+    /// The tier has just been asked for the key, and had nothing. `has_tags`: what it knows of tags is still of interest.
+    pub(crate) fn asked(self, has_tags: bool) -> Self {
+        Boarding { wanted: has_tags.then_some(Wanted::Newest), ..self }
+    }
+
+    /// Whether it is this caller's body that will run.
+    pub(crate) fn is_to_run(&self) -> bool {
+        match &self.way {
+            Way::Off(_) => true,
+            Way::Shared(boarded) => {
+                matches!(boarded, Boarded::First(..) | Boarded::Behind(..) | Boarded::Circle(_))
+            }
         }
     }
 
@@ -132,7 +150,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
         #[cfg(feature = "semantic")]
         let noted = self.note.map(|note| Noted { note, has_led: false });
-        let Boarding { way, purpose, id, tags, .. } = self;
+        let Boarding { way, purpose, id, tags, wanted, .. } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -146,6 +164,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
             purpose,
             id,
             tags,
+            wanted,
             again: false,
             patience: None,
             soft: Soft::Unasked,
@@ -233,6 +252,7 @@ struct Flying<K: Key, S: Share, P> {
     purpose: Purpose,
     id: Option<Arc<Id>>,
     tags: Option<Arc<[Tag]>>,
+    wanted: Option<Wanted>,
     /// An earlier flight of this call was abandoned.
     again: bool,
     /// Runs while this caller waits, where `wait` is set.
@@ -428,9 +448,8 @@ where
     }
 
     fn reason(&self, purpose: Purpose) -> Reason {
-        let wanted = if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any };
         let (id, tags) = (self.id.clone(), self.tags.clone());
-        Reason { purpose, again: self.again, id, tags, wanted: Some(wanted) }
+        Reason { purpose, again: self.again, id, tags, wanted: self.wanted }
     }
 
     /// Begins a flight that nobody waits for.

@@ -87,6 +87,7 @@
 
 #[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
+mod cache;
 mod carry;
 mod checked;
 mod clock;
@@ -167,6 +168,7 @@ mod pages {
     struct Sync;
 }
 
+pub use cache::{Blocking, Cache, CacheBuilder, Entry, Loader, Progress, Writer, Written, warm_up};
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};
 pub use invalidate::{expire_tags, invalidate_all, invalidate_namespace, invalidate_pattern, invalidate_tags};
