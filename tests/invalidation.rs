@@ -8,4 +8,5 @@ mod invalidation {
     mod hosts;
     mod hosts_share;
     mod memory;
+    mod random;
 }

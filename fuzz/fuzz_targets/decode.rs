@@ -11,7 +11,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stampede_runtime::store::{self, Codec, CodecError, Envelope, Refused, Storable, Times, UnixMillis};
+use stampede_runtime::store::{self, Codec, CodecError, Envelope, Refused, Storable, Times, UnixMillis, Tags};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Tree {

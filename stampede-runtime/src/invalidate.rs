@@ -1,12 +1,12 @@
 //! Invalidation of more than one key: by tag, by pattern, by namespace, of everything.
 
 #[cfg(feature = "backends")]
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
 use crate::coalescer::{Function, How};
 use crate::invalidation::Invalidation;
 use crate::pattern::Pattern;
-use crate::registry::{self, Registry};
+use crate::registry;
 use crate::tags::{Mark, Tag};
 
 /// Takes out everything that has one of these tags, of every function and every named [`Coalescer`](crate::Coalescer): in this
@@ -57,7 +57,7 @@ fn take_out_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>, how: How) -> 
     let saying: Vec<_> = {
         let fits = |tag: &&Tag| tag.len() <= crate::tags::TAG_BYTES_MAX;
         // No entry has a longer one.
-        let tags: Vec<Tag> = tags.iter().filter(fits).map(Arc::clone).collect();
+        let tags: Vec<Tag> = tags.iter().filter(fits).cloned().collect();
         let backends = if tags.is_empty() { Vec::new() } else { registry.backends() };
         backends.iter().map(|backend| crate::store::Changing::begin(backend, &tags)).collect()
     };
@@ -101,24 +101,18 @@ fn take_out_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>, how: How) -> 
 /// ```
 pub fn invalidate_pattern(glob: impl AsRef<str>) -> Invalidation {
     let pattern = Pattern::new(glob.as_ref());
-    let matching = |function: &dyn Function| function.take_out_matching(&pattern);
-    walk(&registry::current(), |_| true, matching, Reach::Matching(&pattern))
+    walk(String::new(), |function| function.take_out_matching(&pattern), Reach::Matching(&pattern))
 }
 
 /// Takes out everything of the functions of a namespace and of those below it: `shop` has those of `shop::prices`.
 pub fn invalidate_namespace(namespace: impl AsRef<str>) -> Invalidation {
-    let below = format!("{}::", namespace.as_ref());
-    walk(
-        &registry::current(),
-        |name| name.starts_with(&below),
-        |function| function.clear(),
-        Reach::Namespace(namespace.as_ref()),
-    )
+    let namespace = namespace.as_ref();
+    walk(format!("{namespace}::"), Function::clear, Reach::Namespace(namespace))
 }
 
 /// Takes out everything: [`clear_all`](crate::clear_all), in the backends too.
 pub fn invalidate_all() -> Invalidation {
-    walk(&registry::current(), |_| true, |function| function.clear(), Reach::All)
+    walk(String::new(), Function::clear, Reach::All)
 }
 
 /// What of a backend is meant.
@@ -129,19 +123,14 @@ enum Reach<'a> {
     All,
 }
 
-/// Takes out what is kept in memory of some functions, and what backends have.
-fn walk(
-    registry: &Registry,
-    is_meant: impl Fn(&str) -> bool,
-    take_out: impl Fn(&dyn Function) -> usize,
-    reach: Reach<'_>,
-) -> Invalidation {
-    let functions: Vec<_> = registry.alive().into_iter().filter(|(name, _)| is_meant(name)).collect();
+/// Takes out what is kept in memory of the functions whose names begin so, and what backends have.
+fn walk(below: String, take_out: impl Fn(&dyn Function) -> usize, reach: Reach<'_>) -> Invalidation {
+    let registry = registry::current();
     // Before memory changes: from here on none of their keys is read.
-    let begun: Vec<_> = functions.iter().filter_map(|(_, function)| function.begin_matching()).collect();
-    let removed = functions.iter().map(|(_, function)| take_out(&**function)).sum();
+    let (walk, functions) = registry.begin_walk(below);
+    let removed = functions.iter().map(|function| take_out(&**function)).sum();
     #[cfg(feature = "backends")]
-    let outside = {
+    {
         use crate::store::Prefix;
         let (prefix, pattern) = match reach {
             Reach::Matching(pattern) => (Prefix::of_all(), Some(pattern.clone())),
@@ -152,8 +141,8 @@ fn walk(
         for backend in &backends {
             backend.walks.fetch_add(1, SeqCst);
         }
-        (!backends.is_empty()).then(|| {
-            told(async move {
+        if !backends.is_empty() {
+            let outside = told(async move {
                 let mut walked = Ok(());
                 for backend in &backends {
                     if let Err(error) = backend.clear_some(&prefix, pattern.as_ref(), budget).await {
@@ -161,21 +150,17 @@ fn walk(
                     }
                     backend.walks.fetch_sub(1, SeqCst);
                 }
-                for end in begun {
-                    end(walked.is_ok());
-                }
+                registry.end_walk(&walk, walked.is_ok());
                 registry::a_flight_ended();
                 walked
-            })
-        })
-    };
+            });
+            return Invalidation::new(removed, [outside]);
+        }
+    }
     #[cfg(not(feature = "backends"))]
-    let outside = {
-        let _ = reach;
-        begun.into_iter().for_each(|end| end(true));
-        None
-    };
-    Invalidation::new(removed, outside)
+    let _ = reach;
+    registry.end_walk(&walk, true);
+    Invalidation::new(removed, None)
 }
 
 /// Says something outside, in the background of the process. What came of it can be awaited.

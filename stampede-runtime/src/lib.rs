@@ -157,6 +157,8 @@ mod pages {
     struct Distributed;
     #[doc = include_str!("../../docs/early.md")]
     struct Early;
+    #[doc = include_str!("../../docs/invalidation.md")]
+    struct Invalidation;
     #[cfg(feature = "semantic")]
     #[doc = include_str!("../../docs/semantic.md")]
     struct Semantic;

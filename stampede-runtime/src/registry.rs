@@ -37,6 +37,23 @@ pub(crate) struct Registry {
     places: Mutex<HashMap<(String, u32), StateKey>>,
     /// What is outside of each function: an `Outside` of its values. It may be cleared before the function is called.
     outsides: Mutex<HashMap<StateKey, Arc<dyn Any + Send + Sync>>>,
+    /// Invalidations of many keys that are under way.
+    walks: Mutex<Vec<Arc<Walk>>>,
+}
+
+/// An invalidation of many keys, of functions whose names begin so.
+pub(crate) struct Walk {
+    below: String,
+    /// What tells each function that it is over.
+    begun: Mutex<Vec<Box<dyn FnOnce(bool) + Send>>>,
+}
+
+impl Walk {
+    fn begin(&self, name: &str, function: &dyn Function) {
+        if name.starts_with(&self.below) {
+            self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(function.begin_matching());
+        }
+    }
 }
 
 /// A site's address and the type that tells its instantiations apart.
@@ -80,6 +97,11 @@ impl Registry {
         let states = functions.entry(name).or_default();
         states.retain(|state| state.strong_count() > 0);
         states.push(Arc::downgrade(&state) as Weak<dyn Function>);
+        drop(functions);
+        // Listed first: either the walk finds it there, or it finds the walk.
+        for walk in self.walks().iter() {
+            walk.begin(&state.name, &*state);
+        }
         state
     }
 
@@ -206,6 +228,28 @@ impl Registry {
         #[cfg(not(feature = "backends"))]
         let of_backends = 0;
         of_functions + of_backends
+    }
+
+    fn walks(&self) -> MutexGuard<'_, Vec<Arc<Walk>>> {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to take out keys of all functions whose names begin so: from here on none of them reads outside, also those that
+    /// are called for the first time meanwhile. Returns the functions there are.
+    pub(crate) fn begin_walk(&self, below: String) -> (Arc<Walk>, Vec<Arc<dyn Function>>) {
+        let walk = Arc::new(Walk { below, begun: Mutex::default() });
+        self.walks().push(Arc::clone(&walk));
+        let functions = self.alive().into_iter().filter(|(name, _)| name.starts_with(&walk.below));
+        let functions: Vec<_> = functions.map(|(name, function)| (walk.begin(&name, &*function), function).1).collect();
+        (walk, functions)
+    }
+
+    pub(crate) fn end_walk(&self, walk: &Arc<Walk>, has_arrived: bool) {
+        self.walks().retain(|other| !Arc::ptr_eq(other, walk));
+        let begun = std::mem::take(&mut *walk.begun.lock().unwrap_or_else(PoisonError::into_inner));
+        for end in begun {
+            end(has_arrived);
+        }
     }
 
     /// The backends that are configured.

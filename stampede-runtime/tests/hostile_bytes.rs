@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stampede_runtime::store::{self, Codec, CodecError, DEPTH_MAX, Envelope, Refused, Storable, Times, UnixMillis};
+use stampede_runtime::store::{
+    self, Codec, CodecError, DEPTH_MAX, Envelope, Refused, Storable, Tags, Times, UnixMillis,
+};
 
 /// Counts what this thread holds, and the most it ever held.
 struct Counting;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Wish};
+use stampede_runtime::store::tokens::Tokens;
 use stampede_runtime::store::{
     Backend, BackendError, BackendErrorKind, Id, Place, RedisBackend, StoreKey, conformance,
 };
@@ -176,6 +177,10 @@ async fn ask_everything(backend: &RedisBackend) {
     let _ = soon(backend.overwrite_many(&many)).await;
     let _ = soon(backend.get_many(std::slice::from_ref(&key))).await;
     let _ = soon(backend.replace(&key, b"entry", b"another", HOUR)).await;
+    let tags = [self::key("tag")];
+    let _ = soon(backend.read(&tags)).await;
+    let _ = soon(backend.agree(&tags, HOUR)).await;
+    let _ = soon(backend.change(&tags[0], "tag", false)).await;
     let _ = soon(backend.clear(&Place::new("redis", "f", 1).prefix())).await;
 }
 
@@ -220,6 +225,8 @@ async fn a_user_needs_these_rights_and_no_others() {
         let end = End::Value { entry: b"entry", ttl: HOUR, told: None };
         assert!(soon(deaf.end(&key, &token, end)).await.unwrap());
         assert!(soon(deaf.remove(&key)).await.unwrap());
+        soon(deaf.change(&key, "tag", false)).await.unwrap();
+        soon(deaf.clear(&Place::new("redis", "f", 1).prefix())).await.unwrap();
     }
 }
 
@@ -289,7 +296,8 @@ async fn the_last_one_dropped_ends_the_connection() {
     let waiter = backend.waiter(&key("a"));
     drop(backend);
     soon(clone.ping()).await.unwrap();
-    assert_eq!(subscribed(), 1);
+    // The process's own, and that of all.
+    assert_eq!(subscribed(), 2);
     drop(clone);
     soon(async {
         while subscribed() > 0 {

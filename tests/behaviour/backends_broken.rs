@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
-use stampede_runtime::store::{BackendErrorKind, Codec, Envelope, PAYLOAD_BYTES_MAX, Times, UnixMillis, encode};
+use stampede_runtime::store::{BackendErrorKind, Codec, Envelope, PAYLOAD_BYTES_MAX, Tags, Times, UnixMillis, encode};
 use stampede_runtime::{Config, Error, Settings, cached};
 use tokio::time::{Instant, advance};
 use tracing::Level;

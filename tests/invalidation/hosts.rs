@@ -13,19 +13,25 @@ use crate::redis_server::RedisServer;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Host {
-    isolated: Option<Isolated>,
+    /// Ends first: what runs in it to its end must not find another registry.
     runtime: Runtime,
+    _isolated: Isolated,
 }
 
 impl Host {
     pub(super) fn new(server: &RedisServer) -> Host {
+        Host::with(server, false)
+    }
+
+    /// One whom the server tells of every change.
+    pub(super) fn with(server: &RedisServer, tracking: bool) -> Host {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let redis = RedisBackend::new(format!("redis://127.0.0.1:{}/?protocol=resp3", server.port()));
-        let config = Config::builder().backend("redis", redis.expect("a backend")).build().expect("a config");
+        let redis = RedisBackend::builder(server.url()).tracking(tracking).build().expect("a backend");
+        let config = Config::builder().backend("redis", redis).build().expect("a config");
         let entered = runtime.enter();
-        let isolated = Some(isolate_with(config));
+        let isolated = isolate_with(config);
         drop(entered);
-        Host { isolated, runtime }
+        Host { runtime, _isolated: isolated }
     }
 
     /// Runs something there.
@@ -57,12 +63,5 @@ impl Host {
             }
         });
         begun.elapsed()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _entered = self.runtime.enter();
-        drop(self.isolated.take());
     }
 }

@@ -204,3 +204,27 @@ fn memory_is_of_no_use_once_messages_may_have_been_lost() {
     b.until("a restart", || led::peek(7).is_none());
     b.run(async { assert_eq!(led(7).await.1, second) });
 }
+
+#[test]
+fn a_tracking_host_sees_what_is_deleted_by_hand() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(server) = RedisServer::start("a_tracking_host_sees_what_is_deleted_by_hand") else { return };
+    let (a, b) = (Host::with(&server, true), Host::new(&server));
+    let first = change();
+    for host in [&a, &b] {
+        assert_eq!(host.run(part(7, "name")).0, first);
+        host.settle();
+    }
+    change();
+    assert_eq!(server.ask(&["DEL", "stampede:{hosts::part:v0:user:7:name}"]), "1", "{}", server.ask(&["KEYS", "*"]));
+    a.until("the server tells", || part::peek(7, "name").is_none());
+    assert!(b.run(async { part::peek(7, "name").is_some() }), "who is not told keeps it for its `ttl`");
+    // What somebody else writes is read anew.
+    b.run(async { part::invalidate(7, "name").await.unwrap() });
+    let third = change();
+    for host in [&b, &a] {
+        assert_eq!(host.run(part(7, "name")).0, third);
+    }
+    server.ask(&["FLUSHALL"]);
+    a.until("all is gone", || part::peek(7, "name").is_none());
+}

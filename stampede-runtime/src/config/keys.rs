@@ -117,7 +117,7 @@ fn name(value: &ValueKind) -> Result<String, &'static str> {
     }
 }
 
-fn yes_or_no(value: &ValueKind) -> Result<bool, &'static str> {
+pub(super) fn yes_or_no(value: &ValueKind) -> Result<bool, &'static str> {
     let read = match value {
         ValueKind::Boolean(answer) => Some(*answer),
         ValueKind::String(text) => text.trim().to_ascii_lowercase().parse().ok(),

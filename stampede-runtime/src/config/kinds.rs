@@ -7,7 +7,7 @@ use config::ValueKind;
 use super::backends::AnyBackend;
 use super::draft::Draft;
 #[cfg(feature = "redis")]
-use super::keys::duration;
+use super::keys::{duration, yes_or_no};
 use super::keys::{size, suggest};
 use super::sources::{Place, Said, list};
 use crate::store::MemoryBackend;
@@ -31,7 +31,11 @@ pub(super) static KINDS: &[Kind<AnyBackend>] = &[
         keys: &["capacity"],
         make: |given| Some(Arc::new(MemoryBackend::new(given.needed("capacity", size)?))),
     },
-    Kind { name: "redis", keys: &["url", "username", "password", "connect_timeout", "response_timeout"], make: redis },
+    Kind {
+        name: "redis",
+        keys: &["url", "username", "password", "connect_timeout", "response_timeout", "tracking"],
+        make: redis,
+    },
     // Has the keys that a backend elsewhere has.
     #[cfg(test)]
     Kind {
@@ -66,6 +70,9 @@ fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
     }
     if let Some(timeout) = response {
         builder = builder.response_timeout(timeout);
+    }
+    if let Some(tracking) = given.value("tracking", yes_or_no) {
+        builder = builder.tracking(tracking);
     }
     match builder.make() {
         Ok(backend) => Some(Arc::new(backend)),

@@ -86,14 +86,14 @@ impl RedisBackend {
     /// one says otherwise, there are no messages.
     #[must_use]
     pub fn from_client(client: Client) -> RedisBackend {
-        RedisBackend::of(client, builder::CONNECT_TIMEOUT, builder::RESPONSE_TIMEOUT)
+        RedisBackend::of(client, builder::CONNECT_TIMEOUT, builder::RESPONSE_TIMEOUT, false)
     }
 
-    fn of(client: Client, connect_timeout: Duration, response_timeout: Duration) -> RedisBackend {
+    fn of(client: Client, connect_timeout: Duration, response_timeout: Duration, tracking: bool) -> RedisBackend {
         let info = client.get_connection_info();
         let protocol = info.redis_settings().protocol();
         let client = Client::open(builder::settled(info.clone())).unwrap_or(client);
-        RedisBackend { link: Arc::new(Link::new(client, connect_timeout, response_timeout)), protocol }
+        RedisBackend { link: Arc::new(Link::new(client, connect_timeout, response_timeout, tracking)), protocol }
     }
 }
 

@@ -18,6 +18,7 @@ pub struct RedisBuilder {
     password: Option<String>,
     connect_timeout: Duration,
     response_timeout: Duration,
+    tracking: bool,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
     #[cfg(feature = "redis-tls")]
@@ -40,6 +41,7 @@ impl RedisBuilder {
             password: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
+            tracking: false,
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
             #[cfg(feature = "redis-tls")]
@@ -56,6 +58,15 @@ impl RedisBuilder {
     /// How long an answer may take. 300 ms unless one says otherwise.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
+        self
+    }
+
+    /// Has the server tell of every change of an entry, whoever makes it: a `DEL` or `FLUSHALL` by hand, a key that the server
+    /// evicts. Then that shows in this process's memory at once. Off unless one says otherwise: what stampede itself changes is
+    /// told anyway, and this costs a message to every process for every entry that is written (`CLIENT TRACKING ON BCAST`).
+    /// It takes the right to `client|tracking` and RESP3; without them it is as though it were off, and that is logged.
+    pub fn tracking(mut self, tracking: bool) -> Self {
+        self.tracking = tracking;
         self
     }
 
@@ -111,7 +122,7 @@ impl RedisBuilder {
         };
         match client {
             Some(client) if problems.is_empty() => {
-                Ok(RedisBackend::of(client, self.connect_timeout, self.response_timeout))
+                Ok(RedisBackend::of(client, self.connect_timeout, self.response_timeout, self.tracking))
             }
             _ => Err(problems),
         }

@@ -58,6 +58,8 @@ struct Core {
     client: Client,
     connect_timeout: Duration,
     response_timeout: Duration,
+    /// The server is to tell of every change of an entry.
+    tracking: bool,
     waiters: Arc<Waiters>,
     state: watch::Sender<State>,
     /// Somebody has asked since the last attempt.
@@ -89,11 +91,12 @@ pub(super) struct Line {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration) -> Link {
+    pub(super) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration, tracking: bool) -> Link {
         let core = Core {
             client,
             connect_timeout,
             response_timeout,
+            tracking,
             waiters: Waiters::new(),
             state: watch::Sender::new(State::Quiet),
             is_wanted: AtomicBool::new(false),
@@ -316,7 +319,7 @@ impl Pauses {
 /// One attempt, in a task of its own: what panics in it, such as encryption that was not built in, is one that failed.
 async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
     let mut task = JoinSet::new();
-    task.spawn(connect(core.client.clone(), core.response_timeout, Arc::clone(&core.waiters)));
+    task.spawn(connect(core.client.clone(), core.response_timeout, core.tracking, Arc::clone(&core.waiters)));
     match timeout(core.connect_timeout, task.join_next()).await {
         Ok(Some(Ok(line))) => line.map(Arc::new).map_err(|error| Failure::from(&error)),
         Ok(_) => Err(Failure::new(BackendErrorKind::Other, "connecting failed")),
@@ -324,7 +327,12 @@ async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
     }
 }
 
-async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiters>) -> RedisResult<Line> {
+async fn connect(
+    client: Client,
+    response_timeout: Duration,
+    tracking: bool,
+    waiters: Arc<Waiters>,
+) -> RedisResult<Line> {
     #[cfg(feature = "redis-tls")]
     super::tls::provide(&client);
     let mut speaks_resp3 = client.get_connection_info().redis_settings().protocol() != ProtocolVersion::RESP2;
@@ -345,6 +353,13 @@ async fn connect(client: Client, response_timeout: Duration, waiters: Arc<Waiter
         Err(error) => Err(error),
     };
     let is_subscribed = speaks_resp3 && is_heard(connection.subscribe(waiters.channel()).await)?;
+    if tracking {
+        let mut track = ::redis::cmd("CLIENT");
+        track.arg(&["TRACKING", "ON", "BCAST", "PREFIX", "stampede:{", "NOLOOP"]);
+        if !(speaks_resp3 && is_heard(track.query_async(&mut connection).await)?) {
+            tracing::warn!(target: "stampede", "Redis does not track changes for this connection: `DEL` by hand shows late");
+        }
+    }
     let hears_news = speaks_resp3 && is_heard(connection.subscribe(NEWS).await)?;
     let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
     Ok(Line { connection, response_timeout, is_subscribed, hears_news, since, lost, silent_since })
@@ -388,7 +403,7 @@ mod tests {
     async fn attempts_rest_when_nobody_asks() {
         // Nobody listens there.
         let client = Client::open("redis://127.0.0.1:1").unwrap();
-        let link = Link::new(client, Duration::from_millis(200), Duration::from_millis(300));
+        let link = Link::new(client, Duration::from_millis(200), Duration::from_millis(300), false);
         let begun = Instant::now();
         supervise(Arc::clone(&link.core)).await;
         assert!(matches!(*link.core.state.borrow(), State::Quiet));

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ::redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
+use super::scripts::is_entry;
 use crate::store::StoreKey;
 use crate::store::lease::{Waiter, number_of_its_own};
 use crate::store::news::News;
@@ -66,6 +67,9 @@ impl Waiters {
 
     /// What came through the connection besides answers.
     pub(super) fn take(&self, push: &PushInfo) {
+        if push.kind == PushKind::Invalidate {
+            return self.changed(push.data.first());
+        }
         if push.kind != PushKind::Message {
             return;
         }
@@ -83,6 +87,22 @@ impl Waiters {
         }
         for woken in self.by_entry().get(entry).into_iter().flatten() {
             woken.notify_one();
+        }
+    }
+
+    /// What the server tells of entries that somebody has changed.
+    fn changed(&self, keys: Option<&Value>) {
+        let Some(Value::Array(keys)) = keys else {
+            // All of them.
+            return self.news.lose();
+        };
+        for key in keys {
+            if let Value::BulkString(key) = key
+                && let Ok(key) = std::str::from_utf8(key)
+                && is_entry(key)
+            {
+                self.news.hear(&format!("k {key}"));
+            }
         }
     }
 
