@@ -144,6 +144,9 @@ mod pages {
     #[cfg(feature = "redis")]
     #[doc = include_str!("../../docs/backends.md")]
     struct Backends;
+    #[cfg(feature = "backends")]
+    #[doc = include_str!("../../docs/cache.md")]
+    struct Cache;
     #[doc = include_str!("../../docs/cached.md")]
     struct Cached;
     #[doc = include_str!("../../docs/coalesce.md")]

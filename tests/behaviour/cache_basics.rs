@@ -62,7 +62,7 @@ async fn values_live_as_long_as_is_said() {
     alone(async {
         let unsaid: Cache<u32> = Cache::builder("unsaid").build();
         let users: Cache<u32> =
-            Cache::builder("users").ttl(HOUR).ttl_by(|value| Duration::from_secs((*value).into())).build();
+            Cache::builder("users").ttl(HOUR).ttl_by(|value: &u32| Duration::from_secs((*value).into())).build();
         unsaid.set("1", 1).await.unwrap();
         users.set("1", 100).await.unwrap();
         users.set_with("2", 100, Entry::new().ttl(50 * SECOND)).await.unwrap();

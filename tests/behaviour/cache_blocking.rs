@@ -73,7 +73,7 @@ fn threads_and_tasks_share_one_execution() {
         let world = World::new();
         let task = {
             let (users, world) = (users.clone(), Arc::clone(&world));
-            runtime.spawn(async move { users.get_or_set("2", || async move { Ok(world.body().await) }).await })
+            runtime.spawn(async move { users.get_or_set("2", || async move { Ok::<_, String>(world.body().await) }).await })
         };
         until(|| world.runs() == 1);
         let before = users.stats().coalesce_hits;
