@@ -16,7 +16,12 @@ mod behaviour {
     mod backends_random;
     mod backends_ways;
     mod bounded;
+    mod cache_backends;
+    mod cache_basics;
+    mod cache_blocking;
     mod cache_err;
+    mod cache_flights;
+    mod cache_through;
     mod cached;
     mod call_cost;
     mod call_outcomes;

@@ -148,6 +148,16 @@ fn config_file() {
 }
 
 #[test]
+fn write_through() {
+    let page = page(&mut example("write_through"));
+    assert_eq!(rows(&page, "answered"), [["1000", "1000"]]);
+    has(&page, "queries: 1000 -> 10, 990 saved (99%)");
+    has(&page, "after a write: 1 queries, the cache says Some(99).");
+    has(&page, "(an error of the database: true), the cache says None.");
+    has(&page, "warmed up: 10 of Some(10), 1 of them loaded.");
+}
+
+#[test]
 fn distributed_workers() {
     let Some(server) = RedisServer::start("distributed_workers") else { return };
     let page = page(example("distributed_workers").env("STAMPEDE_REDIS_URL", server.url()));

@@ -3,6 +3,7 @@
 //! A sync body runs to its end on the thread that polls it, so to a flight it is a future that is ready at its first poll.
 //! A caller that has to wait for another's body parks its thread until the flight's end wakes it, as it would wake a task.
 
+use std::cell::Cell;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -72,6 +73,50 @@ pub(crate) fn wait<R>(mut poll: impl FnMut(&mut Context<'_>) -> Result<R, Option
             }
             thread::park_timeout(left);
         }
+    }
+}
+
+thread_local! {
+    /// This thread blocks on a call that is awaited elsewhere.
+    static IS_DRIVING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether bodies of calls that are made here may run on this thread, and on threads of their own.
+pub(crate) fn is_driving() -> bool {
+    IS_DRIVING.get()
+}
+
+/// Blocks this thread until there is an answer. What needs a runtime meanwhile finds one that nobody blocks.
+pub(crate) fn drive<R>(answer: impl Future<Output = R>) -> R {
+    let mut answer = pin!(answer);
+    wait(|cx| {
+        let _driving = Driving::set(true);
+        let _runtime = helper().enter();
+        match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Ok(answer),
+            Poll::Pending => Err(None),
+        }
+    })
+}
+
+/// Runs the user's code inside such an answer.
+pub(crate) fn aside<R>(run: impl FnOnce() -> R) -> R {
+    let _not_driving = Driving::set(false);
+    run()
+}
+
+/// As it was before, when it is dropped.
+struct Driving(bool);
+
+impl Driving {
+    fn set(is_driving: bool) -> Driving {
+        Driving(IS_DRIVING.replace(is_driving))
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        IS_DRIVING.set(self.0);
     }
 }
 

@@ -2,7 +2,9 @@
 //! key to a seat, and in `land` flights end.
 
 mod board;
+mod find;
 mod forget;
+mod give;
 mod land;
 
 use std::any::{Any, TypeId};

@@ -62,6 +62,11 @@ impl Error {
         Error::Backend { reason: error.to_string().into() }
     }
 
+    /// A value that cannot become bytes, or too many of them.
+    pub(crate) fn unwritable() -> Error {
+        Error::Backend { reason: "the value cannot be written there".into() }
+    }
+
     /// A backend that was not asked in the end.
     pub(crate) fn unreached() -> Error {
         Error::Backend { reason: "the tokio runtime shut down before it was asked".into() }

@@ -386,6 +386,17 @@ impl<K, S: Share> Node<K, S> {
         self.is_doubtful.load(SeqCst)
     }
 
+    /// Gives its value another life. `false`: it has got another one, or lost its own, since it was looked at.
+    pub(crate) fn touch(&self, keeping: &Keeping) -> bool {
+        let was = self.expires();
+        let is_newest = was > Moment::now()
+            && self.expires.compare_exchange(was.units(), keeping.expires.units(), Relaxed, Relaxed).is_ok();
+        if is_newest {
+            self.calm_until.set(keeping.calm_until);
+        }
+        is_newest
+    }
+
     /// Lets the next who looks decide anew.
     pub(crate) fn rouse(&self) {
         self.calm_until.set(Moment::now());

@@ -32,6 +32,8 @@ pub struct Boarding<K: Key, S: Share> {
     id: Option<Arc<Id>>,
     /// What the call is tagged with.
     tags: Option<Arc<[Tag]>>,
+    /// What of the tier will do.
+    wanted: Option<Wanted>,
     /// Where its outcome is to be noted.
     note: Option<Note>,
 }
@@ -58,7 +60,8 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn new(way: Way<K, S>, purpose: Purpose, id: Option<Arc<Id>>) -> Self {
-        Boarding { way, purpose, id, tags: None, note: None }
+        let wanted = Some(if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any });
+        Boarding { way, purpose, id, tags: None, wanted, note: None }
     }
 
     /// Tags the call. `tags` is called only if its body may be the one to run.
@@ -69,6 +72,21 @@ impl<K: Key, S: Share> Boarding<K, S> {
                 Boarding { tags: Some(tags().into()), ..self }
             }
             _ => self,
+        }
+    }
+
+    /// The tier has just been asked for the key, and had nothing. `has_tags`: what it knows of tags is still of interest.
+    pub(crate) fn asked(self, has_tags: bool) -> Self {
+        Boarding { wanted: has_tags.then_some(Wanted::Newest), ..self }
+    }
+
+    /// Whether it is this caller's body that will run.
+    pub(crate) fn is_to_run(&self) -> bool {
+        match &self.way {
+            Way::Off(_) => true,
+            Way::Shared(boarded) => {
+                matches!(boarded, Boarded::First(..) | Boarded::Behind(..) | Boarded::Circle(_))
+            }
         }
     }
 
@@ -118,7 +136,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     #[inline]
     fn with<B, P>(self, body: B, detach: Option<Detach<K, S, P>>) -> Call<K, S, B, P> {
-        let Boarding { way, purpose, id, tags, note } = self;
+        let Boarding { way, purpose, id, tags, wanted, note } = self;
         let stage = match way {
             Way::Shared(boarded) => Stage::Boarded(boarded),
             Way::Off(coalescing) => {
@@ -128,7 +146,7 @@ impl<K: Key, S: Share> Boarding<K, S> {
         };
         let noted = Noted { note, has_led: false };
         let (patience, soft) = (None, Soft::Unasked);
-        let flying = Flying { stage, detach, purpose, id, tags, again: false, noted, patience, soft };
+        let flying = Flying { stage, detach, purpose, id, tags, wanted, again: false, noted, patience, soft };
         Call { flying, body: Some(body) }
     }
 }
@@ -210,6 +228,7 @@ struct Flying<K: Key, S: Share, P> {
     purpose: Purpose,
     id: Option<Arc<Id>>,
     tags: Option<Arc<[Tag]>>,
+    wanted: Option<Wanted>,
     /// An earlier flight of this call was abandoned.
     again: bool,
     noted: Noted,
@@ -427,9 +446,8 @@ where
     }
 
     fn reason(&self, purpose: Purpose) -> Reason {
-        let wanted = if purpose == Purpose::Refresh { Wanted::Newest } else { Wanted::Any };
         let (id, tags) = (self.id.clone(), self.tags.clone());
-        Reason { purpose, again: self.again, id, tags, wanted: Some(wanted) }
+        Reason { purpose, again: self.again, id, tags, wanted: self.wanted }
     }
 
     /// Begins a flight that nobody waits for.

@@ -198,6 +198,17 @@ impl<S: Share> Hooks<S> {
         Keeping { weight: self.weight(value), ..Keeping::new(jittered(ttl, policy.jitter), cost, policy) }
     }
 
+    /// How a value is kept that is given, for so long if that is said.
+    pub(crate) fn keeping_given(&self, value: &S::Value, ttl: Option<Duration>, policy: &Policy) -> Keeping {
+        let Some(ttl) = ttl.filter(|_| !policy.ttl_is_overridden) else {
+            return self.keeping(value, Duration::ZERO, policy);
+        };
+        if ttl.is_zero() || self.cache_if.is_some_and(|cache_if| !cache_if(value)) {
+            return Keeping::NOT;
+        }
+        Keeping { weight: self.weight(value), ..Keeping::new(jittered(ttl, policy.jitter), Duration::ZERO, policy) }
+    }
+
     /// How an error is kept that was just returned.
     pub(crate) fn keeping_fault(&self, fault: &S::Fault, policy: &Policy) -> Keeping {
         let of_fault = self.cache_err.filter(|_| !policy.cache_err_is_overridden).map(|ttl| ttl(fault));

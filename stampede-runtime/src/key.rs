@@ -20,6 +20,7 @@ pub(crate) use meaning::Question;
 pub use meaning::{
     Asked, Asking, InsteadOfTenant, IsText, Meaning, NamesTenant, NoTenant, Tenant, Whose, must_name, text_of,
 };
+pub(crate) use text::Plain;
 pub use text::{Escaped, Globbed, Text, text};
 
 /// A key as a caller brings it.

@@ -94,6 +94,7 @@
 
 #[cfg_attr(all(test, stampede_model), allow(dead_code))] // no scenario has threads of its own
 mod blocking;
+mod cache;
 mod call;
 mod carry;
 mod checked;
@@ -151,6 +152,9 @@ mod pages {
     #[cfg(feature = "redis")]
     #[doc = include_str!("../../docs/backends.md")]
     struct Backends;
+    #[cfg(feature = "backends")]
+    #[doc = include_str!("../../docs/cache.md")]
+    struct Cache;
     #[doc = include_str!("../../docs/cached.md")]
     struct Cached;
     #[doc = include_str!("../../docs/coalesce.md")]
@@ -182,6 +186,7 @@ mod pages {
     struct Testing;
 }
 
+pub use cache::{Blocking, Cache, CacheBuilder, Entry, Loader, Progress, Writer, Written, warm_up};
 pub use call::{Outcome, Tier, bypass, bypass_now, outcome, outcome_now, refresh, refresh_now};
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use error::{Error, SharedError};

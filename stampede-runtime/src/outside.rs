@@ -23,7 +23,7 @@ use crate::policy::Policy;
 use crate::registry;
 use crate::stats::Stats;
 use crate::tags::Tagged;
-use crate::tier::{Answer, Look, Tier, Wanted, Work};
+use crate::tier::{Answer, Found, Given, Look, Tier, Wanted, Work};
 
 pub(crate) struct Outside<V> {
     tier: Arc<dyn Tier<V>>,
@@ -127,6 +127,23 @@ impl<V: 'static> Outside<V> {
                 _ => Answer::Nothing,
             }
         }) as Work<Answer<V>>)
+    }
+
+    /// The values of several keys, in their order: those that may be read, if they are there.
+    pub(crate) fn look_many(self: &Arc<Self>, ids: &[Arc<Id>]) -> Work<Vec<Option<Found<V>>>> {
+        let may_read: Vec<bool> = {
+            let said = self.said();
+            ids.iter().map(|id| said.standing(id) == Standing::Clear).collect()
+        };
+        let asked: Vec<_> = ids.iter().zip(&may_read).filter(|(_, may)| **may).map(|(id, _)| Arc::clone(id)).collect();
+        if asked.is_empty() {
+            return Box::pin(async move { may_read.iter().map(|_| None).collect() });
+        }
+        let look = self.tier.look_many(&asked);
+        Box::pin(async move {
+            let mut found = look.await.into_iter();
+            may_read.into_iter().map(|may_read| if may_read { found.next().flatten() } else { None }).collect()
+        })
     }
 
     /// Whether what is there of a key is what was last said of it.
@@ -271,14 +288,14 @@ impl<V: 'static> Saying<V> {
     }
 
     /// Sends a value, in the background. Where it cannot be written, what was there is older, and is taken out.
-    /// `held` is dropped once it has arrived, or not.
-    pub(crate) fn store<H: Send + 'static>(
+    /// `then` is told when it has arrived, or not.
+    pub(crate) fn store(
         self,
         home: &Home,
         value: &V,
         keeping: &Keeping,
         tagged: Option<&Arc<Tagged>>,
-        held: H,
+        then: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
         // The user's `Serialize`.
         let work = catch_unwind(AssertUnwindSafe(|| self.outside.tier.keep(&self.id, value, keeping, tagged)));
@@ -286,11 +303,61 @@ impl<V: 'static> Saying<V> {
             Ok(Some(work)) => home.run_outside(async move {
                 // All of it, not a copy of the one field.
                 let mut saying = self;
-                saying.has_arrived = work.await;
-                drop(held);
+                let kept = work.await;
+                saying.has_arrived = kept.is_ok();
+                drop(saying);
+                then(kept);
             }),
-            _ => self.take_back(home),
+            _ => {
+                self.take_back(home);
+                then(Err(Error::unwritable()));
+            }
         }
+    }
+
+    /// The same with several values at once. `then` is told of the first that has not arrived.
+    pub(crate) fn store_many(
+        all: Vec<(Saying<V>, &V, &Keeping, Option<&Arc<Tagged>>)>,
+        home: &Home,
+        then: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) {
+        let Some((first, ..)) = all.first() else { return then(Ok(())) };
+        let outside = Arc::clone(&first.outside);
+        let values = all.iter().map(|(saying, value, keeping, tagged)| {
+            let (id, value, tagged) = (&saying.id, *value, *tagged);
+            Given { id, value, keeping, tagged }
+        });
+        let values: Vec<Given<'_, V>> = values.collect();
+        // The user's `Serialize`.
+        let work = catch_unwind(AssertUnwindSafe(|| outside.tier.keep_many(&values)));
+        drop(values);
+        let sayings: Vec<_> = all.into_iter().map(|(saying, ..)| saying).collect();
+        let Ok(work) = work else {
+            sayings.into_iter().for_each(|saying| saying.take_back(home));
+            return then(Err(Error::unwritable()));
+        };
+        home.run_outside(async move {
+            let mut failed = Ok(());
+            for (mut saying, kept) in sayings.into_iter().zip(work.await) {
+                saying.has_arrived = kept.is_ok();
+                drop(saying);
+                if failed.is_ok() {
+                    failed = kept;
+                }
+            }
+            then(failed);
+        });
+    }
+
+    /// Gives what is kept under the key another `ttl`, in the background.
+    pub(crate) fn touch(mut self, home: &Home, ttl: Duration, then: impl FnOnce(Result<bool, Error>) + Send + 'static) {
+        home.run_outside(async move {
+            let told = self.outside.tier.touch(&self.id, ttl).await;
+            self.has_arrived = told.is_ok();
+            self.is_nothing = matches!(told, Ok(false));
+            drop(self);
+            then(told);
+        });
     }
 
     /// Takes out what is kept under the key, in the background.
@@ -303,18 +370,23 @@ impl<V: 'static> Saying<V> {
     }
 
     /// Takes the key out, and all that answers it, in the background.
-    pub(crate) fn forget(mut self, home: &Home) -> Receiver<Result<(), Error>> {
+    pub(crate) fn forget(self, home: &Home) -> Receiver<Result<(), Error>> {
+        let (sender, receiver) = channel();
+        // Nobody may want to know.
+        self.forget_then(home, |told| _ = sender.send(told.map(drop)));
+        receiver
+    }
+
+    /// The same, told whether there was anything.
+    pub(crate) fn forget_then(mut self, home: &Home, then: impl FnOnce(Result<bool, Error>) + Send + 'static) {
         self.is_last_try = true;
         self.outside.said().goes_far(&self.id);
-        let (sender, receiver) = channel();
         home.run_outside(async move {
             let told = self.outside.tier.forget(&self.id).await;
             self.has_arrived = told.is_ok();
             drop(self);
-            // Nobody may want to know.
-            let _ = sender.send(told);
+            then(told);
         });
-        receiver
     }
 }
 

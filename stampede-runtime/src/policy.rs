@@ -21,6 +21,8 @@ pub struct Options {
     pub(crate) instance: Option<&'static str>,
     pub(crate) distributed: bool,
     pub(crate) semantic: bool,
+    /// It is a [`Cache`](crate::Cache), which keeps values unless told otherwise.
+    pub(crate) keeps: bool,
     #[cfg(feature = "semantic")]
     pub(crate) guards: Guards,
     #[cfg(feature = "semantic")]
@@ -300,6 +302,9 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 48;
 /// How long a distributed function keeps a value unless told otherwise.
 const DISTRIBUTED_TTL: Duration = Duration::from_secs(60);
 
+/// How long a [`Cache`](crate::Cache) keeps a value unless told otherwise.
+const CACHE_TTL: Duration = Duration::from_secs(300);
+
 /// How long a function that compares meanings keeps a value unless told otherwise.
 const SEMANTIC_TTL: Duration = Duration::from_secs(300);
 
@@ -382,6 +387,7 @@ impl Policy {
         let (ttl, capacity) = match (options.semantic, options.distributed) {
             (true, _) => (Some(SEMANTIC_TTL), SEMANTIC_CAPACITY),
             (_, true) => (Some(DISTRIBUTED_TTL), CAPACITY),
+            _ if options.keeps => (Some(CACHE_TTL), CAPACITY),
             _ => (None, CAPACITY),
         };
         Policy {

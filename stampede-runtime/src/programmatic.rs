@@ -93,42 +93,7 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
         F: Future<Output = Result<V, E>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
-        let work = || {
-            let work = work();
-            async { work.await.map_err(|error| Arc::new(error) as Fault) }
-        };
-        let understood = |fault: &Fault| fault.downcast_ref::<E>().cloned();
-        // Another caller's error of another type: this one's own work says what it has to say, unshared.
-        let own_way = async |body: Moved<Result<V, Fault>>| {
-            count(&self.coalescing.counters.retries);
-            let result = call::in_body(body).await;
-            if let Ok(value) = &result {
-                self.coalescing.counters.spent(self.coalescing.hooks.price_of(value));
-            }
-            if let Some(note) = Note::current() {
-                note.take_down(Outcome::Executed);
-            }
-            result.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
-        };
-        let mut call = match self.board(key) {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(kept)) => match understood(&kept) {
-                Some(error) => return Err(error),
-                None => return own_way(Box::pin(work())).await,
-            },
-            Err(boarding) => boarding.fly(work),
-        };
-        let fault = match (&mut call).await {
-            Ok(value) => return Ok(value),
-            Err(fault) => fault,
-        };
-        match (understood(&fault), call.into_body()) {
-            (Some(error), _) => Err(error),
-            (None, Some(work)) => own_way(work()).await,
-            (None, None) => {
-                panic!("the work ran on a runtime that shut down, and another caller's error is not an `E`")
-            }
-        }
+        end(&self.coalescing, self.board(key), work).await
     }
 
     fn board<Q>(&self, key: &Q) -> Result<Result<V, Fault>, Boarding<K, AnyFault<V>>>
@@ -158,6 +123,57 @@ impl<K: Key, V: Shareable> Coalescer<K, V> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.coalescing.stats()
+    }
+}
+
+/// The rest of a call whose work may fail with any error, of its own type or not.
+pub(crate) async fn end<K, V, W, F, E>(
+    coalescing: &Coalescing<K, AnyFault<V>>,
+    boarded: Result<Result<V, Fault>, Boarding<K, AnyFault<V>>>,
+    work: W,
+) -> Result<V, E>
+where
+    K: Key,
+    V: Shareable,
+    W: FnOnce() -> F,
+    F: Future<Output = Result<V, E>> + Send + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    let work = || {
+        let work = work();
+        async { work.await.map_err(|error| Arc::new(error) as Fault) }
+    };
+    let understood = |fault: &Fault| fault.downcast_ref::<E>().cloned();
+    // Another caller's error of another type: this one's own work says what it has to say, unshared.
+    let own_way = async |body: Moved<Result<V, Fault>>| {
+        count(&coalescing.counters.retries);
+        let result = call::in_body(body).await;
+        if let Ok(value) = &result {
+            coalescing.counters.spent(coalescing.hooks.price_of(value));
+        }
+        if let Some(note) = Note::current() {
+            note.take_down(Outcome::Executed);
+        }
+        result.map_err(|fault| understood(&fault).expect("its own error is an `E`"))
+    };
+    let mut call = match boarded {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(kept)) => match understood(&kept) {
+            Some(error) => return Err(error),
+            None => return own_way(Box::pin(work())).await,
+        },
+        Err(boarding) => boarding.fly(work),
+    };
+    let fault = match (&mut call).await {
+        Ok(value) => return Ok(value),
+        Err(fault) => fault,
+    };
+    match (understood(&fault), call.into_body()) {
+        (Some(error), _) => Err(error),
+        (None, Some(work)) => own_way(work()).await,
+        (None, None) => {
+            panic!("the work ran on a runtime that shut down, and another caller's error is not an `E`")
+        }
     }
 }
 

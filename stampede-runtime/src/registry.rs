@@ -177,6 +177,13 @@ impl Registry {
         is_only
     }
 
+    /// Gives back the places of a state that is gone and can come again.
+    pub(crate) fn release(&self, owner: StateKey) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, other| *other != owner);
+        let outside = self.outsides().remove(&owner);
+        drop(outside);
+    }
+
     /// The state of one instantiation of a site, created at its first call.
     pub(crate) fn state<K: Key, S: Share>(
         &self,

@@ -14,7 +14,7 @@ use crate::carry::Carry;
 use crate::coalescer::{Coalescing, Function, How, Missed};
 use crate::error::Error;
 use crate::fly::Boarding;
-use crate::hooks::{Hooks, Keeping};
+use crate::hooks::Hooks;
 use crate::invalidation::{Invalidation, Later};
 use crate::key::{Key, Look};
 use crate::outside::Outside;
@@ -23,7 +23,7 @@ use crate::policy::Options;
 use crate::registry::{self, Special};
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
-use crate::tags::{Tag, Tagged};
+use crate::tags::Tag;
 
 /// The static of one decorated function. It has no type parameters, because a static in a generic function is one for
 /// all instantiations; what tells those apart is the type of the options' closure, the *marker*.
@@ -256,31 +256,7 @@ where
     pub fn insert_tagged<L: Look>(self, key: L, result: impl IntoResult<S::Output>, tags: Vec<Tag>) {
         // An error is never kept.
         let Ok(value) = S::split(result.into_result()) else { return };
-        self.with(|state| {
-            if registry::is_off() {
-                return;
-            }
-            let keeping = state.hooks.keeping(&value, Duration::ZERO, &state.policy);
-            let tagged = Arc::new(Tagged::of_given(tags, state.hooks.tags_of(&value)));
-            let keeping = if tagged.is_in_bounds() { keeping } else { Keeping::NOT };
-            let id = state.id_of(&key);
-            let saying = state.say(id.as_ref());
-            state.take_out_derived(id.as_ref());
-            let home = || state.home_outside();
-            if keeping.is_kept() {
-                let node = state.insert(&key, value, &keeping);
-                state.note(id.as_ref(), &node);
-                state.enter_given(&node, id.as_ref(), &tagged);
-                if let (Some(saying), Some(value)) = (saying, node.value()) {
-                    let tagged = Some(&tagged).filter(|tagged| tagged.all().next().is_some());
-                    saying.store(&home(), value, &keeping, tagged, ());
-                }
-            } else {
-                // The newest value is not to be kept, so an older one is not either.
-                state.invalidate(&key);
-                saying.map(|saying| saying.forget(&home()));
-            }
-        });
+        self.with(|state| state.give(&key, value, None, tags, |_| ()));
     }
 
     /// Takes a key out.

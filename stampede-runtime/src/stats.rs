@@ -16,7 +16,7 @@ pub use self::semantic::{EmbedFaults, Refusals, SemanticStats, TierTime};
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
 ///
 /// Every call is counted once, when it is decided what becomes of it, and every execution for one reason, so at any
-/// moment `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused` and
+/// moment `requests = cache_hits + stale_hits + coalesce_hits + led + bypassed + refused + misses` and
 /// `executions = led + refreshes + retries`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -37,6 +37,8 @@ pub struct Stats {
     /// Calls that ended before an execution or a value was there for them: refused after `wait`, or dropped, while they
     /// queued for `max_concurrent` or while their backend was asked.
     pub refused: u64,
+    /// Look-ups of a [`Cache`](crate::Cache) that found nothing, and executed nothing. A function has none.
+    pub misses: u64,
     /// Executions begun: by calls, by refreshes, and anew after one was abandoned. Without `bypassed`.
     pub executions: u64,
     /// Executions begun by a refresh.
@@ -203,6 +205,7 @@ impl Stats {
         self.led += other.led;
         self.bypassed += other.bypassed;
         self.refused += other.refused;
+        self.misses += other.misses;
         self.refreshes += other.refreshes;
         self.retries += other.retries;
         self.errors += other.errors;
@@ -245,7 +248,7 @@ impl Stats {
     /// Fills in what follows from the rest.
     pub(crate) fn derive(&mut self) {
         let saved = self.cache_hits + self.stale_hits + self.coalesce_hits;
-        self.requests = saved + self.led + self.bypassed + self.refused;
+        self.requests = saved + self.led + self.bypassed + self.refused + self.misses;
         self.executions = self.led + self.refreshes + self.retries;
         let rate = |part: u64| if self.requests == 0 { 0.0 } else { part as f64 / self.requests as f64 };
         (self.cache_hit_rate, self.coalesce_rate, self.savings_rate) =

@@ -40,7 +40,7 @@ pub mod tokens;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use backend::{Backend, BackendError, BackendErrorKind, Pending};
+pub use backend::{Backend, BackendError, BackendErrorKind, KEYS_MAX, Pending};
 pub use codec::{Codec, CodecError, DEPTH_MAX};
 pub use envelope::{Envelope, Refused, Tags};
 pub(crate) use guard::Guarded;

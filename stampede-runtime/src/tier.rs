@@ -21,9 +21,36 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// What there is to know before a body runs.
     fn look(&self, id: &Arc<Id>, look: Look) -> Work<Answer<V>>;
 
-    /// Keeps a value that no execution has made for the tier; says whether it could. `None`: it is nothing that this tier
-    /// can keep.
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>>;
+    /// The values of several keys, in their order, where nobody is about to make them. Asks for all of them at once, and for no
+    /// lease.
+    fn look_many(&self, ids: &[Arc<Id>]) -> Work<Vec<Option<Found<V>>>> {
+        let count = ids.len();
+        Box::pin(async move { (0..count).map(|_| None).collect() })
+    }
+
+    /// Keeps a value that no execution has made for the tier. `None`: it is nothing that this tier can keep.
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<Kept>>;
+
+    /// The same with several that are given, at once. What came of each is in their order.
+    fn keep_many(&self, values: &[Given<'_, V>]) -> Work<Vec<Kept>> {
+        let each: Vec<_> = values.iter().map(|it| self.keep(it.id, it.value, it.keeping, it.tagged)).collect();
+        Box::pin(async move {
+            let mut kept = Vec::new();
+            for one in each {
+                kept.push(match one {
+                    Some(work) => work.await,
+                    None => Err(Error::unwritable()),
+                });
+            }
+            kept
+        })
+    }
+
+    /// Gives what is kept of a key another `ttl`, from now on. Whether there was anything that is still fresh.
+    fn touch(&self, id: &Arc<Id>, ttl: Duration) -> Work<Result<bool, Error>> {
+        let _ = (id, ttl);
+        Box::pin(async { Ok(false) })
+    }
 
     /// Keeps, as far as the tier can, what an execution has made without a lease where there are leases. Nobody knows whether
     /// it is the newest.
@@ -33,12 +60,12 @@ pub(crate) trait Tier<V>: Send + Sync {
 
     /// Takes out what is kept of a key, where nobody has asked for more: something older than what was made, or nobody knows
     /// what.
-    fn take_back(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+    fn take_back(&self, id: &Arc<Id>) -> Work<Result<bool, Error>> {
         self.forget(id)
     }
 
-    /// Takes a key out, and whatever else answers it.
-    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>>;
+    /// Takes a key out, and whatever else answers it. Whether something was there, as far as the tier is told.
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<bool, Error>>;
 
     /// Takes all keys of the function out.
     fn forget_all(&self) -> Work<Result<(), Error>>;
@@ -75,6 +102,17 @@ pub(crate) trait Tier<V>: Send + Sync {
     fn add_stats(&self, stats: &mut Stats);
 
     fn reset_stats(&self);
+}
+
+/// Whether a value is kept.
+pub(crate) type Kept = Result<(), Error>;
+
+/// A value that is given.
+pub(crate) struct Given<'a, V> {
+    pub(crate) id: &'a Arc<Id>,
+    pub(crate) value: &'a V,
+    pub(crate) keeping: &'a Keeping,
+    pub(crate) tagged: Option<&'a Arc<Tagged>>,
 }
 
 /// How a flight looks.

@@ -71,6 +71,8 @@ async fn scripts_that_the_server_forgot_are_given_to_it_again() {
         soon(backend.set(&key("a"), b"entry", HOUR)).await.unwrap();
         assert!(soon(backend.remove(&key("a"))).await.unwrap());
         soon(backend.acquire(&key("a"), asked("me"))).await.unwrap();
+        soon(backend.overwrite_many(&[(key("a"), b"entry".to_vec(), HOUR)])).await.unwrap();
+        assert!(soon(backend.replace(&key("a"), b"entry", b"another", HOUR)).await.unwrap());
         server.ask(&["SCRIPT", "FLUSH"]);
     }
 }
@@ -170,6 +172,11 @@ async fn ask_everything(backend: &RedisBackend) {
         let _ = soon(backend.end(&key, token, end)).await;
     }
     let _ = soon(backend.overwrite(&key, b"entry", HOUR)).await;
+    let many = [(key.clone(), b"entry".to_vec(), HOUR)];
+    let _ = soon(backend.set_many(&many)).await;
+    let _ = soon(backend.overwrite_many(&many)).await;
+    let _ = soon(backend.get_many(std::slice::from_ref(&key))).await;
+    let _ = soon(backend.replace(&key, b"entry", b"another", HOUR)).await;
     let tags = [self::key("tag")];
     let _ = soon(backend.read(&tags)).await;
     let _ = soon(backend.agree(&tags, HOUR)).await;

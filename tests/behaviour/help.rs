@@ -363,7 +363,7 @@ pub(super) async fn said(call: impl Future<Output = Result<usize, Trouble>> + Se
 /// The sums that hold at every moment, but for functions that queue.
 pub(super) fn add_up(stats: &stampede_runtime::Stats) {
     let saved = stats.cache_hits + stats.stale_hits + stats.coalesce_hits;
-    assert_eq!(stats.requests, saved + stats.led + stats.bypassed + stats.refused, "{stats}");
+    assert_eq!(stats.requests, saved + stats.led + stats.bypassed + stats.refused + stats.misses, "{stats}");
     assert_eq!(stats.executions, stats.led + stats.refreshes + stats.retries, "{stats}");
 }
 

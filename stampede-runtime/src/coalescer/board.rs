@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Age, Coalescing, alike, put_in, take_out};
+use crate::blocking;
 use crate::clock::Moment;
 use crate::evict::Resident;
 use crate::flight::{Node, View};
@@ -121,7 +122,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Where a flight of this function is at home that begins here.
     pub(crate) fn around(&self) -> Option<Home> {
-        if self.policy.blocking { Some(Home::Threads) } else { Home::around() }
+        if self.policy.blocking || blocking::is_driving() { Some(Home::Threads) } else { Home::around() }
     }
 
     /// Boards for a value that must begin after this moment.

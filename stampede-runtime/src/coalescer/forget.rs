@@ -5,11 +5,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::{Coalescing, alike, remove};
+use crate::error::Error;
 use crate::evict::Resident;
 use crate::flight::Node;
 use crate::invalidation::{Invalidation, Later};
 use crate::key::{Id, Key, Look};
 use crate::nest::FlightId;
+use crate::outside::Saying;
 use crate::pattern::Pattern;
 use crate::share::Share;
 use crate::tags::{Mark, Tag, Tagged};
@@ -83,11 +85,38 @@ impl<K: Key, S: Share> Coalescing<K, S> {
 
     /// Takes out a key, here and outside. What stands for it there is `id`.
     fn forget(&self, hash: u64, is: impl Fn(&K) -> bool, id: Option<&Arc<Id>>, how: How) -> Invalidation {
+        let (count, saying) = self.forget_here(hash, is, id, how);
+        Invalidation::new(count, saying.map(|saying| saying.forget(&self.home_outside())))
+    }
+
+    /// The same here. Returns how many keys there were, and what is to be said outside.
+    fn forget_here(
+        &self,
+        hash: u64,
+        is: impl Fn(&K) -> bool,
+        id: Option<&Arc<Id>>,
+        how: How,
+    ) -> (usize, Option<Saying<S::Value>>) {
         let saying = self.say(id);
         self.take_out_derived(id);
         let nodes = self.table.with(hash, |shard| alike(shard, hash, |node| is(&node.key)));
         let count = nodes.iter().filter(|node| self.take_out_one(node, how)).count();
-        Invalidation::new(count.min(1), saying.map(|saying| saying.forget(&self.home_outside())))
+        (count.min(1), saying)
+    }
+
+    /// Takes out a key. Returns whether a value of it was kept; `then` is told whether the tier had one, where there is a tier.
+    pub(crate) fn delete<L: Look<Own = K>>(
+        &self,
+        look: &L,
+        then: impl FnOnce(Result<bool, Error>) + Send + 'static,
+    ) -> bool {
+        let was_kept = self.peek(look).is_some();
+        let (_, saying) = self.forget_here(self.hash(look), |key| look.is(key), self.id_of(look).as_ref(), How::Remove);
+        match saying {
+            Some(saying) => saying.forget_then(&self.home_outside(), then),
+            None => then(Ok(false)),
+        }
+        was_kept
     }
 
     /// Takes out a key.

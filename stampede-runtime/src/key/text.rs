@@ -112,6 +112,37 @@ impl Look for Text {
     }
 }
 
+/// A readable key that is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
+
+impl Look for Plain<'_> {
+    type Own = Box<str>;
+
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+
+    #[inline]
+    fn is(&self, own: &Box<str>) -> bool {
+        *self.0 == **own
+    }
+
+    fn own(&self) -> Box<str> {
+        self.0.into()
+    }
+
+    #[inline]
+    fn again(&self) -> Self {
+        *self
+    }
+
+    fn id(&self) -> Option<Id> {
+        Some(Id::Text(self.own()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

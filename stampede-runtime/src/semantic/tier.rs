@@ -21,7 +21,7 @@ use crate::key::Id;
 use crate::stats::{BackendState, Stats, count};
 use crate::store::{Guarded, Storable, Stored, Verb};
 use crate::tags::Tagged;
-use crate::tier::{Answer, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
+use crate::tier::{Answer, Kept, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
 
 /// Names that a function need not say.
 const BACKEND: &str = "redis";
@@ -91,7 +91,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         })
     }
 
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<Kept>> {
         let put = self.shared.put(id, value, keeping);
         match &self.exact {
             None => put,
@@ -100,7 +100,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
                 Some(Box::pin(async move {
                     let is_kept = kept.await;
                     match put {
-                        Some(put) => put.await && is_kept,
+                        Some(put) => put.await.and(is_kept),
                         None => is_kept,
                     }
                 }))
@@ -111,15 +111,16 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
     fn keep_unleased(&self, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<()>> {
         let put = self.shared.put(id, value, keeping)?;
         Some(Box::pin(async move {
-            put.await;
+            // Counted and logged there.
+            let _ = put.await;
         }))
     }
 
-    fn take_back(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+    fn take_back(&self, id: &Arc<Id>) -> Work<Result<bool, Error>> {
         self.forget_it(id, false)
     }
 
-    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<bool, Error>> {
         self.forget_it(id, true)
     }
 
@@ -185,7 +186,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
 
 impl<V: Storable + Send + 'static> Meant<V> {
     /// `goes_far`: with all that is near enough to answer it.
-    fn forget_it(&self, id: &Arc<Id>, goes_far: bool) -> Work<Result<(), Error>> {
+    fn forget_it(&self, id: &Arc<Id>, goes_far: bool) -> Work<Result<bool, Error>> {
         let (shared, id) = (Arc::clone(&self.shared), Arc::clone(id));
         let exact = self.exact.as_ref().map(|exact| exact.forget(&id));
         Box::pin(async move {
@@ -194,7 +195,7 @@ impl<V: Storable + Send + 'static> Meant<V> {
             let taken_out = shared.take_out(&id, goes_far).await;
             let forgotten = match exact {
                 Some(exact) => exact.await,
-                None => Ok(()),
+                None => Ok(false),
             };
             taken_out.and(forgotten)
         })
@@ -310,7 +311,8 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
             let is_refused = commit.await;
             // Somebody else has the right to say what the answer is.
             if let Some(put) = put.filter(|_| !is_refused) {
-                put.await;
+                // Counted and logged there.
+                let _ = put.await;
             }
             is_refused
         }))

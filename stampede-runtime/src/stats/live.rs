@@ -18,6 +18,7 @@ pub(crate) struct Counters {
     pub(crate) led: Striped,
     pub(crate) bypassed: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) misses: AtomicU64,
     pub(crate) refreshes: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) errors: AtomicU64,
@@ -116,6 +117,7 @@ impl Counters {
             led: self.led.sum(),
             bypassed: self.bypassed.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            misses: self.misses.load(Relaxed),
             refreshes: self.refreshes.load(Relaxed),
             retries: self.retries.load(Relaxed),
             errors: self.errors.load(Relaxed),
@@ -160,6 +162,7 @@ impl Counters {
         let plain = [
             &self.bypassed,
             &self.refused,
+            &self.misses,
             &self.refreshes,
             &self.retries,
             &self.errors,

@@ -16,7 +16,7 @@ impl Stats {
     /// What has been counted since an earlier snapshot.
     pub(crate) fn since(mut self, earlier: &Stats) -> Stats {
         less!(self, earlier, Stats {
-            cache_hits, stale_hits, coalesce_hits, led, bypassed, refused, refreshes, retries,
+            cache_hits, stale_hits, coalesce_hits, led, bypassed, refused, misses, refreshes, retries,
             errors, fallbacks, soft_timeouts, panics, timeouts, abandoned, evictions,
             backend_hits, backend_misses, backend_writes, backend_failures, decode_errors, encode_errors,
             lock_acquired, lock_waited, lock_taken_over, lock_lost, fenced_writes, push_wakeups, poll_wakeups, redis_failures,

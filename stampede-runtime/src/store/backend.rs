@@ -13,6 +13,9 @@ use super::news::News;
 use super::tokens::Tokens;
 use crate::pattern::Pattern;
 
+/// The most keys of one [`Backend::get_many`] or [`Backend::set_many`]. A store does nothing else while it answers one.
+pub const KEYS_MAX: usize = 1_000;
+
 /// An answer that is on its way.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
 
@@ -89,6 +92,46 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         self.clear(prefix)
     }
 
+    /// The entries under several keys, in the order of the keys, each as [`get`](Self::get) answers. They need not be as of
+    /// one moment. At most [`KEYS_MAX`] keys are asked for at once.
+    ///
+    /// By itself it asks for one after another. A store that can be asked for all in one round trip should be.
+    fn get_many<'a>(&'a self, keys: &'a [StoreKey]) -> Pending<'a, Vec<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let mut entries = Vec::with_capacity(keys.len());
+            for key in keys {
+                entries.push(self.get(key).await?);
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Puts several entries, each as [`set`](Self::set) does; where a key comes twice, the last stays. At most [`KEYS_MAX`] at
+    /// once. After an error it is unknown of each whether it was put.
+    ///
+    /// By itself it puts one after another. A store that can be given all in one round trip should be.
+    fn set_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            for (key, entry, ttl) in entries {
+                self.set(key, entry, *ttl).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts an entry in the place of exactly this one; whether that was there. `ttl`: as of [`set`](Self::set).
+    ///
+    /// By itself it looks and then puts, and what others do in between is undone. A store that can do both at once should.
+    fn replace<'a>(&'a self, key: &'a StoreKey, old: &'a [u8], new: &'a [u8], ttl: Duration) -> Pending<'a, bool> {
+        Box::pin(async move {
+            let is_there = self.get(key).await?.is_some_and(|entry| entry == old);
+            if is_there {
+                self.set(key, new, ttl).await?;
+            }
+            Ok(is_there)
+        })
+    }
+
     /// Its leases, where it has such a thing.
     #[doc(hidden)]
     fn leases(&self) -> Option<&dyn Leases> {
@@ -131,6 +174,18 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn clear_matching<'a>(&'a self, prefix: &'a Prefix, pattern: &'a Pattern) -> Pending<'a, u64> {
         (**self).clear_matching(prefix, pattern)
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [StoreKey]) -> Pending<'a, Vec<Option<Vec<u8>>>> {
+        (**self).get_many(keys)
+    }
+
+    fn set_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()> {
+        (**self).set_many(entries)
+    }
+
+    fn replace<'a>(&'a self, key: &'a StoreKey, old: &'a [u8], new: &'a [u8], ttl: Duration) -> Pending<'a, bool> {
+        (**self).replace(key, old, new, ttl)
     }
 
     fn leases(&self) -> Option<&dyn Leases> {

@@ -113,6 +113,16 @@ impl Trial {
         self.backend.set(key, entry, ttl).await.map_err(failed)
     }
 
+    async fn get_many(&self, keys: &[StoreKey]) -> Result<Vec<Option<Vec<u8>>>, String> {
+        let entries = self.backend.get_many(keys).await;
+        entries.map_err(|error| format!("`get_many` of {} keys failed: {}", keys.len(), whole(&error)))
+    }
+
+    async fn set_many(&self, entries: &[(StoreKey, Vec<u8>, Duration)]) -> Verdict {
+        let failed = |error| format!("`set_many` of {} entries failed: {}", entries.len(), whole(&error));
+        self.backend.set_many(entries).await.map_err(failed)
+    }
+
     async fn remove(&self, key: &StoreKey) -> Result<bool, String> {
         self.backend.remove(key).await.map_err(|error| format!("`remove` failed: {}", whole(&error)))
     }

@@ -30,7 +30,7 @@ use self::outcome::Outcome;
 
 use super::guard::Verb;
 use super::lease::{Acquired, Asked, Token, Waiter, Wish, number_of_its_own};
-use super::tier::Shared;
+use super::tier::{Shared, untagged};
 use super::tokens::{self, both};
 use super::{BackendError, BackendErrorKind, Envelope, Storable, StoreKey, UnixMillis};
 use crate::blocking;
@@ -41,7 +41,7 @@ use crate::key::Id;
 use crate::pattern::Pattern;
 use crate::stats::{Stats, count};
 use crate::tags::Tagged;
-use crate::tier::{Answer, Found, Lease, Look, Origin, Tier, Wanted, Work};
+use crate::tier::{Answer, Found, Kept, Lease, Look, Origin, Tier, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
@@ -71,26 +71,24 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
         Seeker::new(Arc::clone(&self.shared), self.shared.key(id), look).seek()
     }
 
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<Kept>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         let times = shared.times(keeping);
         let mut entry = shared.entry(value, times)?;
         let (tagged, cost) = (tagged.map(Arc::clone), keeping.cost);
         Some(Box::pin(async move {
             if !shared.tag(&mut entry, tagged.as_ref(), cost).await {
-                return false;
+                return Err(untagged());
             }
             let ttl = times.left(UnixMillis::now());
             let leases = shared.leases();
-            let is_kept = shared.ask_to_write(|()| true, leases.overwrite(&key, &entry, ttl)).await.is_ok();
-            if is_kept {
-                count(&shared.counters.writes);
-            }
-            is_kept
+            shared.ask_to_write(|()| true, leases.overwrite(&key, &entry, ttl)).await.map_err(Error::backend)?;
+            count(&shared.counters.writes);
+            Ok(())
         }))
     }
 
-    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<bool, Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.forget(&key).await })
     }

@@ -37,6 +37,10 @@ pub trait Leases: Send + Sync {
     /// whoever has it.
     fn overwrite<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()>;
 
+    /// The same with several entries, one after another in one round trip. After an error it is unknown of each whether it
+    /// was put.
+    fn overwrite_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()>;
+
     /// Somebody who may have to wait for a lease of a key.
     fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter>;
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, ProtocolVersion, cmd};
+use ::redis::{Client, ProtocolVersion, cmd, pipe};
 
 use self::error::Failure;
 use self::link::Link;
-use self::scripts::{LEASE, RELEASE, REMOVE, about, entry_of, is_entry};
+use self::scripts::{LEASE, RELEASE, REMOVE, REPLACE, about, entry_of, is_entry};
 use self::waiters::NEWS;
 use super::backend::{Backend, BackendError, BackendErrorKind, Pending};
 use super::key::{self, Parsed, Prefix, StoreKey};
@@ -109,6 +109,45 @@ impl Backend for RedisBackend {
                 0 => self.link.ask(cmd("DEL").arg(key.as_str())).await,
                 millis => self.link.ask(cmd("SET").arg(key.as_str()).arg(entry).arg("PX").arg(millis)).await,
             }
+        })
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [StoreKey]) -> Pending<'a, Vec<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut get = cmd("MGET");
+            for key in keys {
+                get.arg(key.as_str());
+            }
+            self.link.ask(&get).await
+        })
+    }
+
+    fn set_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            if entries.is_empty() {
+                return Ok(());
+            }
+            let mut all = pipe();
+            for (key, entry, ttl) in entries {
+                fits(entry)?;
+                match millis(*ttl) {
+                    0 => all.cmd("DEL").arg(key.as_str()).ignore(),
+                    millis => all.cmd("SET").arg(key.as_str()).arg(entry).arg("PX").arg(millis).ignore(),
+                };
+            }
+            self.link.ask_all(&all).await
+        })
+    }
+
+    fn replace<'a>(&'a self, key: &'a StoreKey, old: &'a [u8], new: &'a [u8], ttl: Duration) -> Pending<'a, bool> {
+        Box::pin(async move {
+            fits(new)?;
+            let mut call = REPLACE.key(key.as_str());
+            call.arg(millis(ttl)).arg(old).arg(new).arg(self.link.waiters().sender());
+            self.link.call(&call).await
         })
     }
 

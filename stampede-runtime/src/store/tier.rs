@@ -24,7 +24,9 @@ use crate::key::Id;
 use crate::pattern::Pattern;
 use crate::stats::{BackendFaults, Stats, count};
 use crate::tags::{Tag, Tagged};
-use crate::tier::{Answer, Found, Life, Look, Origin, Tier, Wanted, Work};
+use crate::tier::{Answer, Found, Given, Kept, Life, Look, Origin, Tier, Wanted, Work};
+
+mod many;
 
 /// A tier that values are read from and written to.
 pub(crate) struct Stored<V> {
@@ -215,6 +217,17 @@ impl Shared {
         tagged: Option<&Tagged>,
         tokens: &[Option<Token>],
     ) -> Option<Found<V>> {
+        let (found, tags) = self.decode(entry, left)?;
+        if !self.is_believed(tags, tagged, tokens).await {
+            count(&self.counters.misses);
+            return None;
+        }
+        count(&self.counters.hits);
+        Some(found)
+    }
+
+    /// The value of an entry and its tags, if it is one and still of use. Counted if it is not.
+    fn decode<'a, V: Storable>(&self, entry: &'a [u8], left: Option<Duration>) -> Option<(Found<V>, Tags<'a>)> {
         let decoded = super::decode_tagged::<V>(entry, self.payload_bytes_max, UnixMillis::default()).and_then(
             |(value, times, tags)| {
                 let now = left.map_or_else(UnixMillis::now, |left| times.when(left));
@@ -223,19 +236,15 @@ impl Shared {
         );
         match decoded {
             Ok((value, times, tags, now)) => {
-                if !self.is_believed(tags, tagged, tokens).await {
-                    count(&self.counters.misses);
-                    return None;
-                }
-                count(&self.counters.hits);
                 let age = if times.is_fresh(now) {
                     Life::Fresh(times.fresh_until().since(now))
                 } else {
                     Life::Past(now.since(times.fresh_until()))
                 };
                 let made = now.since(times.made());
-                let tags = tags.iter().map(|(tag, _)| tag.into()).collect();
-                Some(Found { tags, ..Found::new(value, age, made, times.cost(), Origin::Backend) })
+                let mut found = Found::new(value, age, made, times.cost(), Origin::Backend);
+                found.tags = tags.iter().map(|(tag, _)| Tag::from(tag)).collect();
+                Some((found, tags))
             }
             Err(Refused::Expired) => {
                 count(&self.counters.misses);
@@ -354,9 +363,9 @@ impl Shared {
         super::encode(value, times, self.codec, self.payload_bytes_max).map_err(told).ok()
     }
 
-    pub(super) async fn forget(&self, key: &StoreKey) -> Result<(), Error> {
+    pub(super) async fn forget(&self, key: &StoreKey) -> Result<bool, Error> {
         let removed = self.ask(Verb::Remove, async { self.backend.backend().remove(key).await }).await;
-        removed.map(drop).map_err(Error::backend)
+        removed.map_err(Error::backend)
     }
 
     pub(super) async fn forget_all(&self) -> Result<(), Error> {
@@ -424,6 +433,11 @@ impl Shared {
     }
 }
 
+/// A value whose tags have no tokens that it could carry.
+pub(super) fn untagged() -> Error {
+    Error::backend("one of its tags was invalidated meanwhile, or could not be asked for")
+}
+
 fn keys_of(tags: &[Tag]) -> Vec<StoreKey> {
     tags.iter().map(|tag| StoreKey::of_tag(tag)).collect()
 }
@@ -448,14 +462,14 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
         })
     }
 
-    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
+    fn keep(&self, id: &Arc<Id>, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<Kept>> {
         let shared = Arc::clone(&self.shared);
         let times = shared.times(keeping);
         let mut entry = shared.entry(value, times)?;
         let (key, tagged, cost) = (shared.key(id), tagged.map(Arc::clone), keeping.cost);
         Some(Box::pin(async move {
             if !shared.tag(&mut entry, tagged.as_ref(), cost).await {
-                return false;
+                return Err(untagged());
             }
             let ttl = times.left(UnixMillis::now());
             let backend = shared.backend.backend();
@@ -466,15 +480,28 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
                     None => backend.set(&key, &entry, ttl).await,
                 }
             };
-            let is_kept = shared.ask(Verb::Write, set).await.is_ok();
-            if is_kept {
-                count(&shared.counters.writes);
-            }
-            is_kept
+            shared.ask(Verb::Write, set).await.map_err(Error::backend)?;
+            count(&shared.counters.writes);
+            Ok(())
         }))
     }
 
-    fn forget(&self, id: &Arc<Id>) -> Work<Result<(), Error>> {
+    fn look_many(&self, ids: &[Arc<Id>]) -> Work<Vec<Option<Found<V>>>> {
+        let (shared, keys) = (Arc::clone(&self.shared), ids.iter().map(|id| self.shared.key(id)).collect());
+        Box::pin(async move { shared.read_many(keys).await })
+    }
+
+    fn keep_many(&self, values: &[Given<'_, V>]) -> Work<Vec<Kept>> {
+        let (shared, entries) = (Arc::clone(&self.shared), values.iter().map(|it| self.shared.given(it)).collect());
+        Box::pin(async move { shared.write_many(entries).await })
+    }
+
+    fn touch(&self, id: &Arc<Id>, ttl: Duration) -> Work<Result<bool, Error>> {
+        let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
+        Box::pin(async move { shared.touch(&key, ttl).await })
+    }
+
+    fn forget(&self, id: &Arc<Id>) -> Work<Result<bool, Error>> {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(id));
         Box::pin(async move { shared.forget(&key).await })
     }

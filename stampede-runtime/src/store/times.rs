@@ -82,6 +82,13 @@ impl Times {
         Times { made, fresh_until, use_until: fresh_until.after(stale), cost }
     }
 
+    /// Those of the same value when it is to be fresh for `ttl` from `now` on. It is as old as it was.
+    pub(super) fn again(&self, now: UnixMillis, ttl: Duration, stale: Duration) -> Times {
+        let made = self.made.min(now);
+        let fresh_until = now.after(ttl);
+        Times { made, fresh_until, use_until: fresh_until.after(stale), cost: self.cost }
+    }
+
     /// As they stand in an envelope, if they are in order.
     pub(super) fn read(made: u64, fresh_until: u64, use_until: u64, cost_micros: u32) -> Option<Times> {
         let [made, fresh_until, use_until] = [made, fresh_until, use_until].map(UnixMillis);

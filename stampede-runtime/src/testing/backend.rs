@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::faults::{Fault, Said, Script};
+use crate::pattern::Pattern;
 use crate::store::lease::Leases;
+use crate::store::news::News;
 use crate::store::{Backend, BackendError, MemoryBackend, Pending, Prefix, StoreKey};
 
 /// A backend that fails, is slow, hangs, loses and spoils entries when a test says so, and writes down what it is asked.
@@ -246,6 +248,15 @@ impl<B: Backend> Backend for FaultyBackend<B> {
     fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64> {
         let asks = Asks { prefix: Some(prefix), ..Asks::default() };
         Box::pin(self.act(Verb::Clear, asks, || Ok(0), self.inner().clear(prefix)))
+    }
+
+    fn clear_matching<'a>(&'a self, prefix: &'a Prefix, pattern: &'a Pattern) -> Pending<'a, u64> {
+        let asks = Asks { prefix: Some(prefix), ..Asks::default() };
+        Box::pin(self.act(Verb::Clear, asks, || Ok(0), self.inner().clear_matching(prefix, pattern)))
+    }
+
+    fn news(&self) -> Option<&News> {
+        self.inner().news()
     }
 
     fn ping(&self) -> Pending<'_, ()> {

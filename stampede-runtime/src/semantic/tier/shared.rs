@@ -21,7 +21,7 @@ use crate::semantic::rest::Rest;
 use crate::semantic::{CANDIDATES, EmbedError, EmbedErrorKind, Embedding, Index};
 use crate::stats::count;
 use crate::store::{BackendError, Codec, Guarded, Storable, Verb};
-use crate::tier::{Found, Life, Near, Origin, Work};
+use crate::tier::{Found, Kept, Life, Near, Origin, Work};
 
 /// As which bytes answers stand in an index.
 const CODEC: Codec = Codec::Json;
@@ -210,7 +210,7 @@ impl Shared {
     }
 
     /// Puts an answer into the index. `None`: it is none that can be kept there.
-    pub(super) fn put<V: Storable>(self: &Arc<Self>, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<bool>> {
+    pub(super) fn put<V: Storable>(self: &Arc<Self>, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<Kept>> {
         self.embeds.as_ref()?;
         let (shared, id) = (Arc::clone(self), Arc::clone(id));
         let encoded = CODEC.encode(value, self.policy.payload_bytes_max);
@@ -225,7 +225,7 @@ impl Shared {
         };
         let (ends, cost, landed) = (keeping.expires, keeping.cost, clock::instant());
         Some(Box::pin(async move {
-            let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return true };
+            let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return Ok(()) };
             let of = shared.partition(embeds, question);
             let put = async {
                 let embedding = shared.embed(embeds, question).await.ok()?;
@@ -249,11 +249,14 @@ impl Shared {
                     if is_put {
                         count(&shared.live.index_writes);
                     }
-                    true
+                    Ok(())
                 }
-                Some(Err(_)) => false,
+                Some(Err(error)) => Err(Error::backend(error)),
                 // What is there is older than what cannot be kept.
-                None => shared.ask(Verb::Remove, shared.index.backend().remove(&of, &question.hash)).await.is_ok(),
+                None => {
+                    let removed = shared.ask(Verb::Remove, shared.index.backend().remove(&of, &question.hash)).await;
+                    removed.map(drop).map_err(Error::backend)
+                }
             }
         }))
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Running, Trial, Verdict, shown};
-use crate::store::{Id, Place, StoreKey};
+use crate::store::{Id, KEYS_MAX, Place, StoreKey};
 
 /// Long enough to outlast a check.
 const LONG: Duration = Duration::from_secs(600);
@@ -46,6 +46,9 @@ checks! {
     a_zero_ttl_keeps_nothing,
     the_longest_ttl_keeps,
     tells_unusual_keys_apart,
+    gets_many_in_their_order,
+    sets_many,
+    replaces_exactly_what_is_there,
     a_hundred_at_once,
     never_answers_with_another_keys_entry,
     a_dropped_call_disturbs_no_other,
@@ -301,6 +304,88 @@ async fn tells_unusual_keys_apart(trial: &Trial) -> Verdict {
         }
     }
     Ok(())
+}
+
+async fn gets_many_in_their_order(trial: &Trial) -> Verdict {
+    let keys = ["b", "never", "a", "empty", "a", "noise"].map(|id| trial.key(id));
+    let entries = [Some(b"2".to_vec()), None, Some(b"1".to_vec()), Some(Vec::new()), None, Some(noise(2, 1 << 16))];
+    for (key, entry) in keys.iter().zip(&entries) {
+        if let Some(entry) = entry {
+            trial.set(key, entry, LONG).await?;
+        }
+    }
+    let mut expected = entries.to_vec();
+    expected[4].clone_from(&entries[2]);
+    let seen = trial.get_many(&keys).await?;
+    if seen != expected {
+        let seen: Vec<_> = seen.iter().map(|entry| shown(entry.as_deref())).collect();
+        return Err(format!("`get_many` of six keys gave {}", seen.join(", ")));
+    }
+    match trial.get_many(&[]).await? {
+        none if none.is_empty() => (),
+        some => return Err(format!("`get_many` of no keys gave {} entries", some.len())),
+    }
+    let keys: Vec<_> = (0..KEYS_MAX).map(|number| trial.key(&number.to_string())).collect();
+    trial.set(&keys[KEYS_MAX - 1], b"last", LONG).await?;
+    let seen = trial.get_many(&keys).await?;
+    match seen.last() {
+        Some(Some(entry)) if seen.len() == KEYS_MAX && entry == b"last" => Ok(()),
+        _ => Err(format!("`get_many` of {KEYS_MAX} keys gave {} entries, and not that of the last", seen.len())),
+    }
+}
+
+async fn sets_many(trial: &Trial) -> Verdict {
+    let [a, b, c, brief] = ["a", "b", "c", "brief"].map(|id| trial.key(id));
+    trial.set(&a, b"old", SHORT).await?;
+    trial.set(&c, b"old", LONG).await?;
+    let entry = |key: &StoreKey, entry: &[u8], ttl| (key.clone(), entry.to_vec(), ttl);
+    let noise = noise(3, 1 << 16);
+    let all = [
+        entry(&b, b"first", LONG),
+        entry(&a, &noise, LONG),
+        entry(&b, b"second", LONG),
+        entry(&c, b"never", Duration::ZERO),
+        entry(&brief, b"", SHORT),
+    ];
+    trial.set_many(&all).await?;
+    trial.expect(&a, Some(&noise), "after `set_many`").await?;
+    trial.expect(&b, Some(b"second"), "after `set_many` of two for one key").await?;
+    trial.expect(&c, None, "after `set_many` with a ttl of zero").await?;
+    sleep(SHORT + GRACE).await;
+    trial.expect(&a, Some(&noise), "after the ttl that `set_many` replaced").await?;
+    trial.expect(&brief, None, "after the ttl that was given to `set_many`").await?;
+    trial.set_many(&[]).await?;
+    let all: Vec<_> = (0..KEYS_MAX).map(|number| entry(&trial.key(&number.to_string()), b"many", LONG)).collect();
+    trial.set_many(&all).await?;
+    for (key, ..) in [&all[0], &all[KEYS_MAX - 1]] {
+        trial.expect(key, Some(b"many"), "after `set_many` of as many as there may be").await?;
+    }
+    Ok(())
+}
+
+async fn replaces_exactly_what_is_there(trial: &Trial) -> Verdict {
+    let [key, other, brief] = ["a", "b", "brief"].map(|id| trial.key(id));
+    let replaced = async |key, old: &[u8], new: &[u8], ttl, expected: bool| {
+        let seen = trial.backend.replace(key, old, new, ttl).await;
+        match seen.map_err(|error| format!("`replace` failed: {}", super::whole(&error)))? {
+            seen if seen == expected => Ok(()),
+            seen => Err(format!("`replace` of `{}` by `{}` said {seen}", old.escape_ascii(), new.escape_ascii())),
+        }
+    };
+    replaced(&key, b"", b"new", LONG, false).await?;
+    trial.expect(&key, None, "after `replace` of what is not there").await?;
+    trial.set(&key, b"one", SHORT).await?;
+    trial.set(&other, b"one", LONG).await?;
+    replaced(&key, b"two", b"new", LONG, false).await?;
+    trial.expect(&key, Some(b"one"), "after `replace` of something else").await?;
+    replaced(&key, b"one", b"two\0", LONG, true).await?;
+    trial.expect(&key, Some(b"two\0"), "after `replace`").await?;
+    trial.expect(&other, Some(b"one"), "after another key's `replace`").await?;
+    trial.set(&brief, b"one", LONG).await?;
+    replaced(&brief, b"one", b"one", SHORT, true).await?;
+    sleep(SHORT + GRACE).await;
+    trial.expect(&key, Some(b"two\0"), "after the ttl that `replace` replaced").await?;
+    trial.expect(&brief, None, "after the ttl that was given to `replace`").await
 }
 
 async fn a_hundred_at_once(trial: &Trial) -> Verdict {

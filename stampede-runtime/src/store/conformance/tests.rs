@@ -38,6 +38,13 @@ enum Trick {
     MixesUpAnswers,
     FailsUnderLoad,
     LeavesAnswersBehind,
+    SortsAnswers,
+    AnswersOnlyWhatIsThere,
+    SetsOnlyTheFirst,
+    SetsManyForEver,
+    ReplacesAnything,
+    ReplacesWhatIsNotThere,
+    KeepsTheTtlItReplaces,
 }
 
 /// A good backend with a trick.
@@ -172,6 +179,55 @@ impl Backend for Tricky {
         })
     }
 
+    fn get_many<'a>(&'a self, keys: &'a [StoreKey]) -> Pending<'a, Vec<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let mut keys: Vec<_> = keys.iter().collect();
+            if matches!(self.trick, Trick::SortsAnswers) {
+                keys.sort_unstable();
+            }
+            let mut entries = Vec::new();
+            for key in keys {
+                entries.push(self.get(key).await?);
+            }
+            if matches!(self.trick, Trick::AnswersOnlyWhatIsThere) {
+                entries.retain(Option::is_some);
+            }
+            Ok(entries)
+        })
+    }
+
+    fn set_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let mut seen = BTreeSet::new();
+            for (key, entry, ttl) in entries {
+                let is_first = seen.insert(key);
+                let ttl = match self.trick {
+                    Trick::SetsOnlyTheFirst if !is_first => continue,
+                    Trick::SetsManyForEver if !ttl.is_zero() => Duration::MAX,
+                    _ => *ttl,
+                };
+                self.set(key, entry, ttl).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn replace<'a>(&'a self, key: &'a StoreKey, old: &'a [u8], new: &'a [u8], ttl: Duration) -> Pending<'a, bool> {
+        Box::pin(async move {
+            let found = self.get(key).await?;
+            let is_it = match self.trick {
+                Trick::ReplacesAnything => found.is_some(),
+                Trick::ReplacesWhatIsNotThere => found.is_none_or(|entry| entry == old),
+                _ => found.is_some_and(|entry| entry == old),
+            };
+            let ttl = if matches!(self.trick, Trick::KeepsTheTtlItReplaces) { Duration::from_secs(600) } else { ttl };
+            if is_it {
+                self.set(key, new, ttl).await?;
+            }
+            Ok(is_it)
+        })
+    }
+
     fn ping(&self) -> Pending<'_, ()> {
         match self.trick {
             Trick::FailsPings => Box::pin(async { Err(BackendErrorKind::Unreachable.into()) }),
@@ -216,7 +272,7 @@ async fn every_trick_is_seen() {
     fails(Trick::RoundsTtlsDown, "keeps_an_entry_until_its_ttl").await;
     fails(Trick::RoundsTtlsUp, "lets_go_of_an_entry_at_its_ttl").await;
     fails(Trick::ProlongsOnRead, "reading_does_not_prolong").await;
-    fails_only(Trick::TakesZeroForEver, "a_zero_ttl_keeps_nothing").await;
+    fails(Trick::TakesZeroForEver, "a_zero_ttl_keeps_nothing").await;
     fails_only(Trick::OverflowsLongTtls, "the_longest_ttl_keeps").await;
     fails_only(Trick::ExpiresLongTtls, "the_longest_ttl_keeps").await;
     fails(Trick::FoldsCase, "tells_unusual_keys_apart").await;
@@ -224,6 +280,13 @@ async fn every_trick_is_seen() {
     fails(Trick::MixesUpAnswers, "never_answers_with_another_keys_entry").await;
     fails_only(Trick::FailsUnderLoad, "a_hundred_at_once").await;
     fails(Trick::LeavesAnswersBehind, "a_dropped_call_disturbs_no_other").await;
+    fails_only(Trick::SortsAnswers, "gets_many_in_their_order").await;
+    fails_only(Trick::AnswersOnlyWhatIsThere, "gets_many_in_their_order").await;
+    fails_only(Trick::SetsOnlyTheFirst, "sets_many").await;
+    fails_only(Trick::SetsManyForEver, "sets_many").await;
+    fails_only(Trick::ReplacesAnything, "replaces_exactly_what_is_there").await;
+    fails_only(Trick::ReplacesWhatIsNotThere, "replaces_exactly_what_is_there").await;
+    fails_only(Trick::KeepsTheTtlItReplaces, "replaces_exactly_what_is_there").await;
 }
 
 #[tokio::test(start_paused = true)]

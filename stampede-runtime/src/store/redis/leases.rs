@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::redis::{FromRedisValue, Value, from_redis_value, pipe};
 
 use super::error::Failure;
-use super::scripts::{ACQUIRE, END, OVERWRITE, RENEW, about, lease_of};
+use super::scripts::{ACQUIRE, END, OVERWRITE, OVERWRITE_TEXT, RENEW, about, lease_of, outcome_of};
 use super::{RedisBackend, millis};
 use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wish};
 use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
@@ -72,6 +72,24 @@ impl Leases for RedisBackend {
             let mut call = about(&OVERWRITE, key);
             call.arg(millis(ttl)).arg(entry).arg(self.link.waiters().sender());
             self.link.call(&call).await
+        })
+    }
+
+    fn overwrite_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            if entries.is_empty() {
+                return Ok(());
+            }
+            // The script comes along: a pipeline cannot ask first whether the server knows it.
+            let mut all = pipe();
+            all.cmd("SCRIPT").arg("LOAD").arg(OVERWRITE_TEXT).ignore();
+            for (key, entry, ttl) in entries {
+                super::fits(entry)?;
+                let call = all.cmd("EVALSHA").arg(OVERWRITE.get_hash()).arg(3);
+                call.arg(key.as_str()).arg(lease_of(key)).arg(outcome_of(key));
+                call.arg(millis(*ttl)).arg(entry).arg(self.link.waiters().sender()).ignore();
+            }
+            self.link.ask_all(&all).await
         })
     }
 

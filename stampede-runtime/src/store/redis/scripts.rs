@@ -23,6 +23,8 @@ scripts! {
     END: ["void.lua", "end.lua"];
     REMOVE: ["void.lua", "remove.lua"];
     OVERWRITE: ["void.lua", "overwrite.lua"];
+    /// An entry in the place of exactly one other.
+    REPLACE: ["void.lua", "replace.lua"];
     /// The token of a tag, made where there is none; and the time.
     AGREE: ["agree.lua"];
     /// Another token for a tag.
@@ -37,14 +39,21 @@ pub(super) const LEASE: &str = ":lease";
 /// The same of what the last lease told: a hash of its fence `f` and the bytes `b`.
 const OUTCOME: &str = ":outcome";
 
+/// What [`OVERWRITE`] is, for a pipeline, which has to bring it along.
+pub(super) const OVERWRITE_TEXT: &str = concat!(include_str!("void.lua"), include_str!("overwrite.lua"));
+
 pub(super) fn lease_of(key: &StoreKey) -> String {
     format!("{key}{LEASE}")
+}
+
+pub(super) fn outcome_of(key: &StoreKey) -> String {
+    format!("{key}{OUTCOME}")
 }
 
 /// A call about an entry, its lease and its outcome.
 pub(super) fn about<'s>(script: &'s Script, key: &StoreKey) -> ScriptInvocation<'s> {
     let mut call = script.prepare_invoke();
-    call.key(key.as_str()).key(lease_of(key)).key(format!("{key}{OUTCOME}"));
+    call.key(key.as_str()).key(lease_of(key)).key(outcome_of(key));
     call
 }
 

@@ -59,6 +59,15 @@ impl<B: Backend> Leases for FaultyBackend<B> {
         Box::pin(self.write(Verb::Overwrite, Asks::to_keep(key, ttl), entry, (), overwrite))
     }
 
+    fn overwrite_many<'a>(&'a self, entries: &'a [(StoreKey, Vec<u8>, Duration)]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            for (key, entry, ttl) in entries {
+                self.overwrite(key, entry, *ttl).await?;
+            }
+            Ok(())
+        })
+    }
+
     fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter> {
         self.leased().waiter(key)
     }
