@@ -34,7 +34,7 @@ async fn below(cents: u32) -> Vec<Product> {
 }
 
 /// As most code has it: whoever writes takes out the one key that it knows.
-async fn set_price_and_forget_the_key(id: u32, cents: u32) {
+fn set_price_and_forget_the_key(id: u32, cents: u32) {
     write(id, cents);
     product::invalidate(id);
 }
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         database().insert(id, Product { id, category, cents: 1_000 + id });
     }
     fill().await;
-    set_price_and_forget_the_key(7, 1).await;
+    set_price_and_forget_the_key(7, 1);
     println!("one key taken out:  {} answers are wrong", wrong().await);
 
     fill().await;

@@ -57,7 +57,7 @@ fn lints() -> TokenStream {
     quote! {
         #[allow(
             dead_code, deprecated, elided_lifetimes_in_paths, single_use_lifetimes, unused_lifetimes,
-            clippy::boxed_local, clippy::redundant_closure, clippy::redundant_closure_for_method_calls, clippy::too_many_arguments,
+            clippy::boxed_local, clippy::ref_option, clippy::ref_option_ref, clippy::redundant_closure, clippy::redundant_closure_for_method_calls, clippy::too_many_arguments,
             clippy::used_underscore_binding
         )]
     }

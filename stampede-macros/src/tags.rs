@@ -80,10 +80,8 @@ pub(crate) fn tag(text: &LitStr, find: Find<'_>, runtime: &Runtime) -> syn::Resu
 pub(crate) fn pattern(text: &LitStr, find: Find<'_>, runtime: &Runtime) -> syn::Result<TokenStream> {
     let private = runtime.private(text.span());
     rendered(text, find, runtime, |value, stop| {
-        let stop = match stop {
-            Some(stop) => quote!(::core::option::Option::Some(#stop)),
-            None => quote!(::core::option::Option::None),
-        };
+        let nothing = quote!(::core::option::Option::None);
+        let stop = stop.map_or(nothing, |stop| quote!(::core::option::Option::Some(#stop)));
         quote!(#private::Globbed(#value, #stop))
     })
 }

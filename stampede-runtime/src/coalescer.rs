@@ -29,6 +29,7 @@ use crate::lanes;
 use crate::outside::{Outside, Saying};
 use crate::pattern::Pattern;
 use crate::policy::Policy;
+use crate::registry::EndWalk;
 #[cfg(feature = "semantic")]
 use crate::semantic::meet::Meetings;
 use crate::share::Share;
@@ -457,7 +458,7 @@ pub(crate) trait Function: Any + Send + Sync {
     fn take_out_matching_everywhere(&self, pattern: &Pattern) -> Invalidation;
     /// Keys are being taken out outside by somebody else, who tells when that is done, and whether: all of them, or readable
     /// ones. `None`: it has none of those.
-    fn begin_walk(&self, is_whole: bool) -> Option<Box<dyn FnOnce(bool) + Send>>;
+    fn begin_walk(&self, is_whole: bool) -> Option<EndWalk>;
     /// The same outside of this process, too, where there is something.
     fn clear_all(&self) -> Invalidation;
     fn in_flight(&self) -> usize;
@@ -551,7 +552,7 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         Invalidation::new(removed, clearing.map(|clearing| clearing.clear_matching(pattern, &self.home_outside())))
     }
 
-    fn begin_walk(&self, is_whole: bool) -> Option<Box<dyn FnOnce(bool) + Send>> {
+    fn begin_walk(&self, is_whole: bool) -> Option<EndWalk> {
         let has_any = is_whole || TypeId::of::<K>() == TypeId::of::<Box<str>>();
         let outside = self.outside.as_ref().filter(|_| has_any)?;
         let clearing = if is_whole { outside.begin_clear() } else { outside.begin_matching() };

@@ -20,11 +20,14 @@ pub(crate) struct Hooks<S: Share> {
     is_none: Option<fn(&S::Value) -> bool>,
     weigh: Option<fn(&S::Value) -> usize>,
     price: Option<fn(&S::Value) -> f64>,
-    tags: Option<fn(&S::Value) -> Vec<Tag>>,
+    tags: Option<TagsOf<S::Value>>,
     refuse: Option<fn(Error) -> S::Output>,
     tier: Option<MakeTier<S::Value>>,
     carry: Option<Carry<S::Fault>>,
 }
+
+/// The tags that a value says.
+pub(crate) type TagsOf<V> = fn(&V) -> Vec<Tag>;
 
 /// Makes the tier outside of this process that a function named.
 pub(crate) type MakeTier<V> = fn(&Place<'_>, &Config) -> Option<Arc<dyn Tier<V>>>;
@@ -101,7 +104,7 @@ impl<S: Share> Hooks<S> {
         /// What each value cost, as the function's `cost` says.
         price: fn(&S::Value) -> f64,
         /// What it is tagged with besides what its call says.
-        tags: fn(&S::Value) -> Vec<Tag>,
+        tags: TagsOf<S::Value>,
         /// How a call that is refused or timed out ends.
         refuse: fn(Error) -> S::Output,
         /// How the tier outside of this process is made.

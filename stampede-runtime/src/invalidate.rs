@@ -132,6 +132,7 @@ pub fn invalidate_all() -> Invalidation {
 const RESTS: [u64; 7] = [50, 200, 1_000, 5_000, 10_000, 30_000, 60_000];
 
 /// What of a backend is meant.
+#[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
 enum Reach<'a> {
     Matching(&'a Pattern),

@@ -41,6 +41,7 @@ impl<S: Share> Leased<S> {
     }
 
     /// Ends the lease as the flight has, in the background. `held` is dropped once what it was ended with has arrived.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of the end")]
     pub(crate) fn end<K: Key, H: Send + 'static>(
         self,
         coalescing: &Coalescing<K, S>,

@@ -276,6 +276,9 @@ pub(crate) struct Saying<V: 'static> {
     is_last_try: bool,
 }
 
+/// A value that is to be stored, and what is said of it.
+pub(crate) type ToStore<'a, V> = (Saying<V>, &'a V, &'a Keeping, Option<&'a Arc<Tagged>>);
+
 impl<V: 'static> Saying<V> {
     fn new(outside: &Arc<Outside<V>>, id: &Arc<Id>, is_last_try: bool) -> Saying<V> {
         let (outside, id) = (Arc::clone(outside), Arc::clone(id));
@@ -299,25 +302,23 @@ impl<V: 'static> Saying<V> {
     ) {
         // The user's `Serialize`.
         let work = catch_unwind(AssertUnwindSafe(|| self.outside.tier.keep(&self.id, value, keeping, tagged)));
-        match work {
-            Ok(Some(work)) => home.run_outside(async move {
-                // All of it, not a copy of the one field.
-                let mut saying = self;
-                let kept = work.await;
-                saying.has_arrived = kept.is_ok();
-                drop(saying);
-                then(kept);
-            }),
-            _ => {
-                self.take_back(home);
-                then(Err(Error::unwritable()));
-            }
-        }
+        let Ok(Some(work)) = work else {
+            self.take_back(home);
+            return then(Err(Error::unwritable()));
+        };
+        home.run_outside(async move {
+            // All of it, not a copy of the one field.
+            let mut saying = self;
+            let kept = work.await;
+            saying.has_arrived = kept.is_ok();
+            drop(saying);
+            then(kept);
+        });
     }
 
     /// The same with several values at once. `then` is told of the first that has not arrived.
     pub(crate) fn store_many(
-        all: Vec<(Saying<V>, &V, &Keeping, Option<&Arc<Tagged>>)>,
+        all: Vec<ToStore<'_, V>>,
         home: &Home,
         then: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
@@ -333,7 +334,9 @@ impl<V: 'static> Saying<V> {
         drop(values);
         let sayings: Vec<_> = all.into_iter().map(|(saying, ..)| saying).collect();
         let Ok(work) = work else {
-            sayings.into_iter().for_each(|saying| saying.take_back(home));
+            for saying in sayings {
+                saying.take_back(home);
+            }
             return then(Err(Error::unwritable()));
         };
         home.run_outside(async move {

@@ -49,13 +49,16 @@ pub(crate) struct Registry {
     hand: OnceLock<Arc<Hand>>,
 }
 
+/// Tells a function that a walk is over, and whether its keys were taken out.
+pub(crate) type EndWalk = Box<dyn FnOnce(bool) + Send>;
+
 /// An invalidation of many keys, of functions whose names begin so.
 pub(crate) struct Walk {
     below: String,
     /// All of their keys, and not only readable ones that match.
     is_whole: bool,
     /// What tells each function that it is over.
-    begun: Mutex<Vec<Box<dyn FnOnce(bool) + Send>>>,
+    begun: Mutex<Vec<EndWalk>>,
 }
 
 impl Walk {

@@ -70,7 +70,7 @@ async fn values_live_as_long_as_is_said() {
         assert_eq!((users.get("1").await, users.get("2").await), (Some(100), None));
         advance(50 * SECOND).await;
         assert_eq!((users.get("1").await, unsaid.get("1").await), (None, Some(1)));
-        advance(FIVE_MINUTES - 100 * SECOND).await;
+        advance(FIVE_MINUTES.saturating_sub(100 * SECOND)).await;
         assert_eq!(unsaid.get("1").await, None);
 
         // What is not to be kept takes out what was.
@@ -100,9 +100,9 @@ async fn touch_gives_what_is_kept_another_life() {
         let users = users();
         assert!(!users.touch("1", HOUR).await.unwrap());
         users.set("1", 10).await.unwrap();
-        advance(HOUR - SECOND).await;
+        advance(HOUR.saturating_sub(SECOND)).await;
         assert!(users.touch("1", HOUR).await.unwrap());
-        advance(HOUR - SECOND).await;
+        advance(HOUR.saturating_sub(SECOND)).await;
         assert_eq!(users.get("1").await, Some(10));
         assert!(users.touch("1", 10 * SECOND).await.unwrap());
         advance(10 * SECOND).await;

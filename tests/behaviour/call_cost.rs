@@ -139,6 +139,7 @@ async fn of_a_value_from_elsewhere_the_cost_is_asked_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn every_attribute_takes_it() {
+    #[expect(clippy::ptr_arg, reason = "it is asked about the value")]
     fn tokens(text: &String) -> f64 {
         text.len() as f64
     }

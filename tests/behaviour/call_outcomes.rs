@@ -356,7 +356,7 @@ fn of_sync_functions() {
 
 #[tokio::test(start_paused = true)]
 async fn of_coalescers() {
-    alone(async {
+    alone(Box::pin(async {
         let kept: Coalescer<u32, u32> = Coalescer::builder().ttl(ttl::HOUR).build();
         assert_eq!(of(kept.run(&1, || async { 1 })).await, Outcome::Executed);
         advance(SECOND).await;
@@ -375,7 +375,7 @@ async fn of_coalescers() {
         world.open_all();
         assert_eq!(first.await.unwrap(), Err("1".to_owned()));
         assert_eq!(second.await.unwrap(), (Err(7), Some(Outcome::Executed)));
-    })
+    }))
     .await;
 }
 

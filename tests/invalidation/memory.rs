@@ -31,7 +31,7 @@ async fn tags_of_arguments_and_of_the_value_lead_to_it() {
     assert_eq!((load::peek(3), load::peek(4).is_some()), (None, true));
     assert_eq!(invalidate_tags(["team:1"]).removed(), 4);
     assert_eq!((load::peek(5), load::peek(4).is_some()), (None, true));
-    assert_eq!(invalidate_tags([format!("users")]).removed(), 5);
+    assert_eq!(invalidate_tags(["users".to_owned()]).removed(), 5);
     assert_eq!(load::stats().cache_size, 0);
     load::insert(3, User { id: 3, team: 7 });
     assert_eq!(invalidate_tags(["team:7"]).removed(), 1);

@@ -14,7 +14,9 @@ use crate::invalidation::Invalidation;
 use crate::share::Shareable;
 
 /// What a cache writes its values with. Made by [`CacheBuilder::writer`](super::CacheBuilder::writer).
-pub struct Writer<V>(Arc<dyn Fn(String, V) -> Moved<Result<(), SharedError>> + Send + Sync>);
+pub struct Writer<V>(Arc<Write<V>>);
+
+type Write<V> = dyn Fn(String, V) -> Moved<Result<(), SharedError>> + Send + Sync;
 
 impl<V> Clone for Writer<V> {
     fn clone(&self) -> Self {

@@ -6,6 +6,7 @@ use crate::flight::{Ending, Rare};
 use crate::hooks::Keeping;
 use crate::key::Key;
 use crate::leased::Leased;
+use crate::outside::Outside;
 use crate::share::Share;
 
 impl<K: Key, S: Share, P> Execution<K, S, P> {
@@ -16,8 +17,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         let is_made = matches!((&stage, &ending), (Stage::Running(_), Ending::Value(_)));
         let has_leases = coalescing.outside.as_ref().is_some_and(|outside| outside.has_leases());
         // Callers hear of the end before the lease is ended.
-        let _about_to_say =
-            coalescing.outside.as_ref().filter(|_| self.lease.is_some()).map(|outside| outside.about_to_say());
+        let _about_to_say = coalescing.outside.as_ref().filter(|_| self.lease.is_some()).map(Outside::about_to_say);
         let leased = self.lease.take().map(|lease| Leased::new(coalescing, lease, &ending));
         // What was made for this process alone may not be the newest, unless a newer value is just what was asked for.
         let is_newest = !has_leases || leased.is_none() && self.reason.purpose == Purpose::Refresh;
@@ -54,7 +54,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             let home = coalescing.home_outside();
             match (landed, self.node.value()) {
                 (Landed::Kept, Some(value)) if !has_leases => {
-                    saying.store(&home, value, keeping, self.tagged.as_ref(), |_| drop(mark))
+                    saying.store(&home, value, keeping, self.tagged.as_ref(), |_| drop(mark));
                 }
                 // What is there is older than what was just made.
                 (Landed::Kept | Landed::Unkept, _) => saying.take_back(&home),

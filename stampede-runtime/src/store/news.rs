@@ -186,7 +186,7 @@ impl Inner {
                 self.each(|_| true, |function| function.hear_marked(&mark, *how));
             }
             Change::All(prefix) => {
-                self.each(|place| place.prefix().as_str().starts_with(prefix), |function| function.hear_all());
+                self.each(|place| place.prefix().as_str().starts_with(prefix), Function::hear_all);
             }
             Change::Matching(prefix, pattern) => {
                 let pattern = Pattern::new(pattern);
@@ -204,7 +204,7 @@ async fn take(news: Weak<Inner>) {
         let has_lost = inner.has_lost.swap(false, Relaxed);
         let change = inner.waiting().pop_front();
         if has_lost {
-            inner.each(|_| true, |function| function.doubt_all());
+            inner.each(|_| true, Function::doubt_all);
         }
         if let Some(change) = &change {
             inner.tell(change);

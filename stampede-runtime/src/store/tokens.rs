@@ -89,13 +89,11 @@ impl<B: Backend + ?Sized> Plain<'_, B> {
     async fn agree(&self, tags: &[StoreKey]) -> Result<(Vec<Token>, Token), BackendError> {
         let (mut tokens, now) = (Vec::with_capacity(tags.len()), now());
         for key in tags {
-            tokens.push(match self.get(key).await? {
-                Some(token) => token,
-                None => {
-                    self.put(key, now).await?;
-                    now
-                }
-            });
+            let token = self.get(key).await?;
+            if token.is_none() {
+                self.put(key, now).await?;
+            }
+            tokens.push(token.unwrap_or(now));
         }
         Ok((tokens, now))
     }
@@ -137,20 +135,16 @@ pub(crate) const CHANGED_AT_ONCE: usize = 64;
 /// Gives tags other tokens.
 async fn change(backend: &dyn Backend, tags: &[Tag], expire: bool) -> Result<(), BackendError> {
     let keys: Vec<StoreKey> = tags.iter().map(|tag| StoreKey::of_tag(tag)).collect();
-    match backend.tokens() {
-        Some(tokens) => {
-            let each = keys.iter().zip(tags).map(|(key, tag)| tokens.change(key, tag, expire));
-            at_once(each.collect()).await.map(drop)
-        }
-        None => {
-            let plain = Plain(backend);
-            for key in &keys {
-                let token = plain.get(key).await?.map_or(0, |token| token + 1).max(now()) | 1;
-                plain.put(key, token).await?;
-            }
-            Ok(())
-        }
+    if let Some(tokens) = backend.tokens() {
+        let each = keys.iter().zip(tags).map(|(key, tag)| tokens.change(key, tag, expire));
+        return at_once(each.collect()).await.map(drop);
     }
+    let plain = Plain(backend);
+    for key in &keys {
+        let token = plain.get(key).await?.map_or(0, |token| token + 1).max(now()) | 1;
+        plain.put(key, token).await?;
+    }
+    Ok(())
 }
 
 /// What this process has said of the tags of a backend and not been answered to: entries with these tags are not believed.

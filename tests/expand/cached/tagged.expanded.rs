@@ -55,6 +55,8 @@ struct load {}
     single_use_lifetimes,
     unused_lifetimes,
     clippy::boxed_local,
+    clippy::ref_option,
+    clippy::ref_option_ref,
     clippy::redundant_closure,
     clippy::redundant_closure_for_method_calls,
     clippy::too_many_arguments,
