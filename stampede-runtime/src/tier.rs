@@ -190,7 +190,7 @@ pub(crate) enum Origin {
     /// It was made here, or given.
     Made,
     /// It was in the backend.
-    #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
+    #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "for backends"))]
     Backend,
     /// Another process made it while this one waited.
     Told,

@@ -54,7 +54,9 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             let home = coalescing.home_outside();
             match (landed, self.node.value()) {
                 (Landed::Kept, Some(value)) if !has_leases => {
-                    saying.store(&home, value, keeping, self.tagged.as_ref(), |_| drop(mark));
+                    saying.store(&home, value, keeping, self.tagged.as_ref(), move |_| {
+                        let _held = mark;
+                    });
                 }
                 // What is there is older than what was just made.
                 (Landed::Kept | Landed::Unkept, _) => saying.take_back(&home),

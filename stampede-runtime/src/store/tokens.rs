@@ -9,7 +9,7 @@
 //! What a *value* says of itself is not known before the execution. Then the token is read after it, and has to be older than
 //! the execution: a token is the time when it was made, twice, and one more if an invalidation has made it. One that was made
 //! because there was none says nothing of when the tag was last invalidated, but that this is longer ago than
-//! [`INVALIDATED_FOR`]; executions that take so long are not kept under tags of their values.
+//! an hour; executions that take so long are not kept under tags of their values.
 //!
 //! The alternatives. *Sets of members* grow with the entries, take as many steps to invalidate as there are members, and lose
 //! an entry whose process dies between storing it and adding it to the set, or that is added after the set was read: an
