@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use crate::call;
 use crate::coalescer::{Coalescing, Function, How};
 use crate::fly::Boarding;
 use crate::invalidate;
@@ -91,7 +92,7 @@ struct Inner<V: Shareable> {
 impl<V: Shareable> Drop for Inner<V> {
     fn drop(&mut self) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.release(self.owner);
+            registry.release(self.owner, Arc::clone(&self.state) as Arc<dyn Function>);
         }
     }
 }
@@ -210,11 +211,7 @@ impl<V: Shareable, L, W> Cache<V, L, W> {
 
     /// Boards a call that will execute if nobody has the value.
     fn board(&self, key: &str) -> Result<Result<V, Fault>, Boarding<Box<str>, AnyFault<V>>> {
-        let (state, look) = (self.state(), Plain(key));
-        if registry::is_off() {
-            return Err(Boarding::off(state.me()));
-        }
-        state.hit(&look).map_err(|missed| Boarding::call(state.board(&look, missed), state.id_of(&look)))
+        call::begin(self.state(), &Plain(key), false)
     }
 }
 

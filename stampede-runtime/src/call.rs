@@ -135,6 +135,11 @@ pub(crate) fn begin<L: Look, S: Share>(
     Err(boarding.noted(scope.note))
 }
 
+/// Whether a call that begins here may be answered by whatever there is.
+pub(crate) fn may_be_kept() -> bool {
+    Scope::current().wish == Wish::Any
+}
+
 /// Begins a call that whatever there is may answer.
 fn hit<L: Look, S: Share>(
     state: &Coalescing<L::Own, S>,

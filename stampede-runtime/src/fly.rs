@@ -77,7 +77,8 @@ impl<K: Key, S: Share> Boarding<K, S> {
 
     /// The tier has just been asked for the key, and had nothing. `has_tags`: what it knows of tags is still of interest.
     pub(crate) fn asked(self, has_tags: bool) -> Self {
-        Boarding { wanted: has_tags.then_some(Wanted::Newest), ..self }
+        let is_refresh = self.purpose == Purpose::Refresh;
+        Boarding { wanted: (has_tags || is_refresh).then_some(Wanted::Newest), ..self }
     }
 
     /// Whether it is this caller's body that will run.

@@ -38,6 +38,8 @@ pub(crate) struct Registry {
     config: OnceLock<Option<Config>>,
     states: RwLock<HashMap<StateKey, State>>,
     functions: Mutex<BTreeMap<String, Vec<Weak<dyn Function>>>>,
+    /// Those that nobody can reach any more, and that have something under way.
+    leaving: Mutex<Vec<State>>,
     /// Whose each place outside is.
     places: Mutex<HashMap<(String, u32), StateKey>>,
     /// What is outside of each function: an `Outside` of its values. It may be cleared before the function is called.
@@ -82,8 +84,20 @@ impl Registry {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn leaving(&self) -> MutexGuard<'_, Vec<State>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets those that nobody can reach any more and that have nothing under way.
+    fn let_go(&self) {
+        // Dropped without the lock: they have values.
+        let gone: Vec<State> = self.leaving().extract_if(.., |state| state.in_flight() == 0).collect();
+        drop(gone);
+    }
+
     /// The functions that are alive, by name.
     pub(crate) fn alive(&self) -> Vec<(String, Arc<dyn Function>)> {
+        self.let_go();
         let functions = self.functions();
         let each = |(name, states): (&String, &Vec<Weak<dyn Function>>)| {
             states.iter().filter_map(|state| Some((name.clone(), state.upgrade()?))).collect::<Vec<_>>()
@@ -180,8 +194,11 @@ impl Registry {
         is_only
     }
 
-    /// Gives back the places of a state that is gone and can come again.
-    pub(crate) fn release(&self, owner: StateKey) {
+    /// Gives back the places of a state that nobody can reach any more. What it still has under way stays to be waited for.
+    pub(crate) fn release(&self, owner: StateKey, state: State) {
+        if state.in_flight() > 0 {
+            self.leaving().push(state);
+        }
         self.places.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, other| *other != owner);
         let outside = self.outsides().remove(&owner);
         drop(outside);

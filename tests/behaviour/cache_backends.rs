@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stampede_runtime::testing::{Fault, FaultyBackend, Verb};
-use stampede_runtime::{Cache, Entry, Error};
+use stampede_runtime::{Cache, Entry, Error, shutdown};
 use tokio::time::advance;
 
 use super::backends_help::{BUDGET, DOWN, Given as _, HOUR, Log, SECOND, patient_process, process};
@@ -192,6 +192,22 @@ async fn a_slow_backend_costs_its_budget_once_for_many() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dropped_cache_has_said_is_waited_for() {
+    let fake = there(&[]).await;
+    patient_process(&fake, async {
+        fake.on(Verb::Set).always(Fault::HoldCall);
+        let _ = users().set("1", 1);
+        assert_eq!(shutdown(SECOND).await, 1);
+        fake.on(Verb::Set).release();
+        assert_eq!(shutdown(HOUR).await, 0);
+        assert!(stampede_runtime::all_stats().is_empty(), "nobody can reach it");
+    })
+    .await;
+    fake.heal();
+    process(&fake, async { assert_eq!(users().get("1").await, Some(1)) }).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn tags_go_along_and_come_back() {
     let fake = there(&[]).await;
     process(&fake, async {
@@ -204,7 +220,9 @@ async fn tags_go_along_and_come_back() {
     process(&fake, async {
         let users = users();
         assert_eq!(users.get_many(["1", "2", "3", "4"]).await.len(), 4);
-        assert_eq!(users.invalidate_tags(["team:a"]).removed(), 1, "memory knows the tags of what it was given");
+        let done = users.invalidate_tags(["team:a"]);
+        assert_eq!(done.removed(), 1, "memory knows the tags of what it was given");
+        done.await.unwrap();
         assert_eq!(users.get("1").await, None);
         assert!(users.touch("2", 2 * HOUR).await.unwrap());
     })
@@ -230,7 +248,9 @@ async fn tags_of_an_entry_that_an_execution_found_take_it_out_of_memory() {
     process(&fake, async {
         let users = users();
         assert_eq!(users.get_or_set("1", || async { Ok::<_, ()>(10) }).await, Ok(1));
-        assert_eq!(users.invalidate_tags(["team:a"]).removed(), 1);
+        let done = users.invalidate_tags(["team:a"]);
+        assert_eq!(done.removed(), 1);
+        done.await.unwrap();
         assert_eq!(users.get_or_set("1", || async { Ok::<_, ()>(10) }).await, Ok(10));
     })
     .await;

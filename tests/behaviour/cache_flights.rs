@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use stampede_runtime::Cache;
 use stampede_runtime::ttl::HOUR;
+use stampede_runtime::{Cache, bypass, refresh};
 
 use super::help::{World, add_up, all, alone, boarded, crowd, panic_of, settle};
 
@@ -220,7 +220,8 @@ async fn a_panic_of_a_load_reaches_all_who_wait() {
                     users.get_or_set_many(["1", "2"], load).await
                 }
             };
-            let first = boarded(panics).await;
+            let first = tokio::spawn(panics);
+            settle().await;
             let second = (!is_at_once).then(|| tokio::spawn(one(&users, "2", &world)));
             settle().await;
             world.open_all();
@@ -290,6 +291,23 @@ async fn an_error_of_another_type_has_the_key_loaded_alone() {
         assert_eq!(other.await.unwrap(), Err(7));
         assert_eq!(call.await.unwrap(), Ok(pairs(&[("1", 3), ("2", 2)])));
         assert_eq!(asked(&log), [["2"], ["1"]]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_to_be_newest_or_unshared_is() {
+    alone(async {
+        let (users, world, log) = (users(), World::at_ease(), Asked::default());
+        users.set_many([("1", 100), ("2", 100)]).await.unwrap();
+        assert_eq!(bypass(one(&users, "1", &world)).await, Ok(1));
+        assert_eq!(bypass(many(&users, &["1", "2"], &world, &log)).await, Ok(pairs(&[("1", 2), ("2", 2)])));
+        assert_eq!(users.get("1").await, Some(100));
+        assert_eq!(refresh(one(&users, "1", &world)).await, Ok(3));
+        assert_eq!(users.get("1").await, Some(3));
+        assert_eq!(refresh(many(&users, &["1", "2"], &world, &log)).await, Ok(pairs(&[("1", 4), ("2", 4)])));
+        assert_eq!(users.get_many(["1", "2"]).await, pairs(&[("1", 4), ("2", 4)]));
+        assert_eq!(asked(&log), [["1", "2"], ["1", "2"]]);
     })
     .await;
 }

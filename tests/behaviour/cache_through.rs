@@ -151,8 +151,9 @@ async fn a_write_of_which_nobody_knows_takes_the_key_out() {
             store.is(how);
             let write = {
                 let rows = rows.clone();
-                boarded(async move { rows.write("1", 2).await }).await
+                tokio::spawn(async move { rows.write("1", 2).await })
             };
+            settle().await;
             match how {
                 How::Fails => {
                     let error = write.await.unwrap().unwrap_err();

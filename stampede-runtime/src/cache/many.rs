@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use super::batch::{Absent, Batch, batches};
 use super::{Cache, Entry, Written};
+use crate::call;
 use crate::fly::Boarding;
 use crate::key::Plain;
 use crate::share::{Fault, Shareable};
@@ -97,7 +98,11 @@ impl<V: Shareable, L, W> Cache<V, L, W> {
         let state = self.state();
         let keys = distinct(keys);
         let (mut found, mut missing) = (HashMap::with_capacity(keys.len()), Vec::new());
-        let values = state.look_for_many(&keys).await;
+        // Said of this call, and not of what it awaits.
+        let values = match call::may_be_kept() {
+            true => state.look_for_many(&keys).await,
+            false => keys.iter().map(|_| None).collect(),
+        };
         for (key, value) in keys.into_iter().zip(values) {
             match value {
                 Some(value) => _ = found.insert(key, value),
@@ -159,7 +164,7 @@ impl<V: Shareable, L, W> Cache<V, L, W> {
             if !fault.is::<Absent>() {
                 // Another caller's error of another type: this one's own loader says what it has to say, unshared.
                 count(&state.counters.retries);
-                let own = loader(vec![key.clone()]).await?;
+                let own = call::in_body(loader(vec![key.clone()])).await?;
                 found.extend(own.into_iter().find(|(other, _)| *other == key));
             }
         }

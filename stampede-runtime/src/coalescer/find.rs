@@ -32,6 +32,15 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         Some(output)
     }
 
+    /// Whether [`look_up`](Self::look_up) would find a value.
+    pub(crate) fn would_find<L: Look<Own = K>>(&self, look: &L) -> bool {
+        let found = self.table.find(self.hash(look), |node| {
+            let is_it = look.is(&node.key) && node.value().is_some();
+            (is_it && self.age_without_refresh(node, Moment::now()) != Age::Over).then_some(())
+        });
+        found.is_some()
+    }
+
     /// Begins to look for a key outside. What is found there is kept here unless something happens to the key meanwhile, or
     /// something of it is in the air already.
     ///

@@ -110,7 +110,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         look: &L,
         then: impl FnOnce(Result<bool, Error>) + Send + 'static,
     ) -> bool {
-        let was_kept = self.peek(look).is_some();
+        let was_kept = self.would_find(look);
         let (_, saying) = self.forget_here(self.hash(look), |key| look.is(key), self.id_of(look).as_ref(), How::Remove);
         match saying {
             Some(saying) => saying.forget_then(&self.home_outside(), then),
