@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stampede_runtime::testing::FaultyBackend;
-use stampede_runtime::testing::isolate;
+use stampede_runtime::testing::{FaultyBackend, count, isolate};
 use stampede_runtime::{
     Coalescer, Stats, all_stats, bypass, cached, coalesce, coalesce_by_content, distributed_coalesce, outcome, refresh,
     reset_stats, ttl,
@@ -260,4 +259,19 @@ fn a_cost_that_panics_ends_the_call_that_asks() {
     assert!(std::panic::catch_unwind(|| ask(1)).is_err());
     assert_eq!((ask(2), ask::stats().panics), (2, 1));
     check(&ask::stats(), 1.0, 0.0, 0);
+}
+
+#[test]
+fn what_was_counted_in_between_is_a_difference() {
+    #[cached(ttl = "1h", cost = |_| 1.5)]
+    fn ask() -> u32 {
+        1
+    }
+
+    let _isolated = isolate();
+    ask();
+    ask();
+    let counted = count(ask::stats);
+    ask();
+    check(&counted.since(), 0.0, 1.5, 0);
 }
