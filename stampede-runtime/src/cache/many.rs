@@ -99,10 +99,8 @@ impl<V: Shareable, L, W> Cache<V, L, W> {
         let keys = distinct(keys);
         let (mut found, mut missing) = (HashMap::with_capacity(keys.len()), Vec::new());
         // Said of this call, and not of what it awaits.
-        let values = match call::may_be_kept() {
-            true => state.look_for_many(&keys).await,
-            false => keys.iter().map(|_| None).collect(),
-        };
+        let values =
+            if call::may_be_kept() { state.look_for_many(&keys).await } else { keys.iter().map(|_| None).collect() };
         for (key, value) in keys.into_iter().zip(values) {
             match value {
                 Some(value) => _ = found.insert(key, value),
