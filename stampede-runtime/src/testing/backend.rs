@@ -21,7 +21,7 @@ use crate::store::{Backend, BackendError, MemoryBackend, Pending, Prefix, StoreK
 /// It stands before another one, at first a [`MemoryBackend`]. Clones are the same backend, so that the configuration has
 /// one and the test another.
 ///
-/// ```
+/// ```rust,standalone_crate
 /// use stampede_runtime::store::BackendErrorKind::Unreachable;
 /// use stampede_runtime::testing::{self, Fault, FaultyBackend, Verb};
 /// use stampede_runtime::{Config, cached};
