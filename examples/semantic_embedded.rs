@@ -50,7 +50,8 @@ async fn answer(shop: &str, question: &str) -> Result<String, String> {
     complete(shop, question).await
 }
 
-#[tokio::main]
+// One thread, so that of each thing the same spelling comes first in every run.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Once, before the first call. Letters are not meanings: for those there is `OpenAiEmbedder`, or your own `Embedder`.
     configure(Config::builder().embedder(LexicalEmbedder::new()).build()?)?;

@@ -66,7 +66,11 @@ fn so_does_an_invalidation_of_everything() {
     assert!(fleet.clear(1, "whole"));
     assert_eq!(fleet.got(other.expect("one waits")).number(), Some(2), "{}", fleet.story());
     leader_is_refused(&fleet, own);
-    assert_eq!(fleet.fresh(1, "whole", "k", &Task::value(0)).number(), Some(2));
+    // The second began before the way through all keys had ended, which may have taken it out, too. What begins later stays.
+    let kept = fleet.fresh(1, "whole", "k", &Task::value(0)).number();
+    assert!(kept >= Some(2), "{}", fleet.story());
+    let _ = fleet.stats(1, "whole");
+    assert_eq!(fleet.fresh(2, "whole", "k", &Task::value(0)).number(), kept, "{}", fleet.story());
     fleet.dismiss();
 }
 
