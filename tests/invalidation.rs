@@ -9,4 +9,5 @@ mod invalidation {
     mod hosts_share;
     mod memory;
     mod random;
+    mod random_here;
 }
