@@ -1,0 +1,1 @@
+//! The protocol under an explicit-state model checker.
