@@ -209,6 +209,3 @@ impl fmt::Debug for MemoryServer {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;
