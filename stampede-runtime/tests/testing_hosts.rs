@@ -106,6 +106,35 @@ async fn a_body_may_take_longer_than_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_long_looks_seldom_and_finds_out_in_as_long_again_where_every_message_is_lost() {
+    #[distributed_coalesce(namespace = "hosts", ttl = "1h", lease = "5s")]
+    async fn takes(seconds: u64) -> u64 {
+        sleep(Duration::from_secs(seconds)).await;
+        seconds
+    }
+    for seed in 0..20 {
+        fastrand::seed(seed);
+        let server = MemoryServer::new();
+        server.network(Network { lost_messages: 1.0, ..Network::default() });
+        let ((one, _), (other, _)) = (host(&server), host(&server));
+        for seconds in [1, 2, 60] {
+            let before = stats(&other, takes::stats).poll_wakeups;
+            let begun = Instant::now();
+            tokio::join!(one.run(takes(seconds)), async {
+                sleep(Duration::from_millis(1)).await;
+                other.run(takes(seconds)).await
+            });
+            let body = Duration::from_secs(seconds);
+            // Twice as long each time, a quarter more at random; and half of the lease at most.
+            let most = (body * 3 + Duration::from_secs(1)).min(body + LEASE * 5 / 8);
+            assert!(begun.elapsed() <= most, "seed {seed}: {:?} for {body:?}", begun.elapsed());
+            let looks = stats(&other, takes::stats).poll_wakeups - before;
+            assert!(looks <= 3 + seconds * 8 / 15, "seed {seed}: {looks} looks within {body:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_cut_off_is_replaced_within_a_lease_and_cannot_overwrite() {
     let server = MemoryServer::new();
     let ((one, client), (other, _)) = (host(&server), host(&server));

@@ -12,7 +12,7 @@ fn is_thorough() -> bool {
 
 fn rules(tasks: &[&[Task]], ticks: u64, faults: u8, kinds: &'static [Fault]) -> Rules {
     let tasks = tasks.iter().map(|tasks| tasks.to_vec()).collect();
-    Rules { tasks, ticks, faults, kinds, defect: None }
+    Rules { tasks, ticks, faults, kinds, with_messages: is_thorough(), defect: None }
 }
 
 /// Explores it all, in which everything is as promised.

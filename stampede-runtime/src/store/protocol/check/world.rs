@@ -21,6 +21,8 @@ pub(super) struct Rules {
     /// How many faults there are.
     pub(super) faults: u8,
     pub(super) kinds: &'static [Fault],
+    /// Whether everybody has to end where messages arrive, too, and not only where none does.
+    pub(super) with_messages: bool,
     pub(super) defect: Option<Defect>,
 }
 
@@ -131,7 +133,7 @@ pub(super) struct World {
     stored: Stamp,
     /// The last lease that was given.
     newest: Option<(String, u64)>,
-    /// The server's clock was set back: fences grow only where a lease or an outcome is still there.
+    /// The server's clock was set back: fences grow only where the last lease is still there.
     was_set_back: bool,
 }
 
@@ -437,7 +439,7 @@ impl World {
         let joined = if rules.defect == Some(Defect::ToldToAll) { 1 } else { seek.joined };
         let wanted = seek.wanted();
         let acquire = Command::Acquire { owner: &owner, millis: LEASE, wanted, joined, waiter: &waiter };
-        let remembers = self.entry.lease.is_some() || self.entry.outcome.is_some();
+        let remembers = self.entry.lease.is_some();
         let reply = self.apply(&acquire);
         if let Reply::Lead(fence) = reply {
             let given = (owner, fence);
