@@ -4,7 +4,7 @@
 //! but for the server and the clock. Minutes of a fleet take seconds.
 //!
 //! `cargo run --release -p stampede-runtime --features backends,test-util --example simulation -- [--nodes 10,100,1000,5000]
-//! [--seeds 10] [--svg FILE]`
+//! [--seeds 10] [--scene PART]… [--svg FILE]`
 
 mod fleet;
 mod plot;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use report::Row;
 
 fn main() -> ExitCode {
-    let (mut nodes, mut seeds, mut svg) = (vec![10, 100, 1_000, 5_000], 10, None);
+    let (mut nodes, mut seeds, mut wanted, mut svg) = (vec![10, 100, 1_000, 5_000], 10, Vec::new(), None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
@@ -26,6 +26,10 @@ fn main() -> ExitCode {
                 read.map(|read| nodes = read).is_ok()
             }
             "--seeds" => value.parse().map(|read| seeds = read).is_ok(),
+            "--scene" => {
+                wanted.push(value);
+                true
+            }
             "--svg" => {
                 svg = Some(value);
                 true
@@ -33,13 +37,14 @@ fn main() -> ExitCode {
             _ => false,
         };
         if !is_read {
-            eprintln!("error: `--nodes 10,100`, `--seeds 10` and `--svg FILE` are what there is");
+            eprintln!("error: `--nodes 10,100`, `--seeds 10`, `--scene PART` and `--svg FILE` are what there is");
             return ExitCode::from(2);
         }
     }
     let mut rows: Vec<Row> = Vec::new();
     println!("{}", report::heading());
-    for scene in scenes::ALL {
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    for scene in scenes::ALL.into_iter().filter(|scene| is_wanted(scene.name())) {
         for nodes in &nodes {
             // A crowd tells as much in one run as a few in many.
             let seeds = seeds.min(1 + 20_000 / *nodes as u64);

@@ -30,7 +30,7 @@ pub(crate) const ALL: [Scene; 6] =
     [Scene::HotKey, Scene::Failure, Scene::LeaderKilled, Scene::ServerRestarted, Scene::ThousandKeys, Scene::Expiries];
 
 impl Scene {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Scene::HotKey => "hot key",
             Scene::Failure => "the body fails",

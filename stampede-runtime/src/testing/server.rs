@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use self::client::Connection;
 pub use self::client::MemoryClient;
 use crate::clock;
+use crate::store::StoreKey;
 use crate::store::protocol::{At, Message, NEWS, Server};
 
 /// What a Redis is to the processes of a fleet, in this process: for tests of distributed functions that need no server.
@@ -155,6 +156,14 @@ impl MemoryServer {
     #[must_use]
     pub fn commands(&self) -> u64 {
         self.state().commands
+    }
+
+    /// The value under a key, past all clients.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stored(&self, key: &StoreKey) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.server.at(key)?.value.as_ref()?.what.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
