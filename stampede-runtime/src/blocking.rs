@@ -91,7 +91,8 @@ pub(crate) fn drive<R>(answer: impl Future<Output = R>) -> R {
     let mut answer = pin!(answer);
     wait(|cx| {
         let _driving = Driving::set(true);
-        let _runtime = helper().enter();
+        let runtime = helper();
+        let _runtime = runtime.enter();
         match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Ok(answer),
             Poll::Pending => Err(None),
@@ -176,8 +177,18 @@ fn run(work: impl Future<Output = ()>) {
     });
 }
 
-/// A runtime for what sync functions need of one, on a thread of its own that begins at its first use and stays.
-pub(crate) fn helper() -> &'static Handle {
+/// A runtime for what sync functions need of one, on a thread of its own that begins at its first use and stays. A host of a
+/// test has its test's instead.
+pub(crate) fn helper() -> Handle {
+    #[cfg(feature = "test-util")]
+    if let Some(runtime) = crate::registry::runtime_of_host() {
+        return runtime;
+    }
+    helper_of_process().clone()
+}
+
+/// The same whatever the caller is in: its time is real.
+pub(crate) fn helper_of_process() -> &'static Handle {
     static HELPER: LazyLock<Handle> = LazyLock::new(|| staying("stampede-helper"));
     &HELPER
 }

@@ -14,7 +14,7 @@ use crate::tier::{Answer, Work};
 pub(crate) fn elsewhere<V: Send + 'static>(work: Work<Answer<V>>) -> Work<Answer<V>> {
     // Who gives up waiting ends it.
     let mut task = JoinSet::new();
-    task.spawn_on(Scope::here().around(work), blocking::helper());
+    task.spawn_on(Scope::here().around(work), &blocking::helper());
     Box::pin(async move {
         match task.join_next().await {
             Some(Ok(answer)) => answer,
@@ -34,6 +34,8 @@ mod real {
     use tokio::task::AbortHandle;
 
     use crate::blocking;
+    #[cfg(feature = "test-util")]
+    use crate::registry::Scope;
 
     /// Where bodies go on that leave their callers.
     pub(crate) enum Home {
@@ -63,6 +65,8 @@ mod real {
         }
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
+            #[cfg(feature = "test-util")]
+            let work = Scope::within(work);
             match self {
                 Home::Runtime(handle) => Task(Some(handle.spawn(work).abort_handle())),
                 Home::Threads => {
@@ -83,6 +87,8 @@ mod real {
         }
 
         fn spawn_task(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+            #[cfg(feature = "test-util")]
+            let work = Scope::within(work);
             match self {
                 Home::Runtime(handle) => handle.spawn(work),
                 Home::Threads => blocking::spawn_on_helper(Box::pin(work)),

@@ -49,6 +49,9 @@ pub(crate) struct Registry {
     /// The clock, if a test has taken it in hand.
     #[cfg(feature = "test-util")]
     hand: OnceLock<Arc<Hand>>,
+    /// What would run on the helper runs there, for a host of a test.
+    #[cfg(feature = "test-util")]
+    pub(crate) runtime: OnceLock<Handle>,
 }
 
 /// Tells a function that a walk is over, and whether its keys were taken out.
@@ -408,6 +411,9 @@ pub(crate) fn is_off() -> bool {
 pub(crate) enum Scope {
     Runtime(runtime::Id),
     Thread(ThreadId),
+    /// One of several hosts in a test, by its number.
+    #[cfg(feature = "test-util")]
+    Host(u64),
 }
 
 impl Scope {
@@ -421,6 +427,18 @@ impl Scope {
     /// Makes this scope that of the calling thread, whatever runtime it is in.
     pub(crate) fn enter(self) -> Entered {
         Entered { before: ENTERED.replace(Some(self)), stays: PhantomData }
+    }
+
+    /// Work that is done in the scope that the calling thread has entered, if it has.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn within<W: Future>(work: W) -> impl Future<Output = W::Output> {
+        let entered = ENTERED.get();
+        async move {
+            match entered {
+                Some(scope) => scope.around(work).await,
+                None => work.await,
+            }
+        }
     }
 
     /// Work that is done in this scope, wherever it is polled.
@@ -463,6 +481,12 @@ pub(crate) fn current() -> Arc<Registry> {
         }
     }
     Arc::clone(&GLOBAL)
+}
+
+/// The runtime of the host that the caller is in, if it is in one.
+#[cfg(feature = "test-util")]
+pub(crate) fn runtime_of_host() -> Option<Handle> {
+    matches!(ENTERED.get(), Some(Scope::Host(_))).then(|| current().runtime.get().cloned())?
 }
 
 /// Whether the caller's registry is the process's.

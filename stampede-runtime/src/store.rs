@@ -29,6 +29,9 @@ mod memory;
 #[doc(hidden)]
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for stores that tell news"))]
 pub mod news;
+#[doc(hidden)]
+#[cfg(any(test, feature = "test-util"))]
+pub mod protocol;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod sites;

@@ -2,7 +2,8 @@
 //!
 //! [`isolate`] gives a test a state of its own. With the feature `test-util`, which belongs among the dev-dependencies,
 //! there is more: `Clock` (expiry without sleeping), `count` (what a function did), `settled` (what goes on behind the
-//! callers has ended) and, with a feature of theirs, `FaultyBackend` (`backends`) and `PlacedEmbedder` (`semantic`).
+//! callers has ended), `Host` (several processes in one test) and, with a feature of theirs, `FaultyBackend` and `MemoryServer`
+//! (`backends`), and `PlacedEmbedder` (`semantic`).
 //! `docs/testing.md` tells how they go together.
 
 #[cfg(all(feature = "test-util", feature = "backends"))]
@@ -15,6 +16,10 @@ mod counted;
 mod embedder;
 #[cfg(all(feature = "test-util", feature = "backends"))]
 mod faults;
+#[cfg(feature = "test-util")]
+mod host;
+#[cfg(all(feature = "test-util", feature = "backends"))]
+mod server;
 #[cfg(feature = "test-util")]
 mod settled;
 
@@ -34,6 +39,10 @@ pub use self::counted::{Counted, count};
 pub use self::embedder::PlacedEmbedder;
 #[cfg(all(feature = "test-util", feature = "backends"))]
 pub use self::faults::{Fault, Script};
+#[cfg(feature = "test-util")]
+pub use self::host::Host;
+#[cfg(all(feature = "test-util", feature = "backends"))]
+pub use self::server::{MemoryClient, MemoryServer, Network};
 #[cfg(feature = "test-util")]
 pub use self::settled::{settled, settled_blocking};
 

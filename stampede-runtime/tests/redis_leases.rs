@@ -249,6 +249,19 @@ async fn what_is_no_entry_and_no_lease_is_not_in_the_way() {
 }
 
 #[tokio::test]
+async fn what_is_no_entry_is_refused_to_who_looks_and_says_nothing_of_the_server() {
+    let name = "what_is_no_entry_is_refused_to_who_looks_and_says_nothing_of_the_server";
+    let Some((server, one, _)) = two(name) else { return };
+    server.ask(&["SADD", key("a").as_str(), "nobody's"]);
+    // Looks are two commands at once, whose errors come in another form.
+    assert_eq!(soon(one.look(&key("a"))).await.unwrap_err().kind(), BackendErrorKind::Refused);
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let entries = [(key("b"), b"entry".to_vec(), HOUR)];
+    assert_eq!(soon(one.set_many(&entries)).await.unwrap_err().kind(), BackendErrorKind::OutOfMemory);
+    assert_eq!(soon(one.overwrite_many(&entries)).await.unwrap_err().kind(), BackendErrorKind::OutOfMemory);
+}
+
+#[tokio::test]
 async fn what_is_told_is_for_those_who_joined() {
     let Some((server, one, other)) = two("what_is_told_is_for_those_who_joined") else { return };
     let joined = |fence| Asked { joined: Some(fence), ..asked("other") };

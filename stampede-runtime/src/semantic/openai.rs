@@ -126,7 +126,7 @@ impl Embedder for OpenAiEmbedder {
             let (api, bytes_max) = (Arc::clone(&self.0), answer::bytes_max(texts.len()));
             // A connection is moved by the runtime that made it, and those of the program come and go.
             let mut task = JoinSet::new();
-            task.spawn_on(async move { api.ask(question, bytes_max).await }, blocking::helper());
+            task.spawn_on(async move { api.ask(question, bytes_max).await }, &blocking::helper());
             let bytes = match task.join_next().await {
                 Some(Ok(answer)) => answer.map_err(EmbedError::from)?,
                 _ => return Err(EmbedError::new(EmbedErrorKind::Other, "the request has panicked")),

@@ -45,8 +45,9 @@ use crate::tier::{Answer, Found, Kept, Lease, Look, Origin, Tier, Wanted, Work};
 
 /// How long an outcome that is not kept is there for those who waited.
 const OUTCOME: Duration = Duration::from_secs(2);
-/// Those who wait for a message look again after a tenth of the lease, within these bounds. Without messages they begin with
-/// the first and double it.
+/// Those who wait for a message look again after a tenth of the lease, within these bounds, and then each time after twice as long,
+/// to half of the lease: one that gets lost costs about as long as was waited already, and thousands who wait long do not
+/// keep a store busy. Without messages they begin with the first, and double it to the second.
 const SHORTEST_POLL: Duration = Duration::from_millis(25);
 const LONGEST_POLL: Duration = Duration::from_millis(500);
 /// A body that another body waits for may be what that other's lease waits for, in another process. So it waits for so many
@@ -345,12 +346,22 @@ impl Seeker {
     async fn pause(&mut self, most: Duration) {
         let counters = &self.shared.counters;
         let Some(waiter) = &self.waiter else { return };
-        let poll = if waiter.is_heard() { self.shared.lease / 10 } else { SHORTEST_POLL * (1 << self.polls.min(8)) };
-        let poll = poll.clamp(SHORTEST_POLL, LONGEST_POLL).mul_f64(0.75 + 0.5 * fastrand::f64());
-        self.polls += 1;
+        let lease = self.shared.lease;
+        let (first, longest) = if waiter.is_heard() {
+            ((lease / 10).clamp(SHORTEST_POLL, LONGEST_POLL), (lease / 2).max(SHORTEST_POLL))
+        } else {
+            (SHORTEST_POLL, LONGEST_POLL)
+        };
+        let poll = (first * (1 << self.polls.min(8))).min(longest).mul_f64(0.75 + 0.5 * fastrand::f64());
         match tokio::time::timeout(poll.min(most), waiter.woken()).await {
-            Ok(()) => count(&counters.pushed),
-            Err(_) => count(&counters.polled),
+            Ok(()) => {
+                self.polls = 0;
+                count(&counters.pushed);
+            }
+            Err(_) => {
+                self.polls += 1;
+                count(&counters.polled);
+            }
         }
     }
 

@@ -145,7 +145,9 @@ impl StoreKey {
     }
 
     /// The key of a tag's token: `stampede:{#` and the tag, escaped as a text is, or its digest.
-    pub(crate) fn of_tag(tag: &str) -> StoreKey {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_tag(tag: &str) -> StoreKey {
         let mut key = format!("{START}{TAG}");
         let escaped = Escaped { text: tag, marks: true, colons: false };
         if key.len() + escaped.length() < StoreKey::LENGTH_MAX {

@@ -13,7 +13,7 @@ use super::key::StoreKey;
 
 /// A number that no other process has. What seeds ordinary random numbers, a clock and the like, may be the same in two that
 /// begin at one moment.
-pub(super) fn number_of_its_own() -> u64 {
+pub(crate) fn number_of_its_own() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 

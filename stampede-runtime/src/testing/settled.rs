@@ -56,7 +56,7 @@ async fn settled_within(patience: Duration) {
     let registry = registry::current();
     // On a runtime whose clock nobody pauses.
     let mut limit = JoinSet::new();
-    limit.spawn_on(async move { tokio::time::sleep(patience).await }, blocking::helper());
+    limit.spawn_on(async move { tokio::time::sleep(patience).await }, blocking::helper_of_process());
     let mut drained = pin!(registry.drained());
     let is_settled = poll_fn(|cx| match drained.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(true),

@@ -57,6 +57,10 @@ impl From<&RedisError> for Failure {
         if error.is_timeout() {
             return Failure::new(BackendErrorKind::TimedOut, "no answer in time");
         }
+        // Of several commands at once, the first that failed says why; the error itself has no code then.
+        if let Some((_, first)) = error.clone().into_server_errors().as_deref().and_then(<[_]>::first) {
+            return server(first.code(), first.details().unwrap_or_default());
+        }
         if let Some(code) = error.code() {
             return server(code, error.detail().unwrap_or_default());
         }
