@@ -26,6 +26,8 @@ pub(super) struct Setup {
     /// How long a server may take to answer. `None`: as the crate has it.
     pub(super) patience: Option<u64>,
     pub(super) is_current_thread: bool,
+    /// It talks with the server through a proxy of its own.
+    pub(super) has_proxy: bool,
 }
 
 impl Default for Setup {
@@ -47,6 +49,7 @@ impl Default for Setup {
             payload_bytes_max: None,
             patience: Some(10_000),
             is_current_thread: false,
+            has_proxy: false,
         }
     }
 }
