@@ -41,6 +41,7 @@ mod fleet {
     mod newest;
     mod newest_here;
     mod one;
+    mod page;
     mod random;
     mod refreshes;
     mod server;

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
 //! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`,
-//! `invalidation`, `takeover`, `load`, `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a
-//! shared one between minutes. What an attribute costs at compile time is a script beside this: `benches/compile-time`.
+//! `invalidation`, `takeover`, `load`, `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds
+//! differ between machines, and on a shared one between minutes. What an attribute costs at compile time is a script beside this:
+//! `benches/compile-time`.
 
 mod alloc;
 mod blocked;
