@@ -11,6 +11,8 @@
 mod postgres_server;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
 mod redis_server;
+#[path = "../stampede-runtime/tests/support/tcp_proxy.rs"]
+mod tcp_proxy;
 
 mod fleet {
     mod checker;
@@ -22,9 +24,13 @@ mod fleet {
     mod worker;
 
     mod absent;
+    mod clocks;
     mod connections;
+    mod crowds;
     mod endings;
+    mod hostile;
     mod leader;
+    mod lines;
     mod meaning;
     mod meaning_faults;
     mod meaning_found;
@@ -35,6 +41,7 @@ mod fleet {
     mod newest;
     mod newest_here;
     mod one;
+    mod page;
     mod random;
     mod refreshes;
     mod server;

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
 //! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`,
-//! `invalidation`, `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds differ between machines, and on a
-//! shared one between minutes. What an attribute costs at compile time is a script beside this: `benches/compile-time`.
+//! `invalidation`, `takeover`, `load`, `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds
+//! differ between machines, and on a shared one between minutes. What an attribute costs at compile time is a script beside this:
+//! `benches/compile-time`.
 
 mod alloc;
 mod blocked;
@@ -15,6 +16,7 @@ mod fan_out;
 mod grid;
 mod hits;
 mod invalidation;
+mod load;
 mod measure;
 mod memory;
 mod miss;
@@ -23,8 +25,10 @@ mod peers;
 mod redis;
 mod report;
 mod semantic;
+mod takeover;
 mod threads;
 mod warm;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -34,7 +38,7 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 14] = [
+const MEASUREMENTS: [Measurement; 16] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -49,6 +53,8 @@ const MEASUREMENTS: [Measurement; 14] = [
     ("memory", memory::measure),
     ("redis", redis::measure),
     ("invalidation", invalidation::measure),
+    ("takeover", takeover::measure),
+    ("load", load::measure),
     ("semantic", semantic::measure),
 ];
 
@@ -82,6 +88,13 @@ fn main() -> ExitCode {
             redis::child::CHILD => {
                 let Some(url) = arguments.next() else { return refuse("only this program itself says so") };
                 redis::child::child(&url);
+                return ExitCode::SUCCESS;
+            }
+            workers::WORKER => {
+                let (Some(url), Some(Ok(lease))) = (arguments.next(), arguments.next().map(|text| text.parse())) else {
+                    return refuse("only this program itself says so");
+                };
+                workers::worker(&url, lease);
                 return ExitCode::SUCCESS;
             }
             "--bench" => bench = true,

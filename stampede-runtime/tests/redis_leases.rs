@@ -404,7 +404,7 @@ async fn with_the_older_protocol_nobody_is_heard_and_all_else_works() {
     assert!(!waiter.is_heard());
     let token = lead(acquire(&one, "a", asked("one")).await);
     let fence = wait(acquire(&older, "a", Asked { waiter: Some(&*waiter), ..asked("other") }).await);
-    assert_eq!(server.ask(&["HLEN", &format!("{}:lease", key("a"))]), "2");
+    assert_eq!(server.ask(&["HKEYS", &format!("{}:lease", key("a"))]), "o\nf\nt");
     assert!(end(&one, "a", &token, told(b"outcome")).await);
     let read = acquire(&older, "a", Asked { joined: Some(fence), ..asked("other") }).await;
     assert_eq!(read, Acquired::Told(b"outcome".to_vec()));
@@ -434,4 +434,18 @@ async fn fences_grow_though_the_clock_was_ahead() {
     let token = lead(acquire(&one, "a", Asked { value: Wish::Newest, ..asked("one") }).await);
     assert_eq!(token.fence, ahead + 2);
     wait(acquire(&one, "a", Asked { joined: Some(token.fence), ..asked("other") }).await);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_prolongs_no_lease() {
+    let Some((server, one, other)) = two("a_clock_that_is_set_back_prolongs_no_lease") else { return };
+    let lease = Duration::from_secs(60);
+    let token = lead(acquire(&one, "a", Asked { lease, ..asked("one") }).await);
+    // As the server sees it when its clock was set back by an hour.
+    server.ask(&["PEXPIRE", &format!("{}:lease", key("a")), "3660000"]);
+    let Acquired::Wait { left, .. } = acquire(&other, "a", asked("other")).await else { panic!("one leads") };
+    assert!(left <= lease, "{left:?}");
+    let left: u64 = server.ask(&["PTTL", &format!("{}:lease", key("a"))]).parse().unwrap();
+    assert!(left <= 60_000, "{left}");
+    assert!(end(&one, "a", &token, value(b"entry")).await, "whoever has it still does");
 }

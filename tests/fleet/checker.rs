@@ -5,7 +5,9 @@
 //! - The server never goes back: calls that have nothing in memory see it as it is, and of two such calls the later one
 //!   never gets an older value. (Two servers that are not told the same have no such order, and of near questions nobody knows
 //!   which is newer: not of `meaning`.)
-//! - No process goes back, in calls one after the other, to an execution that had ended before the newer one began.
+//! - No process goes back, in calls one after the other, to an execution that had ended before the newer one began; but for a
+//!   newer one of its own that nobody else has seen: what it made without the server, or was refused there, is in its memory
+//!   alone, and goes with that.
 //! - After an invalidation, the process that asked for it gets nothing that began before; and once the server has been told,
 //!   nor does any call that has nothing in memory. Of `meaning`, calls of that question get nothing of any question that began
 //!   before, and calls of others nothing of that one.
@@ -159,9 +161,13 @@ type Seers<'a> = (Option<usize>, &'a str);
 
 fn nothing_older(calls: &[Call<'_>], executions: &BTreeMap<u64, Execution<'_>>) -> Result<(), String> {
     let mut seen: BTreeMap<Seers<'_>, Vec<(&Call<'_>, u64)>> = BTreeMap::new();
+    let mut seen_elsewhere = BTreeSet::new();
     for call in calls.iter().filter(|call| call.function != "meaning") {
         let Some(number) = value(call) else { continue };
         let execution = &executions[&number];
+        if call.is_fresh || call.process != execution.process {
+            seen_elsewhere.insert(number);
+        }
         // What is put in is as new as its arrival, which its number does not tell.
         if !execution.is_inserted {
             seen.entry(((!call.is_fresh).then_some(call.process), call.key)).or_default().push((call, number));
@@ -170,7 +176,10 @@ fn nothing_older(calls: &[Call<'_>], executions: &BTreeMap<u64, Execution<'_>>) 
     for ((_, key), mut of_one) in seen {
         let mut ended = of_one.clone();
         // What a call without memory has made by itself may not have been kept.
-        ended.retain(|(call, number)| !call.is_fresh || !executions[number].is_made_by(call));
+        ended.retain(|(call, number)| match call.is_fresh {
+            true => !executions[number].is_made_by(call),
+            false => seen_elsewhere.contains(number),
+        });
         ended.sort_unstable_by_key(|(call, _)| call.ended);
         of_one.sort_unstable_by_key(|(call, _)| call.begun);
         let (mut newest, mut next) = (0, 0);

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a worker is set up. Times are milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub(super) struct Setup {
     /// How long a server may take to answer. `None`: as the crate has it.
     pub(super) patience: Option<u64>,
     pub(super) is_current_thread: bool,
+    /// It talks with the server through a proxy of its own.
+    pub(super) has_proxy: bool,
 }
 
 impl Default for Setup {
@@ -47,6 +50,7 @@ impl Default for Setup {
             payload_bytes_max: None,
             patience: Some(10_000),
             is_current_thread: false,
+            has_proxy: false,
         }
     }
 }
@@ -117,6 +121,14 @@ pub(super) enum Command {
         calls: Vec<u64>,
         function: String,
         key: String,
+        task: Task,
+    },
+    /// So many calls, of which the host hears together.
+    Crowd {
+        done: u64,
+        function: String,
+        key: String,
+        count: usize,
         task: Task,
     },
     /// One call where nothing is kept in memory: what comes of it is what the server has, or a new execution.
@@ -218,6 +230,18 @@ pub(super) enum What {
     Embeds {
         questions: Vec<String>,
     },
+    /// All callers of a crowd have called.
+    Gathered {
+        done: u64,
+    },
+    /// What a crowd of callers got: all of them the first, or how many did not. `decoded`: how often a value was read from
+    /// bytes meanwhile.
+    Crowd {
+        done: u64,
+        got: Got,
+        others: usize,
+        decoded: u64,
+    },
     /// An invalidation begins, of all keys where none is named.
     Invalidates {
         done: u64,
@@ -268,9 +292,18 @@ pub(super) enum Got {
 pub(super) struct Made {
     pub(super) process: usize,
     /// Greater than that of every execution that began before, in any process.
+    #[serde(deserialize_with = "counted")]
     pub(super) number: u64,
     /// Makes it large.
     pub(super) padding: String,
+}
+
+/// How often a value was read from bytes.
+pub(super) static DECODED: AtomicU64 = AtomicU64::new(0);
+
+fn counted<'de, D: Deserializer<'de>>(number: D) -> Result<u64, D::Error> {
+    DECODED.fetch_add(1, SeqCst);
+    u64::deserialize(number)
 }
 
 /// An error, which tells who made it.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stampede_runtime::{Error, Invalidation, distributed_coalesce, semantic_coalesce};
 
 use super::directions::{direction, question, tenant};
@@ -94,6 +94,71 @@ async fn compass(questions: Vec<String>) -> Result<Vec<Vec<f32>>, Infallible> {
     Ok(questions.iter().map(|question| direction(question)).collect())
 }
 
+/// Of a service that has a function of this name, too, and means something else by it.
+mod theirs {
+    use super::*;
+
+    #[derive(Clone, Serialize, Deserialize)]
+    pub(super) struct Priced {
+        process: usize,
+        number: String,
+        padding: f64,
+    }
+
+    #[distributed_coalesce(namespace = "whole", skip(task))]
+    pub(super) async fn whole(key: String, task: Task) -> Result<Priced, Fault> {
+        let made = body(&key, &task).await.map(expected).map_err(Fault::Own)?;
+        Ok(Priced { process: made.process, number: made.number.to_string(), padding: 0.5 })
+    }
+
+    impl Priced {
+        pub(super) fn made(self) -> Made {
+            let number = self.number.parse().expect("it was a number");
+            Made { process: self.process, number, padding: String::new() }
+        }
+    }
+}
+
+/// A value that panics when it is written or read, if its key says so.
+#[derive(Clone)]
+struct Fragile {
+    made: Made,
+    breaks: String,
+}
+
+impl Serialize for Fragile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(!self.breaks.contains("written"), "on purpose: written");
+        (&self.made, &self.breaks).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fragile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fragile, D::Error> {
+        let (made, breaks): (Made, String) = Deserialize::deserialize(deserializer)?;
+        assert!(!breaks.contains("read"), "on purpose: read");
+        Ok(Fragile { made, breaks })
+    }
+}
+
+#[distributed_coalesce(
+    namespace = "fragile", key(asked_for(&key)), cache_if = |value: &Fragile| is_to_be_kept(value)
+)]
+async fn fragile(key: String, task: Task) -> Result<Fragile, Fault> {
+    let made = body(&key, &task).await.map(expected).map_err(Fault::Own)?;
+    Ok(Fragile { made, breaks: key })
+}
+
+fn asked_for(key: &str) -> String {
+    assert!(!key.contains("asked"), "on purpose: asked");
+    key.to_owned()
+}
+
+fn is_to_be_kept(value: &Fragile) -> bool {
+    assert!(!value.breaks.contains("looked at"), "on purpose: looked at");
+    true
+}
+
 /// Calls a function by its name.
 pub(super) async fn call(function: String, key: String, task: Task) -> Got {
     match &*function {
@@ -111,6 +176,8 @@ pub(super) async fn call(function: String, key: String, task: Task) -> Got {
         "finishing" => of_result(finishing(key, task).await),
         "meaning" => of_result(meaning(tenant(&key), question(&key), task).await),
         "attached" => of_result(attached(key, task).await),
+        "theirs" => of_result(theirs::whole(key, task).await.map(theirs::Priced::made)),
+        "fragile" => of_result(fragile(key, task).await.map(|fragile| fragile.made)),
         "passing_unit" => {
             passing_unit(key, task).await;
             Got::Unit
@@ -159,6 +226,8 @@ pub(super) fn stats(function: &str) -> serde_json::Value {
         "finishing" => finishing::stats(),
         "meaning" => meaning::stats(),
         "attached" => attached::stats(),
+        "theirs" => theirs::whole::stats(),
+        "fragile" => fragile::stats(),
         "passing_unit" => passing_unit::stats(),
         "sync" => sync::stats(),
         _ => panic!("there is no function `{function}`"),

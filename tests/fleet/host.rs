@@ -13,6 +13,7 @@ use super::events::{Command, Event, Got, Setup, What};
 use super::worker;
 use crate::postgres_server::Database;
 use crate::redis_server::RedisServer;
+use crate::tcp_proxy::TcpProxy;
 
 /// Far more than anything takes here. Whatever takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -50,6 +51,7 @@ pub(super) struct Fleet {
 struct Worker {
     child: Child,
     stdin: Option<ChildStdin>,
+    proxy: Option<TcpProxy>,
     is_killed: bool,
 }
 
@@ -87,7 +89,9 @@ impl Fleet {
         let mut setup = setup.clone();
         setup.process = process;
         self.counter.path().clone_into(&mut setup.counter);
-        setup.url = setup.url.or_else(|| self.server.as_ref().map(RedisServer::url));
+        let proxy = setup.has_proxy.then(|| TcpProxy::before(self.server().port()));
+        let url = || proxy.as_ref().map(TcpProxy::url).or_else(|| self.server.as_ref().map(RedisServer::url));
+        setup.url = setup.url.or_else(url);
         let mut command = std::process::Command::new(std::env::current_exe().expect("this test has an executable"));
         command.args(["--exact", worker::TEST, "--ignored", "--nocapture", "--test-threads=1"]);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"STAMPEDE_")) {
@@ -107,7 +111,7 @@ impl Fleet {
             history.push(Event { process, at: now(), what: What::Gone });
         });
         let stdin = child.stdin.take();
-        self.workers.push(Worker { child, stdin, is_killed: false });
+        self.workers.push(Worker { child, stdin, proxy, is_killed: false });
         process
     }
 
@@ -126,6 +130,11 @@ impl Fleet {
 
     pub(super) fn server_mut(&mut self) -> &mut RedisServer {
         self.server.as_mut().expect("this fleet has a server")
+    }
+
+    /// What stands between a worker and the server.
+    pub(super) fn proxy(&self, process: usize) -> &TcpProxy {
+        self.workers[process].proxy.as_ref().expect("this worker has a proxy")
     }
 
     /// The workers that were not killed.
@@ -251,7 +260,7 @@ impl Fleet {
         let worker = &mut self.workers[process];
         worker.is_killed = true;
         worker.child.wait().expect("a worker is ours");
-        worker.stdin = None;
+        (worker.stdin, worker.proxy) = (None, None);
         // All that it said has been heard.
         self.until("its end is heard of", |events| {
             events.iter().any(|event| event.process == process && matches!(event.what, What::Gone))

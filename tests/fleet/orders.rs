@@ -24,6 +24,33 @@ impl Fleet {
         self.living().into_iter().flat_map(|process| self.call(process, function, key, count, task)).collect()
     }
 
+    /// Has a crowd of callers call in a worker.
+    pub(super) fn crowd(&self, process: usize, function: &str, key: &str, count: usize, task: &Task) -> u64 {
+        let done = self.number();
+        let (function, key) = (function.to_owned(), key.to_owned());
+        self.tell(process, &Command::Crowd { done, function, key, count, task: task.clone() });
+        done
+    }
+
+    /// Waits until a crowd has its result, which is one for all. How often it was read from bytes.
+    pub(super) fn of_crowd(&self, done: u64) -> (Got, u64) {
+        self.find("a crowd has its result", |event| match &event.what {
+            What::Crowd { done: of, got, others, decoded } if *of == done => {
+                assert_eq!(*others, 0, "not all got {got:?}");
+                Some((got.clone(), *decoded))
+            }
+            _ => None,
+        })
+    }
+
+    /// How often the server was asked since its statistics were reset, by command.
+    pub(super) fn asked(&self, command: &str) -> u64 {
+        let info = self.server().ask(&["INFO", "commandstats"]);
+        let of = format!("cmdstat_{command}:calls=");
+        let calls = info.lines().find_map(|line| line.strip_prefix(&of)?.split(',').next()?.parse().ok());
+        calls.unwrap_or(0)
+    }
+
     /// Has a worker call where nothing is in memory, and waits for the result.
     pub(super) fn fresh(&self, process: usize, function: &str, key: &str, task: &Task) -> Got {
         let call = self.begin_fresh(process, function, key, task);

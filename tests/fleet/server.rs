@@ -235,3 +235,80 @@ fn leases_that_a_server_gives_too_late_end() {
     fleet.note(format_args!("and the other process had its values after {:.0?}", begun.elapsed()));
     fleet.dismiss();
 }
+
+#[test]
+fn a_server_that_pauses_its_clients_is_done_without() {
+    let Some(fleet) = Fleet::start("paused", 3, &hasty()) else { return };
+    let calls = one_leads(&fleet, &Task::value(50));
+    fleet.server().ask(&["CLIENT", "PAUSE", "1500", "ALL"]);
+    for round in 0..5 {
+        let key = format!("k{round}");
+        let calls = fleet.call_all("whole", &key, 5, &Task::value(20));
+        all_have_values(&fleet, &key, calls, 3);
+    }
+    fleet.open(0);
+    let own = all_have_values(&fleet, "k", calls[..3].to_vec(), 3);
+    assert!(own.iter().all(|got| got.number() == Some(1)), "{own:?}");
+    all_have_values(&fleet, "k", calls[3..].to_vec(), 3);
+    shares_again(&fleet);
+    fleet.dismiss();
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_is_connected_to_again() {
+    let Some(fleet) = Fleet::start("idle", 2, &hasty()) else { return };
+    let warm = fleet.call_all("whole", "warm", 1, &Task::value(0));
+    let _ = fleet.got_all(warm);
+    for round in 0..3 {
+        // It spares those that have subscribed.
+        fleet.server().ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        fleet.server().ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let key = format!("k{round}");
+        let calls = fleet.call_all("whole", &key, 3, &Task::value(300));
+        all_have_values(&fleet, &key, calls, 2);
+    }
+    shares_again(&fleet);
+    fleet.dismiss();
+}
+
+#[test]
+fn a_server_that_evicts_what_it_likes_costs_executions_only() {
+    let Some(fleet) = Fleet::start("evicts", 3, &hasty()) else { return };
+    let calls = one_leads(&fleet, &Task::value(50));
+    // All of it, and whatever comes, as soon as something comes.
+    fleet.server().ask(&["CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "allkeys-random"]);
+    for round in 0..10 {
+        let key = format!("k{round}");
+        let calls = fleet.call_all("whole", &key, 3, &Task { bytes: 1_000, ..Task::value(20) });
+        // One after the other may find that the last one's value or lease is gone.
+        all_have_values(&fleet, &key, calls, 9);
+    }
+    fleet.open(0);
+    let own = all_have_values(&fleet, "k", calls[..3].to_vec(), 9);
+    assert!(own.iter().all(|got| got.number() == Some(1)), "{own:?}");
+    all_have_values(&fleet, "k", calls[3..].to_vec(), 9);
+    fleet.server().ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    shares_again(&fleet);
+    fleet.dismiss();
+}
+
+#[test]
+fn an_error_whose_record_was_evicted_is_tried_for_once_more() {
+    let Some(fleet) = Fleet::start("outcome evicted", 2, &Setup { lease: 600_000, ..Setup::default() }) else { return };
+    let own = fleet.call(0, "whole", "k", 3, &Task::error(0).gated());
+    fleet.started("k", 1);
+    let others = fleet.call(1, "whole", "k", 3, &Task::error(0));
+    fleet.waiting(1);
+    fleet.stop(1);
+    fleet.open(0);
+    let own = fleet.got_all(own);
+    let outcome = || fleet.server().ask(&["KEYS", "*:outcome"]);
+    fleet.again_until("the error is told", || !outcome().is_empty());
+    fleet.server().ask(&["DEL", &outcome()]);
+    fleet.go_on(1);
+    let others = fleet.got_all(others);
+    assert_eq!(fleet.executions("k"), 2, "{}", fleet.story());
+    assert!(own.iter().all(|got| got.number() == Some(fleet.numbers("k")[0])), "{own:?}");
+    assert!(others.iter().all(|got| got.number() == Some(fleet.numbers("k")[1])), "{others:?}");
+    fleet.dismiss();
+}

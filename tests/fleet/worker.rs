@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering::SeqCst;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use stampede_runtime::semantic::PgvectorIndex;
@@ -19,7 +22,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata, Subscriber};
 
 use super::directions::DIMENSIONS;
-use super::events::{Command, Got, Setup, Task, What};
+use super::events::{Command, DECODED, Got, Setup, Task, What};
 use super::functions::{GATE, SETUP, call, insert, made, next_number, refresh, report, setup, stats, take_out};
 
 /// The variable that holds a worker's [`Setup`].
@@ -129,6 +132,31 @@ fn obey(command: Command) {
             for call in calls {
                 begin(call, &function, key.clone(), task.clone());
             }
+        }
+        Command::Crowd { done, function, key, count, task } => {
+            tokio::spawn(async move {
+                let decoded = DECODED.load(SeqCst);
+                let called = Arc::new(AtomicUsize::new(0));
+                let call_once = || {
+                    let (called, call) = (Arc::clone(&called), call(function.clone(), key.clone(), task.clone()));
+                    tokio::spawn(async move {
+                        let mut call = pin!(call);
+                        let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+                        if called.fetch_add(1, SeqCst) + 1 == count {
+                            report(What::Gathered { done });
+                        }
+                        if let Poll::Ready(got) = first { got } else { call.await }
+                    })
+                };
+                let calls: Vec<_> = (0..count).map(|_| call_once()).collect();
+                let mut got = Vec::with_capacity(count);
+                for call in calls {
+                    got.push(call.await.unwrap_or_else(of_join));
+                }
+                let others = got.iter().filter(|other| **other != got[0]).count();
+                let decoded = DECODED.load(SeqCst) - decoded;
+                report(What::Crowd { done, got: got.swap_remove(0), others, decoded });
+            });
         }
         Command::Fresh { call: number, function, key, task } => {
             std::thread::spawn(move || {

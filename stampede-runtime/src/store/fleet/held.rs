@@ -136,7 +136,7 @@ enum Ending {
     Nothing,
 }
 
-/// Ends a lease. Returns whether what came of it was refused.
+/// Ends a lease. Returns whether what came of it was refused, or may have been.
 async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, mut ending: Ending) -> bool {
     let mut is_outdated = false;
     if let Ending::Value(entry, times, tagged) = &mut ending {
@@ -176,14 +176,9 @@ async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, mut ending: Endin
             // Those who wait need not wait for the lease to run out, if that much can still be said.
             let forget = !matches!(ending, Ending::Nothing);
             let is_too_large = error.kind() == BackendErrorKind::TooLarge;
-            give_back(
-                shared,
-                key,
-                token,
-                if is_too_large { GiveBack::Unshareable } else { GiveBack::Nothing { forget } },
-            )
-            .await;
-            false
+            let with = if is_too_large { GiveBack::Unshareable } else { GiveBack::Nothing { forget } };
+            // Somebody else may have made a newer one since; or it has arrived after all, and is found again.
+            give_back(shared, key, token, with).await == Some(false)
         }
     }
 }
@@ -196,8 +191,8 @@ pub(super) enum GiveBack {
 }
 
 /// Says that a lease has ended until that is answered, or it must have run out: also to a backend that is left alone otherwise,
-/// since others wait for it. All failures have been counted before.
-pub(super) async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, with: GiveBack) {
+/// since others wait for it. All failures have been counted before. Returns whether there was such a lease, if that became known.
+pub(super) async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, with: GiveBack) -> Option<bool> {
     let end = match with {
         GiveBack::Unshareable => End::Told { outcome: &[UNSHAREABLE], ttl: OUTCOME, forget: true },
         GiveBack::Nothing { forget } => End::Nothing { forget },
@@ -205,14 +200,15 @@ pub(super) async fn give_back(shared: Arc<Shared>, key: StoreKey, token: Token, 
     let said = async {
         loop {
             let end = shared.leases().end(&key, &token, end);
-            if let Ok(Ok(_)) = tokio::time::timeout(shared.budget, end).await {
-                return;
+            if let Ok(Ok(was_mine)) = tokio::time::timeout(shared.budget, end).await {
+                return was_mine;
             }
             tokio::time::sleep((shared.lease / 10).clamp(SHORTEST_POLL, LONGEST_POLL)).await;
         }
     };
-    let _ = tokio::time::timeout(shared.lease, said).await;
+    let was_mine = tokio::time::timeout(shared.lease, said).await.ok();
     shared.held().remove(&token.owner);
+    was_mine
 }
 
 /// Gives back all leases that this process has.

@@ -29,7 +29,7 @@ if joined ~= '0' then
   end
 end
 
-local held = fields(lease, 'o', 'f', 'n')
+local held = fields(lease, 'o', 'f', 'n', 't')
 -- One that was asked for as the newest will do for the next who asks for that.
 if held[1] and (not is_newest or held[3]) then
   if held[1] == owner then
@@ -40,8 +40,14 @@ if held[1] and (not is_newest or held[3]) then
   if waiter ~= '' then
     redis.call('HSET', lease, waiter, '')
   end
+  local left = redis.call('PTTL', lease)
+  if held[4] and left > tonumber(held[4]) then
+    -- The clock was set back, and the lease would outlive its owner by as much.
+    left = tonumber(held[4])
+    redis.call('PEXPIRE', lease, left)
+  end
   local entry = is_newest and redis.pcall('GETRANGE', value, 0, seen - 1)
-  return {0, held[2], redis.call('PTTL', lease), type(entry) == 'string' and entry or ''}
+  return {0, held[2], left, type(entry) == 'string' and entry or ''}
 end
 
 -- Microseconds grow, across a restart that lost everything too, and stay below 2^53 for two centuries.
@@ -51,7 +57,7 @@ local fence = time[1] * 1000000 + time[2]
 local earlier = math.max(tonumber(held[2] or 0), tonumber(fields(outcome, 'f', 'b')[1] or 0))
 fence = string.format('%.0f', math.max(fence, earlier + 1))
 -- Those who wait for a lease that is taken over wait on.
-redis.call('HSET', lease, 'o', owner, 'f', fence)
+redis.call('HSET', lease, 'o', owner, 'f', fence, 't', millis)
 if is_newest then
   redis.call('HSET', lease, 'n', '')
 end

@@ -33,8 +33,9 @@ scripts! {
     RELEASE: ["void.lua", "release.lua"];
 }
 
-/// What follows an entry's key in that of its lease: a hash of the owner `o`, the fence `f`, and a field `w:` with the channel
-/// of each process that waits, and `n` where the newest value was asked for.
+/// What follows an entry's key in that of its lease: a hash of the owner `o`, the fence `f`, the milliseconds `t` that it lasts
+/// unless it is lengthened, a field `w:` with the channel of each process that waits, and `n` where the newest value was asked
+/// for.
 pub(super) const LEASE: &str = ":lease";
 /// The same of what the last lease told: a hash of its fence `f` and the bytes `b`.
 const OUTCOME: &str = ":outcome";
