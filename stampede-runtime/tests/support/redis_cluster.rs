@@ -138,6 +138,12 @@ impl RedisCluster {
                 self.nodes[node].ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &self.ids[to]]);
             }
         }
+        // Until all have heard of it, the next move could be taken for an older one.
+        Self::until("all agree", || {
+            let mut said = self.nodes.iter().filter(|node| node.is_running()).map(epochs);
+            let first = said.next();
+            said.all(|said| Some(said) == first)
+        });
     }
 
     /// All of that.
@@ -146,6 +152,18 @@ impl RedisCluster {
         self.move_keys(slot, from, to);
         self.end_moving(slot, from, to);
     }
+}
+
+/// What a node knows of each: its epoch and its slots.
+fn epochs(node: &RedisServer) -> Vec<String> {
+    let told = node.ask(&["CLUSTER", "NODES"]);
+    let known = |line: &str| {
+        let parts: Vec<&str> = line.split(' ').collect();
+        format!("{} {} {}", parts[0], parts[6], parts[8..].join(" "))
+    };
+    let mut all: Vec<String> = told.lines().map(known).collect();
+    all.sort();
+    all
 }
 
 /// Whether a line of `CLUSTER NODES` has a slot.

@@ -28,7 +28,7 @@ mod slots;
 /// How many breakers there are: one for each node, and the first for what is known of none. With more nodes some share one.
 pub(super) const PARTS: usize = 64;
 /// A question is sent so often at most: nodes that point at each other have no answer.
-const ROUNDS_MAX: u32 = 16;
+const ROUNDS_MAX: u32 = 64;
 /// After so many redirections in a row there is a pause: a slot that has just moved is not known to all.
 const HASTE_MAX: u32 = 3;
 /// The pauses before a question is sent again, first and most.
@@ -104,7 +104,9 @@ impl Cluster {
     }
 
     /// The connection that messages come through.
-    pub(super) fn ear(&self) -> Option<&Link> {
+    pub(super) async fn ear(&self) -> Option<&Link> {
+        // It is to one of the nodes.
+        self.nodes.map().await.ok()?;
         self.nodes.ear()
     }
 
@@ -163,7 +165,8 @@ impl Cluster {
                 match told {
                     Ok(values) => answers[one.at] = Some(values),
                     Err(error) => {
-                        failure = Some(Failure::from(&error));
+                        failure =
+                            Some(Failure::new(BackendErrorKind::Refused, "the keys are on their way to another node"));
                         let (again, has_to_wait) = self.again(one, &error)?;
                         open.push(again);
                         waits |= has_to_wait;
@@ -231,7 +234,7 @@ impl Cluster {
             if let [Open { question: Question { commands, script: None, .. }, is_asking: false, .. }] = &some[..]
                 && let [command] = commands[..]
             {
-                return match connection.send_packed_command(command).await {
+                return match connection.send_packed_command(command).await.and_then(Value::extract_error) {
                     Err(error) if error.code().is_none() => Err(error),
                     told => Ok(vec![told.map(|value| vec![value])]),
                 };

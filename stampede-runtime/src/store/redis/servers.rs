@@ -137,7 +137,7 @@ impl Servers {
     pub(super) async fn is_heard(&self) -> bool {
         let link = match self {
             Servers::One(link, _) => Some(link),
-            Servers::Cluster(cluster) => cluster.ear(),
+            Servers::Cluster(cluster) => cluster.ear().await,
         };
         let Some(link) = link else { return false };
         link.line().await.is_ok_and(|line| line.is_subscribed())
