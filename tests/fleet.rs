@@ -9,6 +9,8 @@
 
 #[path = "../stampede-runtime/tests/support/postgres_server.rs"]
 mod postgres_server;
+#[path = "../stampede-runtime/tests/support/redis_cluster.rs"]
+mod redis_cluster;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
 mod redis_server;
 
@@ -22,6 +24,7 @@ mod fleet {
     mod worker;
 
     mod absent;
+    mod cluster;
     mod connections;
     mod endings;
     mod leader;

@@ -12,7 +12,7 @@ use stampede_runtime::store::{
     Backend, BackendErrorKind, Id, Place, RedisBackend, RedisBuilder, StoreKey, conformance,
 };
 use stampede_runtime::testing::isolate_with;
-use stampede_runtime::{BackendState, Cache, Config, Settings, clear_all, shutdown};
+use stampede_runtime::{BackendState, Cache, Config, Settings, clear_all, invalidate_tags, shutdown};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -247,6 +247,24 @@ async fn clear_takes_out_what_is_on_every_node_also_where_slots_are_moving() {
 }
 
 #[tokio::test]
+async fn what_is_no_entry_is_missing_among_many_and_takes_no_others_with_it() {
+    let name = "what_is_no_entry_is_missing_among_many_and_takes_no_others_with_it";
+    let Some(cluster) = RedisCluster::start(name) else { return };
+    let backend = backend(&cluster);
+    let keys: Vec<StoreKey> = (0..9).map(key).collect();
+    for key in &keys {
+        soon(backend.set(key, b"7", HOUR)).await.unwrap();
+    }
+    let owner = &cluster.nodes[cluster.owner(cluster.slot(keys[4].as_str()))];
+    owner.ask(&["DEL", keys[4].as_str()]);
+    owner.ask(&["LPUSH", keys[4].as_str(), "x"]);
+    let expected: Vec<_> = (0..9).map(|at| (at != 4).then(|| b"7".to_vec())).collect();
+    assert_eq!(soon(backend.get_many(&keys)).await.unwrap(), expected);
+    let tokens: Vec<_> = (0..9).map(|at| (at != 4).then_some(7)).collect();
+    assert_eq!(soon(Tokens::read(&backend, &keys)).await.unwrap(), tokens);
+}
+
+#[tokio::test]
 async fn tags_of_other_nodes_are_agreed_on_and_changed() {
     let Some(cluster) = RedisCluster::start("tags_of_other_nodes_are_agreed_on_and_changed") else { return };
     let backend = backend(&cluster);
@@ -289,7 +307,7 @@ async fn a_node_that_hangs_costs_its_own_keys_a_few_timeouts_and_others_nothing(
     else {
         return;
     };
-    let redis = builder(&cluster).response_timeout(Duration::from_millis(300)).build().unwrap();
+    let redis = builder(&cluster).response_timeout(Duration::from_secs(1)).build().unwrap();
     let texts = texts_of_each(&cluster, "hangs", 4);
     let _isolated = isolate_with(configured(&redis));
     let users: Cache<u32> = Cache::builder("hangs").ttl(HOUR).backend("main").build();
@@ -430,4 +448,218 @@ async fn a_server_that_is_in_no_cluster_says_so() {
     let error = soon(one.get(of_another)).await.unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("redis-cluster://"), "{cause}");
+}
+
+/// A cache over a cluster, in a process of its own as far as the cluster can tell.
+fn cache(cluster: &RedisCluster, name: &'static str) -> (stampede_runtime::testing::Isolated, Cache<u32>) {
+    let isolated = isolate_with(configured(&backend(cluster)));
+    (isolated, Cache::builder(name).ttl(HOUR).backend("main").build())
+}
+
+/// Does something as another process.
+fn elsewhere(cluster: &RedisCluster, name: &'static str, does: impl AsyncFnOnce(Cache<u32>) + Send) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (_isolated, there) = cache(cluster, name);
+                soon(does(there)).await;
+                assert_eq!(shutdown(PATIENCE).await, 0);
+            });
+        });
+        other.join().unwrap();
+    });
+}
+
+#[tokio::test]
+async fn what_one_process_changes_leaves_the_memory_of_others_whichever_node_dies() {
+    let name = "what_one_process_changes_leaves_the_memory_of_others_whichever_node_dies";
+    let Some(mut cluster) = RedisCluster::start(name) else { return };
+    let texts = texts_of_each(&cluster, "told", 1).concat();
+    let (_isolated, here) = cache(&cluster, "told");
+    let mut number = 0;
+    for dies in [None, Some(0), Some(1), Some(2)] {
+        if let Some(dies) = dies {
+            cluster.nodes[dies].kill();
+            cluster.nodes[dies].restart();
+            cluster.is_whole();
+        }
+        number += 1;
+        // A node that was restarted takes writes when it has heard of the others.
+        for text in &texts {
+            soon(async {
+                while here.set(text, number).await.is_err() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+            assert_eq!(soon(here.get(text)).await, Some(number));
+        }
+        elsewhere(&cluster, "told", async |there| {
+            for text in &texts {
+                there.set(text, number + 100).await.unwrap();
+            }
+        });
+        for text in &texts {
+            soon(async {
+                while here.get(text).await != Some(number + 100) {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_comes_also_while_a_node_hangs() {
+    let Some(cluster) = RedisCluster::start("what_is_told_comes_also_while_a_node_hangs") else { return };
+    let texts = texts_of_each(&cluster, "hung", 1).concat();
+    let redis = builder(&cluster).response_timeout(Duration::from_secs(1)).build().unwrap();
+    let _isolated = isolate_with(configured(&redis));
+    let here: Cache<u32> = Cache::builder("hung").ttl(HOUR).backend("main").build();
+    for hangs in 0..3 {
+        for text in &texts {
+            here.set(text, 1).await.unwrap();
+            assert_eq!(here.get(text).await, Some(1));
+        }
+        cluster.nodes[hangs].stop();
+        let well = &texts[(hangs + 1) % 3];
+        elsewhere(&cluster, "hung", async |there| there.set(well, 2).await.unwrap());
+        // Through the ear, or because that was found to be dead.
+        soon(async {
+            while here.get(well).await != Some(2) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        cluster.nodes[hangs].go_on();
+        soon(async {
+            while here.set(&texts[hangs], 1).await.is_err() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        cluster.is_whole();
+    }
+}
+
+#[tokio::test]
+async fn tags_are_everywhere_and_those_of_a_sick_node_hold_up_no_others() {
+    let Some(cluster) = RedisCluster::start("tags_are_everywhere_and_those_of_a_sick_node_hold_up_no_others") else {
+        return;
+    };
+    let texts = texts_of_each(&cluster, "tagged", 1).concat();
+    // The names of tags by the node that has their tokens.
+    let mut tags = vec![String::new(); 3];
+    for number in 0.. {
+        let tag = format!("tag:{number}");
+        tags[cluster.owner(cluster.slot(&format!("stampede:{{#{tag}}}")))].clone_from(&tag);
+        if tags.iter().all(|tag| !tag.is_empty()) {
+            break;
+        }
+    }
+    let redis = builder(&cluster).response_timeout(Duration::from_secs(1)).build().unwrap();
+    let settings = Settings::new().backend_timeout(Duration::from_secs(2));
+    let _isolated = isolate_with(Config::builder().backend("main", redis).defaults(settings).build().unwrap());
+    let here: Cache<u32> = Cache::builder("tagged").ttl(HOUR).backend("main").build();
+    let put = async || {
+        for (text, at) in texts.iter().zip(0..) {
+            // Each entry is on one node and its tag on the next.
+            let entry = stampede_runtime::Entry::new().tags([&tags[(at + 1) % 3]]);
+            here.set_with(text, 7, entry).await.unwrap();
+        }
+        clear_all();
+    };
+    put().await;
+    assert_eq!(here.get_many(&texts).await.len(), 3);
+    soon(invalidate_tags([&tags[1]])).await.unwrap();
+    clear_all();
+    assert_eq!(soon(here.get_many(&texts)).await.len(), 2);
+    assert_eq!(soon(here.get(&texts[0])).await, None);
+
+    put().await;
+    cluster.nodes[1].stop();
+    // One of the two arrives, the other is said again until it does.
+    assert!(soon(invalidate_tags([&tags[0], &tags[1]])).await.is_err());
+    clear_all();
+    assert_eq!(soon(here.get(&texts[2])).await, None, "its tag was heard of");
+    put_one(&here, &texts[2], &tags[0]).await;
+    clear_all();
+    assert_eq!(soon(here.get(&texts[2])).await, Some(8), "and is known again");
+    assert_eq!(soon(here.get(&texts[0])).await, None, "nobody knows whether it is old");
+    cluster.nodes[1].go_on();
+    assert_eq!(soon(shutdown(PATIENCE)).await, 0);
+    elsewhere(&cluster, "tagged", async |there| {
+        while there.get(&texts[0]).await.is_some() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+async fn put_one(at: &Cache<u32>, text: &str, tag: &str) {
+    at.set_with(text, 8, stampede_runtime::Entry::new().tags([tag])).await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_by_hand_show_where_they_are_tracked_on_every_node() {
+    let Some(cluster) = RedisCluster::start("changes_by_hand_show_where_they_are_tracked_on_every_node") else {
+        return;
+    };
+    let texts = texts_of_each(&cluster, "tracked", 1).concat();
+    let _isolated = isolate_with(configured(&builder(&cluster).tracking(true).build().unwrap()));
+    let here: Cache<u32> = Cache::builder("tracked").ttl(HOUR).backend("main").build();
+    for text in &texts {
+        here.set(text, 7).await.unwrap();
+        assert_eq!(here.get(text).await, Some(7));
+    }
+    for (node, text) in texts.iter().enumerate() {
+        let key = StoreKey::new(&Place::new("cache", "tracked", 0), Id::Text(text));
+        cluster.nodes[node].ask(&["DEL", key.as_str()]);
+        soon(async {
+            while here.get(text).await.is_some() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_needs_these_rights_and_no_others() {
+    let Some(cluster) = RedisCluster::start("a_user_needs_these_rights_and_no_others") else { return };
+    let docs = include_str!("../../docs/backends.md");
+    let between = |from: &str, to: &str| docs.split_once(from).unwrap().1.split_once(to).unwrap().0.to_owned();
+    let rights = between("ACL SETUSER stampede on >PASSWORD ", "```");
+    let more = between("In a cluster also `", "`");
+    let more: Vec<&str> = more.split_whitespace().collect();
+    let key = key("a");
+    let slot = cluster.slot(key.as_str());
+    let place = Place::new("cluster", "f", 1);
+    let ask_everything = async |without: &[&str]| {
+        for node in &cluster.nodes {
+            let rights = rights.split_whitespace().filter(|word| *word != "\\" && *word != "+select");
+            let user = ["ACL", "SETUSER", "ann", "reset", "on", ">hunter2"].into_iter();
+            let user: Vec<&str> =
+                user.chain(rights).chain(more.iter().copied()).chain(without.iter().copied()).collect();
+            node.ask(&user);
+            node.ask(&["ACL", "LOG", "RESET"]);
+        }
+        let backend = builder(&cluster).username("ann").password("hunter2").build().unwrap();
+        let _ = soon(backend.set(&key, b"entry", HOUR)).await;
+        let to = (cluster.owner(slot) + 1) % 3;
+        let from = cluster.begin_moving(slot, to);
+        cluster.move_keys(slot, from, to);
+        let _ = soon(backend.get(&key)).await;
+        cluster.end_moving(slot, from, to);
+        let _ = soon(backend.get(&key)).await;
+        let _ = soon(backend.acquire(&key, asked("me"))).await;
+        let _ = soon(backend.clear(&place.prefix())).await;
+        cluster.nodes.iter().map(|node| node.ask(&["ACL", "LOG"])).collect::<String>()
+    };
+    assert_eq!(ask_everything(&[]).await, "", "nothing was denied");
+    for right in &more {
+        let without = right.replace('+', "-");
+        assert_ne!(ask_everything(&[&without]).await, "", "nobody needs {right}");
+    }
 }

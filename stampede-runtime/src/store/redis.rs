@@ -51,7 +51,7 @@ pub use builder::RedisBuilder;
 /// # Ok::<(), stampede_runtime::ConfigError>(())
 /// ```
 ///
-/// All clones use one connection. It is made at the first use, in the background of the process rather than in the
+/// All clones use one connection, and with a [cluster](Self::cluster) one to each node. It is made at the first use, in the background of the process rather than in the
 /// runtime of whoever was first, and made again when it breaks. While the server cannot be reached every call fails at
 /// once, and so costs nothing but its own work. `docs/backends.md` has the urls, the rights that a user needs, and what
 /// happens when the server is down.
@@ -170,7 +170,7 @@ impl Backend for RedisBackend {
                 return Ok(Vec::new());
             }
             let keys: Vec<&str> = keys.iter().map(StoreKey::as_str).collect();
-            self.servers.ask_of_all("MGET", "GET", &keys).await
+            self.servers.get_each(&keys).await
         })
     }
 

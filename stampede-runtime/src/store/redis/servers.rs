@@ -117,18 +117,16 @@ impl Servers {
         }
     }
 
-    /// The answers to a command about several keys at once, such as `MGET`, or to one of each key where they are not together.
-    pub(super) async fn ask_of_all<T: FromRedisValue>(
-        &self,
-        of_all: &str,
-        of_one: &str,
-        keys: &[&str],
-    ) -> Result<Vec<T>, BackendError> {
+    /// What stands under several keys, as texts or bytes. What is neither is nothing.
+    pub(super) async fn get_each<T: FromRedisValue>(&self, keys: &[&str]) -> Result<Vec<T>, BackendError> {
         match self {
-            Servers::One(link, _) => link.ask(cmd(of_all).arg(keys)).await,
+            Servers::One(link, _) => link.ask(cmd("MGET").arg(keys)).await,
             Servers::Cluster(_) => {
-                let commands: Vec<_> = keys.iter().map(|key| (*key, cmd(of_one).arg(key).clone())).collect();
-                self.ask_each(&commands).await?.into_iter().map(cluster::read).collect()
+                // One for each: they need not be in one slot.
+                let commands: Vec<_> = keys.iter().map(|key| (*key, cmd("MGET").arg(key).clone())).collect();
+                let answers = self.ask_each(&commands).await?;
+                let answers = answers.into_iter().map(|answer| cluster::read::<(T,)>(answer).map(|(only,)| only));
+                answers.collect()
             }
         }
     }

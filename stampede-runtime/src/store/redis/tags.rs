@@ -14,7 +14,7 @@ impl Tokens for RedisBackend {
         Box::pin(async move {
             let keys: Vec<&str> = tags.iter().map(StoreKey::as_str).collect();
             // What is no token is nobody's.
-            let found: Vec<Option<String>> = self.servers.ask_of_all("MGET", "GET", &keys).await?;
+            let found: Vec<Option<String>> = self.servers.get_each(&keys).await?;
             Ok(found.into_iter().map(|token| token?.parse().ok()).collect())
         })
     }

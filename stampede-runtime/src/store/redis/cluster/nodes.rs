@@ -150,16 +150,15 @@ impl Nodes {
 
     /// The map, if there is one, without waiting.
     pub(super) fn known(&self) -> Option<Arc<Map>> {
-        match &*self.core.state.borrow() {
-            State::Known(map) => Some(Arc::clone(map)),
-            _ => None,
-        }
+        self.core.known()
     }
 
     /// The map, if there is one or is soon.
     pub(super) async fn map(&self) -> Result<Arc<Map>, Failure> {
-        self.core.is_wanted.store(true, Ordering::Relaxed);
-        if let Some(map) = self.known() {
+        if !self.core.is_wanted.load(Ordering::Relaxed) {
+            self.core.is_wanted.store(true, Ordering::Relaxed);
+        }
+        if let Some(map) = self.core.known() {
             return Ok(map);
         }
         let mut states = self.core.state.subscribe();
@@ -244,12 +243,20 @@ impl Core {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn known(&self) -> Option<Arc<Map>> {
+        match &*self.state.borrow() {
+            State::Known(map) => Some(Arc::clone(map)),
+            _ => None,
+        }
+    }
+
     fn client(&self, address: &Address) -> Option<Client> {
         Client::open(at(&self.template, address.host.clone(), address.port)).ok()
     }
 
     /// The node at an address, one that is new if need be.
     fn node(&self, address: &Address) -> Option<Arc<Node>> {
+        let is_late = self.tracking && self.known().is_some();
         let mut nodes = self.nodes();
         if let Some(node) = nodes.iter().find(|node| node.address == *address) {
             node.is_wanted.store(true, Ordering::Relaxed);
@@ -261,7 +268,7 @@ impl Core {
         let number = (1..PARTS).find(|number| !taken.contains(number)).unwrap_or(1 + taken.len() % (PARTS - 1));
         let hears = Hears { messages: false, changes: self.tracking };
         let mut link = Link::new(Place::Here(client), self.timeouts, hears, Arc::clone(&self.waiters));
-        if matches!(*self.state.borrow(), State::Known(_)) && self.tracking {
+        if is_late {
             link = link.is_late();
         }
         let is_wanted = AtomicBool::new(true);
@@ -272,9 +279,9 @@ impl Core {
 
     /// At random, those first that have answered last.
     fn candidates(&self) -> Vec<Arc<Node>> {
-        let mut nodes = match &*self.state.borrow() {
-            State::Known(map) => map.nodes.clone(),
-            _ => self.nodes().clone(),
+        let mut nodes = match self.known() {
+            Some(map) => map.nodes.clone(),
+            None => self.nodes().clone(),
         };
         fastrand::shuffle(&mut nodes);
         nodes.sort_by_key(|node| !node.link.is_well());
@@ -388,15 +395,16 @@ async fn keep(core: Arc<Core>) {
         if core.is_wanted.swap(false, Ordering::Relaxed) {
             wanted = Instant::now();
         }
-        let is_known = matches!(*core.state.borrow(), State::Known(_));
-        match asked {
-            Ok(ranges) if is_known => {
-                let before = core.state.borrow().clone();
-                let map = core.adopt(&ranges);
-                let is_news = !matches!(before, State::Known(before) if before.is_like(&map));
+        match (asked, core.known()) {
+            (Ok(ranges), Some(before)) => {
+                let is_news = !core.adopt(&ranges).is_like(&before);
                 pause = if is_news { PAUSES[0] } else { PAUSES[1].min(pause * 2) };
+                if core.hears {
+                    // It rests, perhaps, since nobody wanted it.
+                    core.ear.begin();
+                }
             }
-            Ok(ranges) => {
+            (Ok(ranges), None) => {
                 let map = core.adopt(&ranges);
                 // What is read before anybody listens could have changed unheard.
                 let all = map.nodes.iter().map(|node| &node.link).filter(|_| core.tracking);
@@ -409,11 +417,11 @@ async fn keep(core: Arc<Core>) {
                 tracing::debug!(target: "stampede", nodes = map.nodes.len(), "a Redis cluster is known");
                 core.state.send_replace(State::Known(map));
             }
-            Err(failure) if is_known => {
+            (Err(failure), Some(_)) => {
                 tracing::debug!(target: "stampede", cause = failure.cause(), "no node tells of the cluster");
                 pause = PAUSES[1].min(pause * 2);
             }
-            Err(failure) => {
+            (Err(failure), None) => {
                 tracing::debug!(target: "stampede", cause = failure.cause(), "no Redis cluster");
                 core.state.send_replace(State::Failed(failure));
                 sleep(pauses.next()).await;
