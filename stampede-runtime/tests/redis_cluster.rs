@@ -1,7 +1,7 @@
 //! A real cluster, whole and broken: what every backend promises, on three nodes; slots that move while calls run; nodes that
 //! hang and die, which concerns their own keys and no others.
 
-use std::future::Future;
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -41,8 +41,8 @@ fn backend(cluster: &RedisCluster) -> RedisBackend {
 }
 
 /// Fails where something would never end.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("it ends")
+async fn soon<T>(what: impl IntoFuture<Output = T>) -> T {
+    timeout(PATIENCE, what.into_future()).await.expect("it ends")
 }
 
 fn asked(owner: &str) -> Asked<'_> {

@@ -2,7 +2,7 @@
 //! are anything; and secrets, which show nowhere.
 
 use std::fmt::Write as _;
-use std::future::Future;
+use std::future::IntoFuture;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
@@ -69,8 +69,8 @@ fn logged(with: &str) -> Vec<String> {
     LOGGED.lock().unwrap().iter().filter(|line| line.contains(with)).cloned().collect()
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it ends")
+async fn soon<T>(what: impl IntoFuture<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what.into_future()).await.expect("it ends")
 }
 
 static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
@@ -283,13 +283,13 @@ async fn without_a_right_calls_go_on_and_one_line_says_so() {
             let redis = patient(&server.url_of("ann", "hunter2"));
             let config = Config::builder().backend(&name, redis).defaults(settings.clone()).build().unwrap();
             let _isolated = isolate_with(config);
-            let users: Cache<u32> = Cache::builder("users").backend(name.clone()).build();
+            let users: Cache<u32> = Cache::builder("users").backend(&name).build();
             for number in 0..5 {
                 let key = format!("user:{number}");
                 let got = soon(users.get_or_set(&key, || async move { Ok::<_, String>(number) })).await;
                 assert_eq!(got, Ok(number), "{right}");
             }
-            soon(users.get_many(["user:1", "user:2"])).await;
+            soon(users.get_many(["other:1", "other:2"])).await;
             let _ = soon(users.clear()).await;
             let faults = users.stats().backend_faults;
             assert_eq!(faults.refused > 0, refused, "{right}: {faults:?}");
@@ -354,10 +354,10 @@ async fn secrets_show_nowhere() {
         let config = Config::builder().backend(format!("secrets-{at}"), redis.clone()).build().unwrap();
         _ = write!(shown, "{redis:?} {config:?} ");
         let _isolated = isolate_with(config);
-        let users: Cache<u32> = Cache::builder("users").backend(format!("secrets-{at}")).build();
-        for number in 0..5 {
+        let users: Cache<u32> = Cache::builder("users").backend(&format!("secrets-{at}")).build();
+        for _ in 0..5 {
             assert_eq!(soon(users.get_or_set("user", || async { Ok::<_, String>(7) })).await, Ok(7));
-            if let Err(error) = soon(users.set("user", number)).await {
+            if let Err(error) = soon(users.set("user", 7)).await {
                 _ = write!(shown, "{error} {error:?} ");
             }
         }
