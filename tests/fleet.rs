@@ -9,6 +9,8 @@
 
 #[path = "../stampede-runtime/tests/support/postgres_server.rs"]
 mod postgres_server;
+#[path = "../stampede-runtime/tests/support/redis_cluster.rs"]
+mod redis_cluster;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
 mod redis_server;
 #[path = "../stampede-runtime/tests/support/tcp_proxy.rs"]
@@ -25,6 +27,7 @@ mod fleet {
 
     mod absent;
     mod clocks;
+    mod cluster;
     mod connections;
     mod crowds;
     mod endings;

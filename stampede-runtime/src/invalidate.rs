@@ -61,11 +61,7 @@ fn take_out_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>, how: How) -> 
         // No entry has a longer one.
         let tags: Vec<Tag> = tags.iter().filter(fits).cloned().collect();
         let backends = if tags.is_empty() { Vec::new() } else { registry.backends() };
-        let chunks = |backend| {
-            let chunks = tags.chunks(crate::store::CHANGED_AT_ONCE);
-            chunks.map(move |tags| crate::store::Changing::begin(backend, tags)).collect::<Vec<_>>()
-        };
-        backends.iter().map(chunks).collect()
+        backends.iter().map(|backend| crate::store::Changing::begin(backend, &tags)).collect()
     };
     let functions = registry.alive();
     let removed = tags.iter().flat_map(|tag| {
@@ -77,13 +73,8 @@ fn take_out_tags<T: AsRef<str>>(tags: impl IntoIterator<Item = T>, how: How) -> 
     let outside = {
         let budget = registry.backend_timeout();
         saying.into_iter().map(move |saying| {
-            told(async move {
-                let mut told = Ok(());
-                for tags in saying {
-                    told = tags.say(budget, how == How::Expire).await.and(told);
-                }
-                told.map_err(crate::error::Error::backend)
-            })
+            let say = crate::store::Changing::say_all(saying, budget, how == How::Expire);
+            told(async move { say.await.map_err(crate::error::Error::backend) })
         })
     };
     #[cfg(not(feature = "backends"))]

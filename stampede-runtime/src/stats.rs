@@ -81,7 +81,8 @@ pub struct Stats {
     pub encode_errors: u64,
     /// The failures of the backend, by their kind.
     pub backend_faults: BackendFaults,
-    /// How the backend stands now.
+    /// How the backend stands now. One with several nodes stands as the worst of them: calls whose keys are on the others are
+    /// answered all the same.
     pub backend_state: BackendState,
     /// Leases won. Those that a flight gave back, because it had to queue for `max_concurrent`, count too.
     pub lock_acquired: u64,

@@ -43,12 +43,14 @@ pub mod tokens;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[doc(hidden)]
+pub use backend::Parts;
 pub use backend::{Backend, BackendError, BackendErrorKind, KEYS_MAX, Pending};
 pub use codec::{Codec, CodecError, DEPTH_MAX};
 pub use envelope::{Envelope, Refused, Tags};
 pub(crate) use guard::Guarded;
 #[cfg(feature = "semantic")]
-pub(crate) use guard::Verb;
+pub(crate) use guard::{Verb, WHOLE};
 #[doc(no_inline)]
 pub use key::{Id, Place, Prefix, StoreKey};
 pub use memory::MemoryBackend;
@@ -60,7 +62,7 @@ pub use sites::StoredSite;
 pub(crate) use sites::problems;
 pub(crate) use tier::{CLEAR_BUDGETS, Stored};
 pub use times::{Times, UnixMillis};
-pub(crate) use tokens::{CHANGED_AT_ONCE, Changing, Seen};
+pub(crate) use tokens::{Changing, Seen};
 
 /// What can be kept in a backend.
 #[diagnostic::on_unimplemented(

@@ -33,7 +33,16 @@ pub(super) static KINDS: &[Kind<AnyBackend>] = &[
     },
     Kind {
         name: "redis",
-        keys: &["url", "username", "password", "connect_timeout", "response_timeout", "tracking"],
+        keys: &[
+            "url",
+            "username",
+            "password",
+            "sentinel_username",
+            "sentinel_password",
+            "connect_timeout",
+            "response_timeout",
+            "tracking",
+        ],
         make: redis,
     },
     // Has the keys that a backend elsewhere has.
@@ -57,6 +66,7 @@ pub(super) static KINDS: &[Kind<AnyBackend>] = &[
 fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
     let url = given.needed("url", text);
     let [username, password] = ["username", "password"].map(|key| given.value(key, text));
+    let of_sentinels = ["sentinel_username", "sentinel_password"].map(|key| given.value(key, text));
     let [connect, response] = ["connect_timeout", "response_timeout"].map(|key| given.value(key, duration));
     let mut builder = RedisBackend::builder(url?);
     if let Some(username) = username {
@@ -64,6 +74,13 @@ fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
     }
     if let Some(password) = password {
         builder = builder.password(password);
+    }
+    let [username, password] = of_sentinels;
+    if let Some(username) = username {
+        builder = builder.sentinel_username(username);
+    }
+    if let Some(password) = password {
+        builder = builder.sentinel_password(password);
     }
     if let Some(timeout) = connect {
         builder = builder.connect_timeout(timeout);

@@ -149,6 +149,27 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn news(&self) -> Option<&News> {
         None
     }
+
+    /// Its parts, where they fail one by one.
+    #[doc(hidden)]
+    fn parts(&self) -> Option<&dyn Parts> {
+        None
+    }
+}
+
+/// A store of parts that fail one by one, as the nodes of a cluster do. Each has a circuit breaker of its own.
+///
+/// Not for implementing outside of this crate yet, so not documented there.
+#[doc(hidden)]
+pub trait Parts: Send + Sync {
+    /// The most that there ever are. It stays the same.
+    fn count(&self) -> usize;
+
+    /// Where a key is now: a number below [`count`](Self::count). Never waits. 0 where that is not known.
+    fn of(&self, key: &StoreKey) -> usize;
+
+    /// Whether a part answers. One that is no more does.
+    fn ping(&self, part: usize) -> Pending<'_, ()>;
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -198,6 +219,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn news(&self) -> Option<&News> {
         (**self).news()
+    }
+
+    fn parts(&self) -> Option<&dyn Parts> {
+        (**self).parts()
     }
 }
 

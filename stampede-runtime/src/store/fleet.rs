@@ -83,7 +83,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Fleet<V> {
             }
             let ttl = times.left(UnixMillis::now());
             let leases = shared.leases();
-            shared.ask_to_write(|()| true, leases.overwrite(&key, &entry, ttl)).await.map_err(Error::backend)?;
+            shared.ask_to_write(&key, |()| true, leases.overwrite(&key, &entry, ttl)).await.map_err(Error::backend)?;
             count(&shared.counters.writes);
             Ok(())
         }))
@@ -248,7 +248,7 @@ impl Seeker {
     }
 
     async fn look(&mut self) -> Result<Option<(Vec<u8>, Option<Duration>)>, BackendError> {
-        let look = self.shared.ask(Verb::Read, self.shared.leases().look(&self.key));
+        let look = self.shared.ask(&self.key, Verb::Read, self.shared.leases().look(&self.key));
         let Some(tagged) = &self.tagged else { return look.await };
         let (found, tokens) = both(look, self.shared.tokens(&tagged.of_call)).await;
         self.tokens = tokens?;
@@ -292,7 +292,7 @@ impl Seeker {
         let (owner, waiter) = (&*self.owner, self.waiter.as_deref());
         let asked = Asked { owner, lease: shared.lease, value, joined: self.joined, waiter };
         let has_written = |acquired: &Acquired| matches!(acquired, Acquired::Lead(_));
-        let acquire = shared.ask_to_write(has_written, shared.leases().acquire(&self.key, asked));
+        let acquire = shared.ask_to_write(&self.key, has_written, shared.leases().acquire(&self.key, asked));
         let acquired = match &self.tagged {
             None => acquire.await,
             Some(tagged) => {

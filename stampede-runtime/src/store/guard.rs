@@ -5,6 +5,9 @@
 //! (*half-open*), and nobody's call waits for that: an answer closes the breaker, and otherwise the next rest is twice as
 //! long. Rests are of random length, so that the processes of a fleet do not come back all at once. (Nygard, "Release
 //! It!", 2007, has the pattern.)
+//!
+//! A store with parts that fail one by one, the nodes of a cluster, has a breaker for each: keys of the others never pay for a
+//! sick one.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -21,7 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::tokens::Said;
-use super::{Backend, BackendError, BackendErrorKind, Pending, Prefix};
+use super::{Backend, BackendError, BackendErrorKind, Pending, Prefix, StoreKey};
 use crate::clock;
 use crate::home::Home;
 use crate::pattern::Pattern;
@@ -47,6 +50,16 @@ pub(crate) struct Guarded<B: ?Sized = dyn Backend> {
     pub(crate) said: Said,
     /// How many walks through all of its keys are under way.
     pub(crate) walks: AtomicUsize,
+    /// One for each part, by its number.
+    breakers: Box<[Breaker]>,
+    refusal_told: Mutex<Option<Instant>>,
+}
+
+/// The part of a store that has no others, and of what is about no key.
+pub(crate) const WHOLE: usize = 0;
+
+#[derive(Default)]
+struct Breaker {
     /// In a row.
     failures: AtomicU32,
     state: AtomicU8,
@@ -56,7 +69,6 @@ pub(crate) struct Guarded<B: ?Sized = dyn Backend> {
     is_wanted: AtomicBool,
     /// The last answer to each was none. When the first comes and the last goes, it is logged.
     is_broken: [AtomicBool; 3],
-    refusal_told: Mutex<Option<Instant>>,
 }
 
 /// What is asked of a backend. It may be broken for the one and not for the other.
@@ -73,18 +85,32 @@ const HALF_OPEN: u8 = 2;
 
 /// What can be asked whether it answers.
 pub(crate) trait Pings: Send + Sync + 'static {
-    fn ping(&self) -> Pending<'_, ()>;
+    /// How many parts it has.
+    fn count(&self) -> usize;
+
+    fn ping(&self, part: usize) -> Pending<'_, ()>;
 }
 
 impl Pings for dyn Backend {
-    fn ping(&self) -> Pending<'_, ()> {
-        Backend::ping(self)
+    fn count(&self) -> usize {
+        self.parts().map_or(1, |parts| parts.count().max(1))
+    }
+
+    fn ping(&self, part: usize) -> Pending<'_, ()> {
+        match self.parts() {
+            Some(parts) => parts.ping(part),
+            None => Backend::ping(self),
+        }
     }
 }
 
 #[cfg(feature = "semantic")]
 impl Pings for dyn crate::semantic::Index {
-    fn ping(&self) -> Pending<'_, ()> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn ping(&self, _: usize) -> Pending<'_, ()> {
         crate::semantic::Index::ping(self)
     }
 }
@@ -104,29 +130,46 @@ impl Guarded {
         budget: Duration,
     ) -> Result<(), BackendError> {
         let cleared = match pattern {
-            Some(pattern) => self.ask(budget, self.backend.clear_matching(prefix, pattern)).await,
-            None => self.ask(budget, self.backend.clear(prefix)).await,
+            Some(pattern) => self.ask_whole(budget, self.backend.clear_matching(prefix, pattern)).await,
+            None => self.ask_whole(budget, self.backend.clear(prefix)).await,
         };
         match &cleared {
-            Ok(_) => self.works(Some(Verb::Remove)),
-            Err(error) => self.fails(Verb::Remove, "invalidation", error),
+            Ok(_) => self.works(WHOLE, Some(Verb::Remove)),
+            Err(error) => self.fails(WHOLE, Verb::Remove, "invalidation", error),
         }
         cleared.map(drop)
+    }
+
+    /// Where a key is now.
+    pub(crate) fn part(&self, key: &StoreKey) -> usize {
+        match self.backend.parts() {
+            Some(parts) => parts.of(key).min(self.breakers.len() - 1),
+            None => WHOLE,
+        }
+    }
+
+    /// Which of several keys are where, each by its place among them.
+    pub(crate) fn by_part<'a>(&self, keys: impl ExactSizeIterator<Item = &'a StoreKey>) -> Vec<(usize, Vec<usize>)> {
+        if self.breakers.len() == 1 {
+            return vec![(WHOLE, (0..keys.len()).collect())];
+        }
+        let mut parts = std::collections::BTreeMap::<usize, Vec<usize>>::new();
+        for (at, key) in keys.enumerate() {
+            parts.entry(self.part(key)).or_default().push(at);
+        }
+        parts.into_iter().collect()
     }
 }
 
 impl<B: Pings + ?Sized> Guarded<B> {
     pub(crate) fn new(name: String, backend: Arc<B>) -> Arc<Guarded<B>> {
+        let breakers = (0..backend.count()).map(|_| Breaker::default()).collect();
         Arc::new(Guarded {
             name,
             backend,
             said: Said::default(),
             walks: AtomicUsize::new(0),
-            failures: AtomicU32::new(0),
-            state: AtomicU8::new(CLOSED),
-            probing: Mutex::new((0, None)),
-            is_wanted: AtomicBool::new(false),
-            is_broken: Default::default(),
+            breakers,
             refusal_told: Mutex::new(None),
         })
     }
@@ -140,59 +183,96 @@ impl<B: Pings + ?Sized> Guarded<B> {
         self.said.under_way() + self.walks.load(SeqCst)
     }
 
-    /// What the breaker is now.
+    /// What the breaker is now; of several, the one that is worst off.
     pub(crate) fn state(&self) -> BackendState {
-        match self.state.load(SeqCst) {
+        let state = |breaker: &Breaker| match breaker.state.load(SeqCst) {
             CLOSED => BackendState::Closed,
             HALF_OPEN => BackendState::HalfOpen,
             _ => BackendState::Open,
-        }
+        };
+        self.breakers.iter().map(state).max().unwrap_or(BackendState::Closed)
     }
 
-    /// Waits for an answer of the backend, for so long at most, unless it is to be left alone.
+    /// Whether a part is left alone now.
+    pub(crate) fn rests(&self, part: usize) -> bool {
+        self.breakers[part].state.load(SeqCst) != CLOSED
+    }
+
+    /// Waits for an answer of a part, for so long at most, unless it is to be left alone.
     pub(crate) async fn ask<T>(
         self: &Arc<Self>,
+        part: usize,
         budget: Duration,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        if self.state.load(SeqCst) != CLOSED {
-            self.is_wanted.store(true, Relaxed);
-            self.probe();
-            return Err(BackendErrorKind::Resting.into());
+        if self.rests(part) {
+            return Err(self.resting(part));
         }
         let answer = in_time(budget, answer).await;
         match &answer {
-            Err(error) if breaks(error.kind()) => self.failed(),
-            _ => self.answered(),
+            Err(error) if breaks(error.kind()) => self.failed(part),
+            _ => self.answered(part),
         }
         answer
     }
 
-    /// Says that the backend is well again, when that is news.
-    pub(crate) fn works(&self, asked: Option<Verb>) {
-        if let Some(asked) = asked
-            && self.is_broken[asked as usize].load(Relaxed)
-            && self.changes(asked, false)
-        {
-            tracing::info!(target: "stampede", backend = self.name, "the backend answers again");
+    /// The same of what all parts have to answer. Which of several has failed, it does not say.
+    pub(crate) async fn ask_whole<T>(
+        self: &Arc<Self>,
+        budget: Duration,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        if self.breakers.len() == 1 {
+            return self.ask(WHOLE, budget, answer).await;
+        }
+        let resting: Vec<usize> = (0..self.breakers.len()).filter(|part| self.rests(*part)).collect();
+        match resting.iter().map(|part| self.resting(*part)).last() {
+            Some(resting) => Err(resting),
+            None => in_time(budget, answer).await,
         }
     }
 
-    /// Says what is wrong with it, when that is news.
-    pub(crate) fn fails(&self, asked: Verb, function: &str, error: &BackendError) {
+    /// Somebody would have asked.
+    fn resting(self: &Arc<Self>, part: usize) -> BackendError {
+        self.breakers[part].is_wanted.store(true, Relaxed);
+        self.probe(part);
+        BackendErrorKind::Resting.into()
+    }
+
+    /// Says that a part is well again, when that is news.
+    pub(crate) fn works(&self, part: usize, asked: Option<Verb>) {
+        let breaker = &self.breakers[part];
+        if let Some(asked) = asked
+            && breaker.is_broken[asked as usize].load(Relaxed)
+            && breaker.changes(asked, false)
+        {
+            tracing::info!(
+                target: "stampede", backend = self.name, part = self.shown(part),
+                "the backend answers again",
+            );
+        }
+    }
+
+    /// Says what is wrong with a part, when that is news.
+    pub(crate) fn fails(&self, part: usize, asked: Verb, function: &str, error: &BackendError) {
         let is_news = match error.kind() {
             // An entry that is too large says nothing of the next one, and one that was not asked nothing at all.
             BackendErrorKind::TooLarge | BackendErrorKind::Resting => false,
             BackendErrorKind::Refused => self.refuses_for_long(),
-            _ => self.changes(asked, true),
+            _ => self.breakers[part].changes(asked, true),
         };
         if is_news {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(
-                target: "stampede", backend = self.name, function, %error, cause,
+                target: "stampede", backend = self.name, part = self.shown(part), function, %error, cause,
                 "the backend fails; calls go on without it",
             );
         }
+    }
+
+    /// The number of a part, where there are others.
+    fn shown(&self, part: usize) -> Option<usize> {
+        (self.breakers.len() > 1).then_some(part)
     }
 
     /// Whether it has been a while since a refusal was told. It may be for one key or one command, among others that are
@@ -206,56 +286,61 @@ impl<B: Pings + ?Sized> Guarded<B> {
         is_long
     }
 
-    /// Notes whether the backend is broken for what was asked. Returns whether that changes whether it is for anything.
+    fn answered(&self, part: usize) {
+        let breaker = &self.breakers[part];
+        if breaker.failures.load(Relaxed) != 0 {
+            breaker.failures.store(0, Relaxed);
+        }
+        // One that was asked before it opened.
+        if breaker.state.load(Relaxed) != CLOSED {
+            breaker.state.store(CLOSED, SeqCst);
+        }
+    }
+
+    fn failed(self: &Arc<Self>, part: usize) {
+        let breaker = &self.breakers[part];
+        let failures = breaker.failures.fetch_add(1, Relaxed) + 1;
+        if failures >= FAILURES && breaker.state.compare_exchange(CLOSED, OPEN, SeqCst, SeqCst).is_ok() {
+            breaker.is_wanted.store(true, Relaxed);
+            self.probe(part);
+        }
+    }
+
+    /// Has a part tried in the background until it answers, or nobody wants it any more.
+    fn probe(self: &Arc<Self>, part: usize) {
+        let Some(me) = self.breakers[part].begin_probing() else { return };
+        let guarded = Arc::clone(self);
+        Home::around().unwrap_or(Home::Threads).run_outside(async move {
+            let breaker = &guarded.breakers[part];
+            let (mut rest, mut wanted) = (FIRST_REST, Instant::now());
+            while breaker.state.load(SeqCst) != CLOSED && wanted.elapsed() < QUIET_AFTER {
+                let _slept = clock::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                if !breaker.goes_on_probing(me) {
+                    return;
+                }
+                if breaker.is_wanted.swap(false, Relaxed) {
+                    wanted = Instant::now();
+                }
+                // Unless something that was asked before has been answered after all.
+                let _ = breaker.state.compare_exchange(OPEN, HALF_OPEN, SeqCst, SeqCst);
+                if in_time(PING, guarded.backend.ping(part)).await.is_ok() {
+                    guarded.answered(part);
+                }
+                let _ = breaker.state.compare_exchange(HALF_OPEN, OPEN, SeqCst, SeqCst);
+                rest = LONGEST_REST.min(rest * 2);
+            }
+            breaker.end_probing(me);
+        });
+    }
+}
+
+impl Breaker {
+    /// Notes whether its part is broken for what was asked. Returns whether that changes whether it is for anything.
     fn changes(&self, asked: Verb, is_broken: bool) -> bool {
         let for_anything = || self.is_broken.iter().any(|is_broken| is_broken.load(SeqCst));
         let before = for_anything();
         self.is_broken[asked as usize].store(is_broken, SeqCst);
         for_anything() != before
-    }
-
-    fn answered(&self) {
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-        }
-        // One that was asked before it opened.
-        if self.state.load(Relaxed) != CLOSED {
-            self.state.store(CLOSED, SeqCst);
-        }
-    }
-
-    fn failed(self: &Arc<Self>) {
-        let failures = self.failures.fetch_add(1, Relaxed) + 1;
-        if failures >= FAILURES && self.state.compare_exchange(CLOSED, OPEN, SeqCst, SeqCst).is_ok() {
-            self.is_wanted.store(true, Relaxed);
-            self.probe();
-        }
-    }
-
-    /// Has it tried in the background until it answers, or nobody wants it any more.
-    fn probe(self: &Arc<Self>) {
-        let Some(me) = self.begin_probing() else { return };
-        let guarded = Arc::clone(self);
-        Home::around().unwrap_or(Home::Threads).run_outside(async move {
-            let (mut rest, mut wanted) = (FIRST_REST, Instant::now());
-            while guarded.state.load(SeqCst) != CLOSED && wanted.elapsed() < QUIET_AFTER {
-                let _slept = clock::sleep(rest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-                if !guarded.goes_on_probing(me) {
-                    return;
-                }
-                if guarded.is_wanted.swap(false, Relaxed) {
-                    wanted = Instant::now();
-                }
-                // Unless something that was asked before has been answered after all.
-                let _ = guarded.state.compare_exchange(OPEN, HALF_OPEN, SeqCst, SeqCst);
-                if in_time(PING, guarded.backend.ping()).await.is_ok() {
-                    guarded.answered();
-                }
-                let _ = guarded.state.compare_exchange(HALF_OPEN, OPEN, SeqCst, SeqCst);
-                rest = LONGEST_REST.min(rest * 2);
-            }
-            guarded.end_probing(me);
-        });
     }
 
     fn probing(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {

@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, ProtocolVersion, cmd, pipe};
+use ::redis::{Client, Cmd, ProtocolVersion, cmd, from_redis_value};
 
+use self::cluster::{Cluster, PARTS};
 use self::error::Failure;
-use self::link::Link;
-use self::scripts::{LEASE, RELEASE, REMOVE, REPLACE, about, entry_of, is_entry};
-use self::waiters::NEWS;
-use super::backend::{Backend, BackendError, BackendErrorKind, Pending};
+use self::link::{Hears, Link, Place, Timeouts};
+use self::scripts::{Call, LEASE, RELEASE, REMOVE, REPLACE, entry_of, is_entry};
+use self::sentinel::Sentinels;
+use self::servers::{Servers, Walk};
+use self::waiters::{NEWS, Waiters};
+use super::backend::{Backend, BackendError, BackendErrorKind, Parts, Pending};
 use super::key::{self, Parsed, Prefix, StoreKey};
 use super::lease::Leases;
 use super::news::{Change, News};
@@ -19,10 +22,13 @@ use crate::config::ConfigError;
 use crate::pattern::Pattern;
 
 mod builder;
+mod cluster;
 mod error;
 mod leases;
 mod link;
 mod scripts;
+mod sentinel;
+mod servers;
 mod tags;
 #[cfg(feature = "redis-tls")]
 mod tls;
@@ -45,7 +51,7 @@ pub use builder::RedisBuilder;
 /// # Ok::<(), stampede_runtime::ConfigError>(())
 /// ```
 ///
-/// All clones use one connection. It is made at the first use, in the background of the process rather than in the
+/// All clones use one connection, and with a [cluster](Self::cluster) one to each node. It is made at the first use, in the background of the process rather than in the
 /// runtime of whoever was first, and made again when it breaks. While the server cannot be reached every call fails at
 /// once, and so costs nothing but its own work. `docs/backends.md` has the urls, the rights that a user needs, and what
 /// happens when the server is down.
@@ -58,15 +64,12 @@ pub use builder::RedisBuilder;
 /// within the one timeout. Times are kept by tokio's clock of the caller, which a test that pauses it has to let run.
 #[derive(Clone)]
 pub struct RedisBackend {
-    link: Arc<Link>,
+    servers: Arc<Servers>,
     protocol: ProtocolVersion,
 }
 
 /// What `proto-max-bulk-len` is unless somebody changes it. A server hangs up on more.
 const ENTRY_BYTES_MAX: usize = 512 << 20;
-
-/// How many keys a step of `clear` looks at, about: a server does nothing else meanwhile.
-const CLEARED_AT_ONCE: usize = 1_000;
 
 impl RedisBackend {
     /// The server of a url such as `redis://user:password@host:6379/0`.
@@ -82,33 +85,82 @@ impl RedisBackend {
         RedisBuilder::new(url.into())
     }
 
+    /// A cluster, known from some of its nodes; which others there are, these tell.
+    ///
+    /// ```
+    /// # use stampede_runtime::store::RedisBackend;
+    /// let redis = RedisBackend::cluster(["redis://a.internal:6379", "redis://b.internal:6379"]).password("from a vault").build()?;
+    /// # Ok::<(), stampede_runtime::ConfigError>(())
+    /// ```
+    ///
+    /// One url for all of that is `redis-cluster://user:password@a.internal:6379,b.internal:6379`. There is a connection to each
+    /// node whose keys are asked for, and one for messages to any of them. A node that is down, hangs or moves concerns its own
+    /// keys and no others, and has a circuit breaker of its own. Slots may move at any time.
+    pub fn cluster<T: Into<String>>(urls: impl IntoIterator<Item = T>) -> RedisBuilder {
+        RedisBuilder::cluster(urls.into_iter().map(Into::into).collect())
+    }
+
+    /// The server that sentinels know as the master of this name. They are asked for each connection, all at once, so a failover
+    /// costs what it costs to connect anew.
+    ///
+    /// ```
+    /// # use stampede_runtime::store::RedisBackend;
+    /// let redis = RedisBackend::sentinel("mymaster", ["redis://a.internal:26379", "redis://b.internal:26379"]).build()?;
+    /// # Ok::<(), stampede_runtime::ConfigError>(())
+    /// ```
+    ///
+    /// One url for all of that is `redis-sentinel://user:password@a.internal:26379,b.internal:26379/mymaster/0`. The hosts are the
+    /// sentinels'; user, password and database are the master's. Sentinels that ask for a password get it from
+    /// [`RedisBuilder::sentinel_password`].
+    pub fn sentinel<T: Into<String>>(master: impl Into<String>, urls: impl IntoIterator<Item = T>) -> RedisBuilder {
+        RedisBuilder::master(master.into(), urls.into_iter().map(Into::into).collect())
+    }
+
     /// The server of a client that is there already. The protocol is the client's: with RESP2, which is what it has unless
     /// one says otherwise, there are no messages.
     #[must_use]
     pub fn from_client(client: Client) -> RedisBackend {
-        RedisBackend::of(client, builder::CONNECT_TIMEOUT, builder::RESPONSE_TIMEOUT, false)
+        let timeouts = Timeouts { connect: builder::CONNECT_TIMEOUT, response: builder::RESPONSE_TIMEOUT };
+        RedisBackend::of(client, timeouts, false)
     }
 
-    fn of(client: Client, connect_timeout: Duration, response_timeout: Duration, tracking: bool) -> RedisBackend {
+    fn of(client: Client, timeouts: Timeouts, tracking: bool) -> RedisBackend {
         let info = client.get_connection_info();
         let protocol = info.redis_settings().protocol();
         let client = Client::open(builder::settled(info.clone())).unwrap_or(client);
-        RedisBackend { link: Arc::new(Link::new(client, connect_timeout, response_timeout, tracking)), protocol }
+        RedisBackend::at(Place::Here(client), protocol, timeouts, tracking)
+    }
+
+    fn of_sentinels(sentinels: Sentinels, timeouts: Timeouts, tracking: bool) -> RedisBackend {
+        let protocol = sentinels.template.redis_settings().protocol();
+        RedisBackend::at(Place::Master(sentinels), protocol, timeouts, tracking)
+    }
+
+    fn at(place: Place, protocol: ProtocolVersion, timeouts: Timeouts, tracking: bool) -> RedisBackend {
+        let hears = Hears { messages: true, changes: tracking };
+        let link = Link::new(place, timeouts, hears, Waiters::new());
+        RedisBackend { servers: Arc::new(Servers::One(link, timeouts)), protocol }
+    }
+
+    fn of_cluster(clients: Vec<Client>, timeouts: Timeouts, tracking: bool) -> RedisBackend {
+        let protocol = clients[0].get_connection_info().redis_settings().protocol();
+        let settle =
+            |client: Client| Client::open(builder::settled(client.get_connection_info().clone())).unwrap_or(client);
+        let seeds = clients.into_iter().map(settle).collect();
+        let cluster = Cluster::new(seeds, timeouts, tracking, protocol != ProtocolVersion::RESP2);
+        RedisBackend { servers: Arc::new(Servers::Cluster(cluster)), protocol }
     }
 }
 
 impl Backend for RedisBackend {
     fn get<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<Vec<u8>>> {
-        Box::pin(async move { self.link.ask(cmd("GET").arg(key.as_str())).await })
+        Box::pin(async move { self.servers.ask(key.as_str(), cmd("GET").arg(key.as_str())).await })
     }
 
     fn set<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()> {
         Box::pin(async move {
             fits(entry)?;
-            match millis(ttl) {
-                0 => self.link.ask(cmd("DEL").arg(key.as_str())).await,
-                millis => self.link.ask(cmd("SET").arg(key.as_str()).arg(entry).arg("PX").arg(millis)).await,
-            }
+            self.servers.ask(key.as_str(), &set(key, entry, ttl)).await
         })
     }
 
@@ -117,11 +169,8 @@ impl Backend for RedisBackend {
             if keys.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut get = cmd("MGET");
-            for key in keys {
-                get.arg(key.as_str());
-            }
-            self.link.ask(&get).await
+            let keys: Vec<&str> = keys.iter().map(StoreKey::as_str).collect();
+            self.servers.get_each(&keys).await
         })
     }
 
@@ -130,29 +179,29 @@ impl Backend for RedisBackend {
             if entries.is_empty() {
                 return Ok(());
             }
-            let mut all = pipe();
+            let mut all = Vec::with_capacity(entries.len());
             for (key, entry, ttl) in entries {
                 fits(entry)?;
-                match millis(*ttl) {
-                    0 => all.cmd("DEL").arg(key.as_str()).ignore(),
-                    millis => all.cmd("SET").arg(key.as_str()).arg(entry).arg("PX").arg(millis).ignore(),
-                };
+                all.push((key.as_str(), set(key, entry, *ttl)));
             }
-            self.link.ask_all(&all).await
+            self.servers.ask_each(&all).await.map(drop)
         })
     }
 
     fn replace<'a>(&'a self, key: &'a StoreKey, old: &'a [u8], new: &'a [u8], ttl: Duration) -> Pending<'a, bool> {
         Box::pin(async move {
             fits(new)?;
-            let mut call = REPLACE.key(key.as_str());
-            call.arg(millis(ttl)).arg(old).arg(new).arg(self.link.waiters().sender());
-            self.link.call(&call).await
+            let mut call = Call::new(&REPLACE, &[key.as_str()]);
+            call.arg(millis(ttl)).arg(old).arg(new).arg(self.servers.waiters().sender());
+            self.servers.call(key.as_str(), &call).await
         })
     }
 
     fn remove<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, bool> {
-        Box::pin(async move { self.link.call(about(&REMOVE, key).arg(self.link.waiters().sender())).await })
+        Box::pin(async move {
+            let mut call = Call::about(&REMOVE, key);
+            self.servers.call(key.as_str(), call.arg(self.servers.waiters().sender())).await
+        })
     }
 
     fn clear<'a>(&'a self, prefix: &'a Prefix) -> Pending<'a, u64> {
@@ -176,7 +225,7 @@ impl Backend for RedisBackend {
     }
 
     fn ping(&self) -> Pending<'_, ()> {
-        Box::pin(async { self.link.ask(&cmd("PING")).await })
+        Box::pin(async { self.servers.ask_anyone(&cmd("PING")).await })
     }
 
     fn leases(&self) -> Option<&dyn Leases> {
@@ -188,29 +237,40 @@ impl Backend for RedisBackend {
     }
 
     fn news(&self) -> Option<&News> {
-        Some(self.link.waiters().news())
+        Some(self.servers.waiters().news())
+    }
+
+    fn parts(&self) -> Option<&dyn Parts> {
+        matches!(*self.servers, Servers::Cluster(_)).then_some(self)
     }
 }
 
-/// A way through all keys with one beginning. What is there all the time is seen.
-struct Walk {
-    pattern: String,
-    /// `None`: the way has ended.
-    cursor: Option<u64>,
-}
-
-impl Walk {
-    fn new(pattern: &str) -> Walk {
-        Walk { pattern: pattern.to_owned(), cursor: Some(0) }
+/// Those of a cluster are its nodes.
+impl Parts for RedisBackend {
+    fn count(&self) -> usize {
+        PARTS
     }
 
-    async fn next(&mut self, link: &Link) -> Result<Option<Vec<String>>, BackendError> {
-        let Some(cursor) = self.cursor else { return Ok(None) };
-        let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(&self.pattern).arg("COUNT").arg(CLEARED_AT_ONCE);
-        let (next, keys): (u64, Vec<String>) = link.ask(&scan).await?;
-        self.cursor = Some(next).filter(|next| *next != 0);
-        Ok(Some(keys))
+    fn of(&self, key: &StoreKey) -> usize {
+        match &*self.servers {
+            Servers::One(..) => 0,
+            Servers::Cluster(cluster) => cluster.part(key),
+        }
+    }
+
+    fn ping(&self, part: usize) -> Pending<'_, ()> {
+        match &*self.servers {
+            Servers::One(..) => Backend::ping(self),
+            Servers::Cluster(cluster) => Box::pin(cluster.ping(part)),
+        }
+    }
+}
+
+/// Puts an entry in place of an earlier one.
+fn set(key: &StoreKey, entry: &[u8], ttl: Duration) -> Cmd {
+    match millis(ttl) {
+        0 => cmd("DEL").arg(key.as_str()).clone(),
+        millis => cmd("SET").arg(key.as_str()).arg(entry).arg("PX").arg(millis).clone(),
     }
 }
 
@@ -227,14 +287,14 @@ impl RedisBackend {
         // Told before and after: what is read in between is not kept.
         self.tell(change).await?;
         // First all leases: what is being made now is refused, or is there before the second walk begins.
-        let mut walk = Walk::new(&all);
-        while let Some(keys) = walk.next(&self.link).await? {
+        let mut walk = Walk::new(&self.servers, &all);
+        while let Some(keys) = walk.next().await? {
             for lease in keys.into_iter().filter(|key| key.ends_with(LEASE) && is_meant(key)) {
-                let () = self.link.call(&RELEASE.key(lease)).await?;
+                let () = self.servers.call(&lease, &Call::new(&RELEASE, &[&lease])).await?;
             }
         }
-        let (mut walk, mut cleared) = (Walk::new(&all), 0);
-        while let Some(keys) = walk.next(&self.link).await? {
+        let (mut walk, mut cleared) = (Walk::new(&self.servers, &all), 0);
+        while let Some(keys) = walk.next().await? {
             let meant = keys.into_iter().filter(|key| !key.ends_with(LEASE) && is_meant(key));
             let (entries, others): (Vec<_>, Vec<_>) = meant.partition(|key| is_entry(key));
             cleared += self.unlink(&entries).await?;
@@ -246,8 +306,8 @@ impl RedisBackend {
 
     /// Tells all other processes. Where that is not allowed, their memory is as old as its `ttl` lets it be.
     async fn tell(&self, change: &Change) -> Result<(), BackendError> {
-        let text = change.to_text(self.link.waiters().sender());
-        match self.link.ask(cmd("PUBLISH").arg(NEWS).arg(text)).await {
+        let text = change.to_text(self.servers.waiters().sender());
+        match self.servers.ask_anyone(cmd("PUBLISH").arg(NEWS).arg(text)).await {
             Err(error) if error.kind() == BackendErrorKind::Refused => Ok(()),
             told => told,
         }
@@ -257,7 +317,14 @@ impl RedisBackend {
         if keys.is_empty() {
             return Ok(0);
         }
-        self.link.ask(cmd("UNLINK").arg(keys)).await
+        match &*self.servers {
+            Servers::One(link, _) => link.ask(cmd("UNLINK").arg(keys)).await,
+            Servers::Cluster(_) => {
+                let keys: Vec<_> = keys.iter().map(|key| (key.as_str(), cmd("UNLINK").arg(key).clone())).collect();
+                let counts = self.servers.ask_each(&keys).await?;
+                Ok(counts.into_iter().filter_map(|count| from_redis_value::<u64>(count).ok()).sum())
+            }
+        }
     }
 }
 
@@ -279,9 +346,9 @@ fn millis(span: Duration) -> u64 {
 /// Neither the address nor a password: the one may hold the other.
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [connect_timeout, response_timeout] = self.link.timeouts();
+        let Timeouts { connect: connect_timeout, response: response_timeout } = self.servers.timeouts();
         f.debug_struct("RedisBackend")
-            .field("is_connected", &self.link.is_up())
+            .field("is_connected", &self.servers.is_up())
             .field("protocol", &self.protocol)
             .field("connect_timeout", &connect_timeout)
             .field("response_timeout", &response_timeout)

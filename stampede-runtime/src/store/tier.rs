@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::fleet::{Fleet, Leased};
-use super::guard::Verb;
+use super::guard::{Verb, WHOLE};
 use super::tokens::{self, Token, both};
 use super::{
-    BackendError, BackendErrorKind, Codec, CodecError, Guarded, Refused, Seen, Storable, StoreKey, Tags, Times,
-    UnixMillis, envelope, key,
+    BackendError, BackendErrorKind, Codec, CodecError, Guarded, Pending, Refused, Seen, Storable, StoreKey, Tags,
+    Times, UnixMillis, envelope, key,
 };
 use crate::coalescer::Function;
 use crate::config::Config;
@@ -159,38 +159,58 @@ impl Shared {
         StoreKey::new(&self.place, id)
     }
 
-    /// Waits for the backend within the budget.
+    /// Waits for the backend within the budget, about a key.
     pub(super) async fn ask<T>(
         &self,
+        key: &StoreKey,
         asked: Verb,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        self.ask_for(self.budget, |_| Some(asked), asked, answer).await
+        self.ask_part(self.backend.part(key), asked, answer).await
+    }
+
+    /// The same of one part of it.
+    async fn ask_part<T>(
+        &self,
+        part: usize,
+        asked: Verb,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let answer = self.backend.ask(part, self.budget, answer).await;
+        self.note(part, |_| Some(asked), asked, answer)
     }
 
     /// The same for what only writes if it comes to that.
     pub(super) async fn ask_to_write<T>(
         &self,
+        key: &StoreKey,
         has_written: impl Fn(&T) -> bool,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        self.ask_for(self.budget, |answer| has_written(answer).then_some(Verb::Write), Verb::Write, answer).await
+        let part = self.backend.part(key);
+        let answer = self.backend.ask(part, self.budget, answer).await;
+        self.note(part, |answer| has_written(answer).then_some(Verb::Write), Verb::Write, answer)
+    }
+
+    /// The same for what goes through all of it.
+    async fn ask_whole<T>(&self, answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+        let answer = self.backend.ask_whole(self.budget * CLEAR_BUDGETS, answer).await;
+        self.note(WHOLE, |_| Some(Verb::Remove), Verb::Remove, answer)
     }
 
     /// `worked`: what an answer shows to be well.
-    async fn ask_for<T>(
+    fn note<T>(
         &self,
-        budget: Duration,
+        part: usize,
         worked: impl Fn(&T) -> Option<Verb>,
         asked: Verb,
-        answer: impl Future<Output = Result<T, BackendError>>,
+        answer: Result<T, BackendError>,
     ) -> Result<T, BackendError> {
-        let answer = self.backend.ask(budget, answer).await;
         match &answer {
-            Ok(answer) => self.backend.works(worked(answer)),
+            Ok(answer) => self.backend.works(part, worked(answer)),
             Err(error) => {
                 count(&self.counters.faults[error.kind() as usize]);
-                self.backend.fails(asked, &self.function, error);
+                self.backend.fails(part, asked, &self.function, error);
             }
         }
         answer
@@ -198,7 +218,7 @@ impl Shared {
 
     async fn read<V: Storable + Send>(&self, key: &StoreKey, tagged: Option<&Tagged>) -> Option<Found<V>> {
         let of_call = tagged.map_or(&[][..], |tagged| &tagged.of_call);
-        let get = self.ask(Verb::Read, async { self.backend.backend().get(key).await });
+        let get = self.ask(key, Verb::Read, async { self.backend.backend().get(key).await });
         let (entry, tokens) = both(get, self.tokens(of_call)).await;
         let (entry, tokens) = (entry.ok()?, tokens.ok()?);
         let Some(entry) = entry else {
@@ -258,17 +278,52 @@ impl Shared {
         }
     }
 
-    /// The tokens of tags.
+    /// The tokens of tags, each asked for where it is.
     pub(super) async fn tokens(&self, tags: &[Tag]) -> Result<Vec<Option<Token>>, BackendError> {
         if tags.is_empty() {
             return Ok(Vec::new());
         }
-        self.ask(Verb::Read, tokens::read(self.backend.backend(), &keys_of(tags))).await
+        let keys = keys_of(tags);
+        let parts = self.backend.by_part(keys.iter());
+        if let [(part, _)] = parts[..] {
+            return self.ask_part(part, Verb::Read, tokens::read(self.backend.backend(), &keys)).await;
+        }
+        let asked = parts.iter().map(|(part, places)| -> Pending<'_, _> {
+            let some: Vec<StoreKey> = places.iter().map(|at| keys[*at].clone()).collect();
+            let read = async move { tokens::read(self.backend.backend(), &some).await };
+            Box::pin(self.ask_part(*part, Verb::Read, read))
+        });
+        let told = tokens::at_once(asked.collect()).await?;
+        let mut all = vec![None; tags.len()];
+        for ((_, places), tokens) in parts.iter().zip(told) {
+            for (at, token) in places.iter().zip(tokens) {
+                all[*at] = token;
+            }
+        }
+        Ok(all)
     }
 
     /// The same, made where there is none.
     pub(super) async fn agree(&self, tags: &[Tag]) -> Result<Seen, BackendError> {
-        self.ask(Verb::Write, tokens::agree(self.backend.backend(), &keys_of(tags), self.token_life)).await
+        let keys = keys_of(tags);
+        let parts = self.backend.by_part(keys.iter());
+        let part = match parts[..] {
+            [] => WHOLE,
+            [(part, _)] => part,
+            _ => {
+                let asked = parts.iter().map(|(part, places)| -> Pending<'_, _> {
+                    let some = places.iter().map(|at| keys[*at].clone()).collect();
+                    Box::pin(self.ask_part(*part, Verb::Write, self.agree_some(some)))
+                });
+                let told = tokens::at_once(asked.collect()).await?;
+                return Ok(Seen::merged(tags.len(), parts.iter().map(|(_, places)| &**places).zip(told)));
+            }
+        };
+        self.ask_part(part, Verb::Write, self.agree_some(keys)).await
+    }
+
+    async fn agree_some(&self, keys: Vec<StoreKey>) -> Result<Seen, BackendError> {
+        tokens::agree(self.backend.backend(), &keys, self.token_life).await
     }
 
     /// Whether everything that this process has said of a call's tags has arrived, if need be after a while.
@@ -364,22 +419,20 @@ impl Shared {
     }
 
     pub(super) async fn forget(&self, key: &StoreKey) -> Result<bool, Error> {
-        let removed = self.ask(Verb::Remove, async { self.backend.backend().remove(key).await }).await;
+        let removed = self.ask(key, Verb::Remove, async { self.backend.backend().remove(key).await }).await;
         removed.map_err(Error::backend)
     }
 
     pub(super) async fn forget_all(&self) -> Result<(), Error> {
         let prefix = self.place.prefix_of_all_versions();
         let clear = async { self.backend.backend().clear(&prefix).await };
-        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Verb::Remove), Verb::Remove, clear).await;
-        cleared.map(drop).map_err(Error::backend)
+        self.ask_whole(clear).await.map(drop).map_err(Error::backend)
     }
 
     pub(super) async fn forget_matching(&self, pattern: &Pattern) -> Result<(), Error> {
         let prefix = self.place.prefix_of_all_versions();
         let clear = async { self.backend.backend().clear_matching(&prefix, pattern).await };
-        let cleared = self.ask_for(self.budget * CLEAR_BUDGETS, |_| Some(Verb::Remove), Verb::Remove, clear).await;
-        cleared.map(drop).map_err(Error::backend)
+        self.ask_whole(clear).await.map(drop).map_err(Error::backend)
     }
 
     pub(super) fn tells_news(&self) -> bool {
@@ -480,7 +533,7 @@ impl<V: Storable + Send + 'static> Tier<V> for Stored<V> {
                     None => backend.set(&key, &entry, ttl).await,
                 }
             };
-            shared.ask(Verb::Write, set).await.map_err(Error::backend)?;
+            shared.ask(&key, Verb::Write, set).await.map_err(Error::backend)?;
             count(&shared.counters.writes);
             Ok(())
         }))

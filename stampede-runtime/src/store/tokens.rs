@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::backend::{Backend, BackendError, Pending};
+use super::guard::Verb;
 use super::key::StoreKey;
 use crate::tags::Tag;
 
@@ -43,6 +44,20 @@ pub(crate) struct Seen {
     pub(crate) began: Token,
     /// How often messages about changes had been lost by then.
     pub(crate) losses: u64,
+}
+
+impl Seen {
+    /// One of several that were told apart, each with the places of its tags.
+    pub(super) fn merged<'a>(tags: usize, parts: impl Iterator<Item = (&'a [usize], Seen)>) -> Seen {
+        let mut all = Seen { tokens: vec![0; tags], began: Token::MAX, losses: u64::MAX };
+        for (places, seen) in parts {
+            for (at, token) in places.iter().zip(seen.tokens) {
+                all.tokens[*at] = token;
+            }
+            (all.began, all.losses) = (all.began.min(seen.began), all.losses.min(seen.losses));
+        }
+        all
+    }
 }
 
 /// Whether a value that was made from `began` on may carry a token that was read after it.
@@ -130,7 +145,7 @@ pub(super) fn losses(backend: &dyn Backend) -> u64 {
 }
 
 /// So many tags are changed at once, within one budget.
-pub(crate) const CHANGED_AT_ONCE: usize = 64;
+const CHANGED_AT_ONCE: usize = 64;
 
 /// Gives tags other tokens.
 async fn change(backend: &dyn Backend, tags: &[Tag], expire: bool) -> Result<(), BackendError> {
@@ -232,18 +247,26 @@ impl Said {
         repeats
     }
 
-    /// Those whose last invalidation has failed, with nothing under way; and whether there are more than can be remembered.
-    fn failed(&self) -> (Vec<Tag>, bool) {
+    /// Those whose last invalidation has failed, with nothing under way, first those that can be asked for; and whether there
+    /// are more than can be remembered.
+    fn failed(&self, rests: impl Fn(&Tag) -> bool) -> (Vec<Tag>, bool) {
         let said = self.talks();
         let is_failed = |(_, talk): &(&Tag, &Talk)| talk.failed.is_some() && talk.under_way == 0;
-        let failed = said.tags.iter().filter(is_failed).take(CHANGED_AT_ONCE).map(|(tag, _)| Arc::clone(tag));
-        (failed.collect(), said.has_overflown)
+        let all = || said.tags.iter().filter(is_failed).map(|(tag, _)| tag);
+        let some = |tags: &mut dyn Iterator<Item = &Tag>| tags.take(CHANGED_AT_ONCE).cloned().collect::<Vec<_>>();
+        let mut failed = some(&mut all().filter(|tag| !rests(tag)));
+        if failed.len() < CHANGED_AT_ONCE {
+            // Asked for, their store is tried.
+            failed.extend(all().filter(|tag| rests(tag)).take(CHANGED_AT_ONCE - failed.len()).cloned());
+        }
+        (failed, said.has_overflown)
     }
 }
 
-/// Invalidations of tags that are being said. Dropped before they have arrived, they have failed.
+/// Invalidations of tags that are being said, all to one part of a backend. Dropped before they have arrived, they have failed.
 pub(crate) struct Changing {
     backend: Arc<super::Guarded>,
+    part: usize,
     tags: Vec<Tag>,
     at: u64,
     has_arrived: bool,
@@ -251,18 +274,45 @@ pub(crate) struct Changing {
 
 impl Changing {
     /// From here on no entry with these tags is believed, so this comes before memory changes.
-    pub(crate) fn begin(backend: &Arc<super::Guarded>, tags: &[Tag]) -> Changing {
-        let at = backend.said.begin(tags);
-        Changing { backend: Arc::clone(backend), tags: tags.to_vec(), at, has_arrived: false }
+    pub(crate) fn begin(backend: &Arc<super::Guarded>, tags: &[Tag]) -> Vec<Changing> {
+        let keys: Vec<StoreKey> = tags.iter().map(|tag| StoreKey::of_tag(tag)).collect();
+        let parts = backend.by_part(keys.iter());
+        let chunks = parts.iter().flat_map(|(part, places)| places.chunks(CHANGED_AT_ONCE).map(|some| (*part, some)));
+        let begin = |(part, places): (usize, &[usize])| {
+            let tags: Vec<Tag> = places.iter().map(|at| Arc::clone(&tags[*at])).collect();
+            let at = backend.said.begin(&tags);
+            Changing { backend: Arc::clone(backend), part, tags, at, has_arrived: false }
+        };
+        chunks.map(begin).collect()
+    }
+
+    /// Says all of them: those of different parts at once, and those of one part one after another.
+    pub(crate) async fn say_all(all: Vec<Changing>, budget: Duration, expire: bool) -> Result<(), BackendError> {
+        let mut parts = std::collections::BTreeMap::<usize, Vec<Changing>>::new();
+        for changing in all {
+            parts.entry(changing.part).or_default().push(changing);
+        }
+        let say = |some: Vec<Changing>| -> Pending<'static, Result<(), BackendError>> {
+            Box::pin(async move {
+                let mut told = Ok(());
+                for changing in some {
+                    told = changing.say(budget, expire).await.and(told);
+                }
+                // An error of one is none of the others'.
+                Ok(told)
+            })
+        };
+        let told = at_once(parts.into_values().map(say).collect()).await?;
+        told.into_iter().fold(Ok(()), Result::and)
     }
 
     /// Says it. What fails is said again in the background, until it arrives.
-    pub(crate) async fn say(mut self, budget: Duration, expire: bool) -> Result<(), BackendError> {
+    async fn say(mut self, budget: Duration, expire: bool) -> Result<(), BackendError> {
         let backend = Arc::clone(&self.backend);
-        let said = backend.ask(budget, change(backend.backend(), &self.tags, expire)).await;
+        let said = backend.ask(self.part, budget, change(backend.backend(), &self.tags, expire)).await;
         match &said {
-            Ok(()) => backend.works(Some(super::guard::Verb::Remove)),
-            Err(error) => backend.fails(super::guard::Verb::Remove, "tags", error),
+            Ok(()) => backend.works(self.part, Some(Verb::Remove)),
+            Err(error) => backend.fails(self.part, Verb::Remove, "tags", error),
         }
         self.has_arrived = said.is_ok();
         said
@@ -285,7 +335,8 @@ async fn repeat(backend: Weak<super::Guarded>) {
     loop {
         tokio::time::sleep(rest).await;
         let Some(backend) = backend.upgrade() else { return };
-        let (failed, has_overflown) = backend.said.failed();
+        let rests = |tag: &Tag| backend.rests(backend.part(&StoreKey::of_tag(tag)));
+        let (failed, has_overflown) = backend.said.failed(rests);
         let arrived = if has_overflown {
             let cleared = backend.clear_some(&super::Prefix::of_all(), None, BUDGET * super::CLEAR_BUDGETS).await;
             if cleared.is_ok() {
@@ -301,7 +352,7 @@ async fn repeat(backend: Weak<super::Guarded>) {
             }
             false
         } else {
-            Changing::begin(&backend, &failed).say(BUDGET, false).await.is_ok()
+            Changing::say_all(Changing::begin(&backend, &failed), BUDGET, false).await.is_ok()
         };
         rest = if arrived { Duration::ZERO } else { longest.min(rest.max(REPEATED_AFTER[0]) * 2) };
         backend.said.answered.notify_waiters();

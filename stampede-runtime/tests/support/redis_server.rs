@@ -20,6 +20,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct RedisServer {
     program: PathBuf,
     arguments: Vec<String>,
+    /// What it watches over, as a sentinel's configuration says, where it is one.
+    watches: Option<String>,
     port: u16,
     folder: PathBuf,
     child: Option<Child>,
@@ -33,6 +35,15 @@ impl RedisServer {
 
     /// The same with more arguments, which may name files in the server's folder, and ask for no password.
     pub(crate) fn start_with(test: &str, arguments: impl FnOnce(&Path) -> Vec<String>) -> Option<RedisServer> {
+        RedisServer::of(test, None, arguments)
+    }
+
+    /// A sentinel with these lines of configuration.
+    pub(crate) fn start_sentinel(test: &str, watches: &str) -> Option<RedisServer> {
+        RedisServer::of(test, Some(watches.to_owned()), |_| Vec::new())
+    }
+
+    fn of(test: &str, watches: Option<String>, arguments: impl FnOnce(&Path) -> Vec<String>) -> Option<RedisServer> {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let Some(program) = program() else {
             skipped(test, "there is no redis-server and no valkey-server");
@@ -42,7 +53,7 @@ impl RedisServer {
         let folder = std::env::temp_dir().join(format!("stampede-redis-{}-{folder}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for a server");
         let arguments = arguments(&folder);
-        let mut server = RedisServer { program, arguments, port: 0, folder, child: None };
+        let mut server = RedisServer { program, arguments, watches, port: 0, folder, child: None };
         // Somebody else may take the port in between.
         for _ in 0..5 {
             server.port = free_port();
@@ -58,8 +69,19 @@ impl RedisServer {
         let folder = self.folder.display().to_string();
         let log = self.folder.join("log").display().to_string();
         let mut command = Command::new(&self.program);
+        if let Some(watches) = &self.watches {
+            let file = self.folder.join("sentinel.conf");
+            // It notes there what it learns.
+            if !file.exists() {
+                std::fs::write(&file, watches).expect("the folder can be written to");
+            }
+            command.arg(file).arg("--sentinel");
+        }
         command.args(["--port", &port, "--bind", "127.0.0.1", "--dir", &folder, "--logfile", &log]);
-        command.args(["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"]).args(&self.arguments);
+        if self.watches.is_none() {
+            command.args(["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"]);
+        }
+        command.args(&self.arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.child = Some(child.expect("the server's program runs"));
         let begun = Instant::now();
@@ -112,6 +134,10 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         self.kill();
         assert!(self.run(), "the port is taken: {}", self.log());
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Stops it as it stands: connections stay and nothing answers.

@@ -20,7 +20,7 @@ use crate::semantic::live::Live;
 use crate::semantic::rest::Rest;
 use crate::semantic::{CANDIDATES, EmbedError, EmbedErrorKind, Embedding, Index};
 use crate::stats::count;
-use crate::store::{BackendError, Codec, Guarded, Storable, Verb};
+use crate::store::{BackendError, Codec, Guarded, Storable, Verb, WHOLE};
 use crate::tier::{Found, Kept, Life, Near, Origin, Work};
 
 /// As which bytes answers stand in an index.
@@ -73,12 +73,12 @@ impl Shared {
         verb: Verb,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let answer = self.index.ask(budget, answer).await;
+        let answer = self.index.ask(WHOLE, budget, answer).await;
         match &answer {
-            Ok(_) => self.index.works(Some(verb)),
+            Ok(_) => self.index.works(WHOLE, Some(verb)),
             Err(error) => {
                 self.live.index_faults.count(error.kind());
-                self.index.fails(verb, &self.function, error);
+                self.index.fails(WHOLE, verb, &self.function, error);
             }
         }
         answer
@@ -183,7 +183,7 @@ impl Shared {
         let budget = self.policy.backend_timeout;
         blocking::helper().spawn(Scope::here().around(async move {
             // A hit that is not counted has been one all the same.
-            let _ = index.ask(budget, index.backend().hit(&of, &hash)).await;
+            let _ = index.ask(WHOLE, budget, index.backend().hit(&of, &hash)).await;
             drop(noting);
         }));
     }

@@ -113,7 +113,7 @@ async fn renew(shared: Arc<Shared>, key: StoreKey, token: Token, is_lost: Arc<At
     loop {
         tokio::time::sleep(pause).await;
         let renew = shared.leases().renew(&key, &token, shared.lease);
-        pause = match shared.ask_to_write(|is_mine| *is_mine, renew).await {
+        pause = match shared.ask_to_write(&key, |is_mine| *is_mine, renew).await {
             Ok(true) => shared.lease / 3,
             Ok(false) => break,
             // Where nobody answers, nobody knows; the backend will when the lease ends. Perhaps there is still time.
@@ -157,7 +157,7 @@ async fn end(shared: Arc<Shared>, key: StoreKey, token: Token, mut ending: Endin
         Ending::Told(outcome, forget) => End::Told { outcome, ttl: OUTCOME, forget: *forget },
         Ending::Nothing => End::Nothing { forget: false },
     };
-    let ended = shared.ask_to_write(|is_mine| *is_mine, shared.leases().end(&key, &token, end)).await;
+    let ended = shared.ask_to_write(&key, |is_mine| *is_mine, shared.leases().end(&key, &token, end)).await;
     if ended.is_ok() {
         shared.held().remove(&token.owner);
     }
@@ -219,7 +219,7 @@ pub(super) fn give_all_back(shared: &Arc<Shared>) -> Vec<Work<()>> {
         Box::pin(async move {
             let end = shared.leases().end(&key, &token, End::Nothing { forget: false });
             // Whoever waits for it waits the lease out, then.
-            let _ = shared.ask_to_write(|is_mine| *is_mine, end).await;
+            let _ = shared.ask_to_write(&key, |is_mine| *is_mine, end).await;
         })
     };
     held.into_iter().map(end).collect()

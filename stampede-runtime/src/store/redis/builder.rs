@@ -1,19 +1,25 @@
-//! A Redis backend in the making: its url, and what that may say.
+//! A Redis backend in the making: its urls, and what they may say.
 
 use std::fmt;
 use std::time::Duration;
 
 use ::redis::io::tcp::socket2::TcpKeepalive;
-use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, parse_redis_url};
+use ::redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, parse_redis_url,
+};
 
 use super::RedisBackend;
+use super::link::Timeouts;
+use super::sentinel::Sentinels;
 use crate::config::ConfigError;
 
 /// A [`RedisBackend`] in the making, from [`RedisBackend::builder`].
 #[derive(Clone)]
 #[must_use = "a backend is made by `build`"]
 pub struct RedisBuilder {
-    url: String,
+    servers: Named,
+    sentinel_username: Option<String>,
+    sentinel_password: Option<String>,
     username: Option<String>,
     password: Option<String>,
     connect_timeout: Duration,
@@ -33,10 +39,34 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(300);
 /// What is wrong, and with which of the things that were said.
 pub(crate) type Problem = (&'static str, String);
 
+/// What urls name.
+#[derive(Clone)]
+enum Named {
+    /// Whatever its scheme says.
+    Any(String),
+    Cluster(Vec<String>),
+    /// The master's name, and the sentinels.
+    Master(String, Vec<String>),
+}
+
 impl RedisBuilder {
     pub(super) fn new(url: String) -> RedisBuilder {
+        RedisBuilder::of(Named::Any(url))
+    }
+
+    pub(super) fn cluster(urls: Vec<String>) -> RedisBuilder {
+        RedisBuilder::of(Named::Cluster(urls))
+    }
+
+    pub(super) fn master(name: String, urls: Vec<String>) -> RedisBuilder {
+        RedisBuilder::of(Named::Master(name, urls))
+    }
+
+    fn of(servers: Named) -> RedisBuilder {
         RedisBuilder {
-            url,
+            servers,
+            sentinel_username: None,
+            sentinel_password: None,
             username: None,
             password: None,
             connect_timeout: CONNECT_TIMEOUT,
@@ -64,7 +94,8 @@ impl RedisBuilder {
     /// Has the server tell of every change of an entry, whoever makes it: a `DEL` or `FLUSHALL` by hand, a key that the server
     /// evicts. Then that shows in this process's memory at once. Off unless one says otherwise: what stampede itself changes is
     /// told anyway, and this costs a message to every process for every entry that is written (`CLIENT TRACKING ON BCAST`).
-    /// It takes the right to `client|tracking` and RESP3; without them it is as though it were off, and that is logged.
+    /// It takes the right to `client|tracking` and RESP3; without them it is as though it were off, and that is logged. In a
+    /// cluster it takes a connection to every node, also to those of which nothing is asked.
     pub fn tracking(mut self, tracking: bool) -> Self {
         self.tracking = tracking;
         self
@@ -79,6 +110,18 @@ impl RedisBuilder {
     /// The password, in the place of the url's: one from a vault need not be escaped into an address.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// The user of the sentinels, who is none unless one says so: that of the url is the master's.
+    pub fn sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_username = Some(username.into());
+        self
+    }
+
+    /// The password of the sentinels.
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
         self
     }
 
@@ -113,19 +156,62 @@ impl RedisBuilder {
                 problems.push((name, "it must be longer than zero".to_owned()));
             }
         }
-        let client = match read(&self.url) {
-            Ok(info) => self.client(info).map_err(|problem| problems.push(problem)).ok(),
-            Err(wrong) => {
-                problems.extend(wrong.into_iter().map(|problem| ("url", problem)));
-                None
+        let (kind, urls) = match self.servers.clone() {
+            Named::Any(url) => match Kind::split(&url) {
+                Ok(split) => split,
+                Err(wrong) => {
+                    problems.extend(wrong.into_iter().map(|problem| ("url", problem)));
+                    return Err(problems);
+                }
+            },
+            Named::Cluster(urls) => (Kind::Cluster, urls),
+            Named::Master(name, urls) => (Kind::Master(name), urls),
+        };
+        let is_of_sentinels = self.sentinel_username.is_some() || self.sentinel_password.is_some();
+        if is_of_sentinels && !matches!(kind, Kind::Master(_)) {
+            let what = if self.sentinel_username.is_some() { "sentinel_username" } else { "sentinel_password" };
+            problems.push((what, "there are no sentinels".to_owned()));
+        }
+        let (infos, wrong) = kind.read(&urls);
+        problems.extend(wrong.into_iter().map(|problem| ("url", problem)));
+        let mut clients = Vec::with_capacity(infos.len());
+        for info in infos {
+            match self.client(info) {
+                Ok(client) => clients.push(client),
+                Err(problem) if problems.contains(&problem) => {}
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let timeouts = Timeouts { connect: self.connect_timeout, response: self.response_timeout };
+        let backend = match kind {
+            Kind::One => RedisBackend::of(clients.remove(0), timeouts, self.tracking),
+            Kind::Cluster => RedisBackend::of_cluster(clients, timeouts, self.tracking),
+            Kind::Master(name) => {
+                let sentinels = self.sentinels(name, &clients);
+                RedisBackend::of_sentinels(sentinels, timeouts, self.tracking)
             }
         };
-        match client {
-            Some(client) if problems.is_empty() => {
-                Ok(RedisBackend::of(client, self.connect_timeout, self.response_timeout, self.tracking))
+        Ok(backend)
+    }
+
+    /// The urls name the sentinels, and say all else of the master.
+    fn sentinels(&self, master: String, clients: &[Client]) -> Sentinels {
+        let template = settled(clients[0].get_connection_info().clone());
+        let of_sentinel = |client: &Client| {
+            let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+            if let Some(username) = &self.sentinel_username {
+                settings = settings.set_username(username);
             }
-            _ => Err(problems),
-        }
+            if let Some(password) = &self.sentinel_password {
+                settings = settings.set_password(password);
+            }
+            let info = settled(client.get_connection_info().clone().set_redis_settings(settings));
+            Client::open(info).unwrap_or_else(|_| client.clone())
+        };
+        Sentinels { clients: clients.iter().map(of_sentinel).collect(), master, template }
     }
 
     fn client(&self, info: ConnectionInfo) -> Result<Client, Problem> {
@@ -140,7 +226,8 @@ impl RedisBuilder {
         #[cfg(feature = "redis-tls")]
         if self.root_certificates.is_some() || self.client_certificate.is_some() {
             if !matches!(info.addr(), ::redis::ConnectionAddr::TcpTls { .. }) {
-                return Err(("url", "certificates need a url that begins with `rediss://` or `valkeys://`".to_owned()));
+                let problem = "certificates need a url that begins with `rediss` or `valkeys`";
+                return Err(("url", problem.to_owned()));
             }
             let certificates = ::redis::TlsCertificates {
                 root_cert: self.root_certificates.clone(),
@@ -150,6 +237,108 @@ impl RedisBuilder {
             return client.map_err(|_| ("certificates", "they are no PEM that can be read".to_owned()));
         }
         Client::open(info).map_err(|_| ("url", UNREADABLE.to_owned()))
+    }
+}
+
+/// What is behind urls.
+enum Kind {
+    One,
+    Cluster,
+    Master(String),
+}
+
+impl Kind {
+    /// Takes a url apart that names several hosts, `redis-cluster://host,host` or `redis-sentinel://host,host/master`: the
+    /// others stand for one.
+    fn split(url: &str) -> Result<(Kind, Vec<String>), Vec<String>> {
+        let Some((scheme, rest)) = url.split_once("://") else { return Ok((Kind::One, vec![url.to_owned()])) };
+        let scheme = scheme.to_ascii_lowercase();
+        let (base, is_cluster) = match scheme.rsplit_once('-') {
+            Some((base @ ("redis" | "rediss" | "valkey" | "valkeys"), "cluster")) => (base, true),
+            Some((base @ ("redis" | "rediss" | "valkey" | "valkeys"), "sentinel")) => (base, false),
+            _ => return Ok((Kind::One, vec![url.to_owned()])),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, mut after) = rest.split_at(end);
+        let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
+        let user = if user.is_empty() { String::new() } else { format!("{user}@") };
+        let kind = if is_cluster {
+            Kind::Cluster
+        } else {
+            let path = after.strip_prefix('/').unwrap_or_default();
+            let end = path.find(['/', '?', '#']).unwrap_or(path.len());
+            let (name, rest) = path.split_at(end);
+            if name.is_empty() {
+                return Err(vec!["it names no master, as `redis-sentinel://host:26379/master` does".to_owned()]);
+            }
+            after = rest;
+            Kind::Master(name.to_owned())
+        };
+        Ok((kind, hosts.split(',').map(|host| format!("{base}://{user}{host}{after}")).collect()))
+    }
+
+    /// What the urls mean, and everything that is wrong with them. They say the same but for their hosts.
+    fn read(&self, urls: &[String]) -> (Vec<ConnectionInfo>, Vec<String>) {
+        let (mut infos, mut problems) = (Vec::<ConnectionInfo>::new(), Vec::<String>::new());
+        let mut problem = |problem: String| {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        };
+        if urls.is_empty() {
+            problem("there has to be one at least".to_owned());
+        }
+        if let Kind::Master(name) = self
+            && name.is_empty()
+        {
+            problem("the master has a name".to_owned());
+        }
+        for url in urls {
+            match read(url) {
+                Ok(mut info) => {
+                    let is_socket = matches!(info.addr(), ConnectionAddr::Unix(_));
+                    if is_socket && !matches!(self, Kind::One) {
+                        problem("a socket in the file system is no node, and no sentinel".to_owned());
+                    }
+                    if matches!(self, Kind::Cluster) && info.redis_settings().db() != 0 {
+                        problem("a cluster has no databases".to_owned());
+                    }
+                    if matches!(self, Kind::Master(_)) && !has_port(url) {
+                        info = with_port(info, SENTINEL_PORT);
+                    }
+                    infos.push(info);
+                }
+                Err(wrong) => wrong.into_iter().for_each(&mut problem),
+            }
+        }
+        let is_alike = |one: &ConnectionInfo, other: &ConnectionInfo| {
+            let of = |info: &ConnectionInfo| {
+                let (settings, addr) = (info.redis_settings(), matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
+                let user = (settings.username().map(str::to_owned), settings.password().map(str::to_owned));
+                (user, settings.db(), settings.protocol() == ProtocolVersion::RESP2, addr)
+            };
+            of(one) == of(other)
+        };
+        if infos.iter().any(|info| !is_alike(info, &infos[0])) {
+            problem("several say the same but for their hosts and ports".to_owned());
+        }
+        (infos, problems)
+    }
+}
+
+const SENTINEL_PORT: u16 = 26_379;
+
+fn has_port(url: &str) -> bool {
+    parse_redis_url(url).is_some_and(|url| url.port().is_some())
+}
+
+fn with_port(info: ConnectionInfo, port: u16) -> ConnectionInfo {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
+            let host = host.clone();
+            super::sentinel::at(&info, host, port)
+        }
+        _ => info,
     }
 }
 
@@ -173,7 +362,9 @@ fn read(text: &str) -> Result<ConnectionInfo, Vec<String>> {
         "redis+unix" | "valkey+unix" | "unix" => (false, true),
         _ => {
             return Err(vec![
-                "it begins with `redis://`, `rediss://` (encrypted), `valkey://`, `valkeys://` or `unix://`".to_owned(),
+                "it begins with `redis://`, `rediss://` (encrypted), `valkey://`, `valkeys://`, `unix://`, or \
+                 `redis-cluster://`, `redis-sentinel://` and the like"
+                    .to_owned(),
             ]);
         }
     };

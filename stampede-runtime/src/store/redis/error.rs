@@ -22,6 +22,12 @@ impl Failure {
         Failure { kind, cause: cause.into() }
     }
 
+    /// Of an error that was made of one.
+    pub(super) fn of(error: &BackendError) -> Failure {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        Failure { kind: error.kind(), cause: cause.into() }
+    }
+
     pub(super) fn kind(&self) -> BackendErrorKind {
         self.kind
     }
@@ -38,7 +44,7 @@ impl From<Failure> for BackendError {
 }
 
 /// The first words of a server's refusals, and what they mean.
-const CODES: [(&str, BackendErrorKind); 10] = [
+const CODES: [(&str, BackendErrorKind); 13] = [
     ("NOPERM", BackendErrorKind::Refused),
     ("NOAUTH", BackendErrorKind::Refused),
     ("WRONGPASS", BackendErrorKind::Refused),
@@ -50,7 +56,17 @@ const CODES: [(&str, BackendErrorKind); 10] = [
     ("NOREPLICAS", BackendErrorKind::ReadOnly),
     ("OOM", BackendErrorKind::OutOfMemory),
     ("MASTERDOWN", BackendErrorKind::Unreachable),
+    ("CLUSTERDOWN", BackendErrorKind::Unreachable),
+    ("LOADING", BackendErrorKind::Unreachable),
+    // Some of an entry's keys have moved to another node and others have not yet, which says nothing of other entries.
+    ("TRYAGAIN", BackendErrorKind::Refused),
 ];
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Failure {
+        Failure::from(&error)
+    }
+}
 
 impl From<&RedisError> for Failure {
     fn from(error: &RedisError) -> Failure {
@@ -73,6 +89,10 @@ impl From<&RedisError> for Failure {
 }
 
 fn server(code: &str, detail: &str) -> Failure {
+    if code == "MOVED" || code == "ASK" {
+        let cause = "the server is one of a cluster, for which a url begins with `redis-cluster://`";
+        return Failure::new(BackendErrorKind::Other, cause);
+    }
     let known = |word: &str| CODES.iter().find(|(code, _)| *code == word);
     // Where a script is stopped, older servers say `ERR` and then why; those that lack a code have a sentence for it.
     let in_script = || detail.split([' ', ':', '-']).find_map(known);

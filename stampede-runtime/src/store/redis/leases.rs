@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ::redis::{FromRedisValue, Value, from_redis_value, pipe};
+use ::redis::{FromRedisValue, Value, cmd, from_redis_value};
 
 use super::error::Failure;
-use super::scripts::{ACQUIRE, END, OVERWRITE, OVERWRITE_TEXT, RENEW, about, lease_of, outcome_of};
+use super::scripts::{ACQUIRE, Call, END, OVERWRITE, RENEW, lease_of};
 use super::{RedisBackend, millis};
 use crate::store::lease::{Acquired, Asked, End, Leases, Token, Waiter, Wish};
 use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
@@ -13,10 +13,10 @@ use crate::store::{BackendErrorKind, Envelope, Pending, StoreKey};
 impl Leases for RedisBackend {
     fn look<'a>(&'a self, key: &'a StoreKey) -> Pending<'a, Option<(Vec<u8>, Option<Duration>)>> {
         Box::pin(async move {
-            let mut both = pipe();
+            let [left, entry] = ["PTTL", "GET"].map(|name| cmd(name).arg(key.as_str()).clone());
             // In this order: where another entry comes in between, it looks older than it is, and never younger.
-            both.cmd("PTTL").arg(key.as_str()).cmd("GET").arg(key.as_str());
-            let (left, entry): (i64, Option<Vec<u8>>) = self.link.ask_all(&both).await?;
+            let (left, entry): (i64, Option<Vec<u8>>) =
+                self.servers.ask_in_order(key.as_str(), &[&left, &entry]).await?;
             Ok(entry.map(|entry| (entry, span(left))))
         })
     }
@@ -29,22 +29,24 @@ impl Leases for RedisBackend {
                 Wish::Other(seen) => ("other", seen),
                 Wish::Newest => ("newest", header.as_bytes()),
             };
-            let line = self.link.line().await?;
             // One that cannot be told would only be a field more.
-            let waiter = asked.waiter.filter(|_| line.is_subscribed()).map_or("", |waiter| waiter.name());
-            let mut call = about(&ACQUIRE, key);
+            let waiter = match asked.waiter {
+                Some(waiter) if self.servers.is_heard().await => waiter.name(),
+                _ => "",
+            };
+            let mut call = Call::about(&ACQUIRE, key);
             call.arg(asked.owner).arg(lease_millis(asked.lease)).arg(wanted).arg(seen);
             call.arg(asked.joined.unwrap_or(0)).arg(waiter);
-            let answer: Vec<Value> = line.call(&call).await?;
+            let answer: Vec<Value> = self.servers.call(key.as_str(), &call).await?;
             acquired(answer, asked.owner).ok_or_else(|| strange().into())
         })
     }
 
     fn renew<'a>(&'a self, key: &'a StoreKey, token: &'a Token, lease: Duration) -> Pending<'a, bool> {
         Box::pin(async move {
-            let mut call = RENEW.key(lease_of(key));
+            let mut call = Call::new(&RENEW, &[&lease_of(key)]);
             call.arg(&*token.owner).arg(token.fence).arg(lease_millis(lease));
-            self.link.call(&call).await
+            self.servers.call(key.as_str(), &call).await
         })
     }
 
@@ -58,20 +60,20 @@ impl Leases for RedisBackend {
             };
             super::fits(entry)?;
             super::fits(told)?;
-            let mut call = about(&END, key);
+            let mut call = Call::about(&END, key);
             call.arg(&*token.owner).arg(token.fence).arg(how);
             call.arg(millis(ttl)).arg(entry).arg(millis(told_for)).arg(told).arg(u8::from(forget));
-            call.arg(self.link.waiters().sender());
-            self.link.call(&call).await
+            call.arg(self.servers.waiters().sender());
+            self.servers.call(key.as_str(), &call).await
         })
     }
 
     fn overwrite<'a>(&'a self, key: &'a StoreKey, entry: &'a [u8], ttl: Duration) -> Pending<'a, ()> {
         Box::pin(async move {
             super::fits(entry)?;
-            let mut call = about(&OVERWRITE, key);
-            call.arg(millis(ttl)).arg(entry).arg(self.link.waiters().sender());
-            self.link.call(&call).await
+            let mut call = Call::about(&OVERWRITE, key);
+            call.arg(millis(ttl)).arg(entry).arg(self.servers.waiters().sender());
+            self.servers.call(key.as_str(), &call).await
         })
     }
 
@@ -80,21 +82,20 @@ impl Leases for RedisBackend {
             if entries.is_empty() {
                 return Ok(());
             }
-            // The script comes along: a pipeline cannot ask first whether the server knows it.
-            let mut all = pipe();
-            all.cmd("SCRIPT").arg("LOAD").arg(OVERWRITE_TEXT).ignore();
+            let sender = self.servers.waiters().sender();
+            let mut calls = Vec::with_capacity(entries.len());
             for (key, entry, ttl) in entries {
                 super::fits(entry)?;
-                let call = all.cmd("EVALSHA").arg(OVERWRITE.get_hash()).arg(3);
-                call.arg(key.as_str()).arg(lease_of(key)).arg(outcome_of(key));
-                call.arg(millis(*ttl)).arg(entry).arg(self.link.waiters().sender()).ignore();
+                let mut call = Call::about(&OVERWRITE, key);
+                call.arg(millis(*ttl)).arg(entry).arg(sender);
+                calls.push((key.as_str(), call));
             }
-            self.link.ask_all(&all).await
+            self.servers.call_each(&calls).await
         })
     }
 
     fn waiter(&self, key: &StoreKey) -> Box<dyn Waiter> {
-        Box::new(self.link.waiters().waiter(key))
+        Box::new(self.servers.waiters().waiter(key))
     }
 }
 

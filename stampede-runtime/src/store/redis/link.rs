@@ -20,13 +20,15 @@ use std::time::{Duration, Instant as SystemInstant};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, PushKind,
-    RedisError, RedisResult, ScriptInvocation,
+    RedisError, RedisResult, ServerErrorKind,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::Failure;
+use super::scripts::Call;
+use super::sentinel::Sentinels;
 use super::waiters::{NEWS, Waiters};
 use crate::blocking::helper;
 use crate::store::{BackendError, BackendErrorKind};
@@ -34,7 +36,7 @@ use crate::store::{BackendError, BackendErrorKind};
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Attempts end when nobody has asked for the server for so long. The next use begins anew.
-const QUIET_AFTER: Duration = Duration::from_secs(60);
+pub(super) const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// A connection through which nothing has come for so long, though it was asked, is replaced: the other end may be gone
 /// without a word. Short stalls stay below it, and cost no connection.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -54,12 +56,35 @@ pub(super) struct Link {
     supervisor: Mutex<Option<AbortHandle>>,
 }
 
+/// Where the server is.
+pub(super) enum Place {
+    Here(Client),
+    /// Where the sentinels say that the master is.
+    Master(Sentinels),
+    /// Wherever this says, each time anew.
+    Somewhere(Box<dyn Fn() -> Option<Client> + Send + Sync>),
+}
+
+/// How long anything may take.
+#[derive(Clone, Copy)]
+pub(super) struct Timeouts {
+    pub(super) connect: Duration,
+    pub(super) response: Duration,
+}
+
+/// What comes through a connection besides answers.
+#[derive(Clone, Copy)]
+pub(super) struct Hears {
+    /// What processes tell each other. Else that comes through another connection.
+    pub(super) messages: bool,
+    /// Every change of an entry, from the server.
+    pub(super) changes: bool,
+}
+
 struct Core {
-    client: Client,
-    connect_timeout: Duration,
-    response_timeout: Duration,
-    /// The server is to tell of every change of an entry.
-    tracking: bool,
+    place: Place,
+    timeouts: Timeouts,
+    hears: Hears,
     waiters: Arc<Waiters>,
     state: watch::Sender<State>,
     /// Somebody has asked since the last attempt.
@@ -93,13 +118,12 @@ pub(super) struct Line {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration, tracking: bool) -> Link {
+    pub(super) fn new(place: Place, timeouts: Timeouts, hears: Hears, waiters: Arc<Waiters>) -> Link {
         let core = Core {
-            client,
-            connect_timeout,
-            response_timeout,
-            tracking,
-            waiters: Waiters::new(),
+            place,
+            timeouts,
+            hears,
+            waiters,
             state: watch::Sender::new(State::Quiet),
             is_wanted: AtomicBool::new(false),
             is_first: AtomicBool::new(true),
@@ -107,16 +131,23 @@ impl Link {
         Link { core: Arc::new(core), supervisor: Mutex::default() }
     }
 
+    /// What the server has told before there is a connection may be missed: others have told of it meanwhile.
+    pub(super) fn is_late(self) -> Link {
+        self.core.is_first.store(false, Ordering::Relaxed);
+        self
+    }
+
     pub(super) fn waiters(&self) -> &Arc<Waiters> {
         &self.core.waiters
     }
 
-    pub(super) fn timeouts(&self) -> [Duration; 2] {
-        [self.core.connect_timeout, self.core.response_timeout]
-    }
-
     pub(super) fn is_up(&self) -> bool {
         matches!(*self.core.state.borrow(), State::Up(_))
+    }
+
+    /// There is a connection, and the last that was asked through it was answered.
+    pub(super) fn is_well(&self) -> bool {
+        matches!(&*self.core.state.borrow(), State::Up(line) if line.silent_since.load(Ordering::Relaxed) == 0)
     }
 
     /// Sends a command.
@@ -133,9 +164,20 @@ impl Link {
         line.answered(commands.query_async(&mut connection)).await
     }
 
-    /// Calls a script.
-    pub(super) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
-        self.line().await?.call(script).await
+    /// Calls a script, which the server may have to be given first.
+    pub(super) async fn call<T: FromRedisValue>(&self, call: &Call) -> Result<T, BackendError> {
+        let line = self.line().await?;
+        let mut connection = line.connection.clone();
+        let called = async {
+            match call.command().query_async(&mut connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    call.script().load_async(&mut connection).await?;
+                    call.command().query_async(&mut connection).await
+                }
+                answer => answer,
+            }
+        };
+        line.answered(called).await
     }
 
     /// The connection, if there is one or is soon.
@@ -159,7 +201,7 @@ impl Link {
     }
 
     /// Begins with the attempts, if nobody has.
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         let is_first = self.core.state.send_if_modified(|state| {
             let is_quiet = matches!(state, State::Quiet);
             if is_quiet {
@@ -181,26 +223,35 @@ impl Drop for Link {
         if let Some(supervisor) = supervisor.take() {
             supervisor.abort();
         }
-        // Who still waits has to know that no message will come.
-        self.core.waiters.hear(false);
-        self.core.waiters.wake_all();
+        if self.core.hears.messages {
+            // Who still waits has to know that no message will come.
+            self.core.waiters.hear(false);
+            self.core.waiters.wake_all();
+        }
     }
 }
 
 impl Line {
-    /// Calls a script, which the server may have to be given first.
-    pub(super) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
-        let mut connection = self.connection.clone();
-        self.answered(script.invoke_async(&mut connection)).await
-    }
-
     pub(super) fn is_subscribed(&self) -> bool {
         self.is_subscribed
     }
 
+    pub(super) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
     /// Waits for an answer as long as one may take, and takes note of it, or of none.
     async fn answered<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, BackendError> {
-        let Ok(answer) = timeout(self.response_timeout, answer).await else {
+        self.answered_within(self.response_timeout, answer).await
+    }
+
+    /// The same for so long.
+    pub(super) async fn answered_within<T>(
+        &self,
+        most: Duration,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, BackendError> {
+        let Ok(answer) = timeout(most, answer).await else {
             self.silent();
             return Err(Failure::new(BackendErrorKind::TimedOut, "no answer in time").into());
         };
@@ -255,19 +306,25 @@ async fn supervise(core: Arc<Core>) {
         let pause = match attempt(&core).await {
             Ok(line) => {
                 // Heard before anybody can ask through it, and woken after: what was told in between was told to nobody.
-                core.waiters.hear(line.is_subscribed);
+                if core.hears.messages {
+                    core.waiters.hear(line.is_subscribed);
+                }
                 core.state.send_replace(State::Up(Arc::clone(&line)));
                 if line.is_subscribed {
                     core.waiters.wake_all();
                 }
                 tracing::debug!(target: "stampede", wakes = line.is_subscribed, "connected to Redis");
-                let is_first = core.is_first.swap(false, Ordering::Relaxed) && begun.elapsed() < AT_ONCE;
-                if line.hears_news && !is_first {
+                let is_first = core.is_first.swap(false, Ordering::Relaxed);
+                // What a node was to tell when it died was perhaps told to nobody.
+                let tells_elsewhere = !core.hears.messages && core.waiters.is_heard();
+                if line.hears_news && !(is_first && begun.elapsed() < AT_ONCE) || tells_elsewhere && !is_first {
                     // What was told before is unknown.
                     core.waiters.news().lose();
                 }
                 core.watch(&line).await;
-                core.waiters.hear(false);
+                if core.hears.messages {
+                    core.waiters.hear(false);
+                }
                 tracing::debug!(target: "stampede", "the connection to Redis is lost");
                 if line.since.elapsed() > PAUSE_MAX {
                     pauses = Pauses::default();
@@ -302,10 +359,10 @@ async fn supervise(core: Arc<Core>) {
 /// The pauses between attempts: none, and then ever longer ones. Different in each process, so that many do not come
 /// back to a server at once.
 #[derive(Default)]
-struct Pauses(u32);
+pub(super) struct Pauses(u32);
 
 impl Pauses {
-    fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let attempts = self.0;
         self.0 += 1;
         if attempts == 0 {
@@ -317,66 +374,106 @@ impl Pauses {
 }
 
 /// One attempt, in a task of its own: what panics in it, such as encryption that was not built in, is one that failed.
-async fn attempt(core: &Core) -> Result<Arc<Line>, Failure> {
+async fn attempt(core: &Arc<Core>) -> Result<Arc<Line>, Failure> {
     let mut task = JoinSet::new();
-    task.spawn(connect(core.client.clone(), core.response_timeout, core.tracking, Arc::clone(&core.waiters)));
-    match timeout(core.connect_timeout, task.join_next()).await {
-        Ok(Some(Ok(line))) => line.map(Arc::new).map_err(|error| Failure::from(&error)),
+    let of_task = Arc::clone(core);
+    task.spawn(async move { of_task.connect().await });
+    match timeout(core.timeouts.connect, task.join_next()).await {
+        Ok(Some(Ok(line))) => line.map(Arc::new),
         Ok(_) => Err(Failure::new(BackendErrorKind::Other, "connecting failed")),
         Err(_) => Err(Failure::new(BackendErrorKind::Unreachable, "no connection in time")),
     }
 }
 
-async fn connect(
-    client: Client,
-    response_timeout: Duration,
-    tracking: bool,
-    waiters: Arc<Waiters>,
-) -> RedisResult<Line> {
-    #[cfg(feature = "redis-tls")]
-    super::tls::provide(&client);
-    let mut speaks_resp3 = client.get_connection_info().redis_settings().protocol() != ProtocolVersion::RESP2;
-    let lost = Arc::new(Notify::new());
-    let mut connection = match open(&client, speaks_resp3.then_some((&waiters, &lost))).await {
-        Err(error) if speaks_resp3 && is_of_resp2(&error) => {
-            speaks_resp3 = false;
-            let info = client.get_connection_info().clone();
-            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-            open(&Client::open(info.set_redis_settings(settings))?, None).await?
-        }
-        opened => opened?,
-    };
-    // Not allowed to: then waiters look by themselves, and memory hears nothing of others.
-    let is_heard = |subscribed: RedisResult<()>| match subscribed {
-        Ok(()) => Ok(true),
-        Err(error) if error.code().is_some() => Ok(false),
-        Err(error) => Err(error),
-    };
-    let is_subscribed = speaks_resp3 && is_heard(connection.subscribe(waiters.channel()).await)?;
-    let mut tracks = false;
-    if tracking {
-        let mut track = ::redis::cmd("CLIENT");
-        track.arg(&["TRACKING", "ON", "BCAST", "PREFIX", "stampede:{", "NOLOOP"]);
-        tracks = speaks_resp3 && is_heard(track.query_async(&mut connection).await)?;
-        if !tracks {
-            tracing::warn!(target: "stampede", "Redis does not track changes for this connection: `DEL` by hand shows late");
+impl Core {
+    async fn connect(&self) -> Result<Line, Failure> {
+        match &self.place {
+            Place::Here(client) => self.connect_to(client).await,
+            Place::Somewhere(pick) => match pick() {
+                Some(client) => self.connect_to(&client).await,
+                None => Err(Failure::new(BackendErrorKind::Unreachable, "no node is known")),
+            },
+            Place::Master(sentinels) => {
+                // One that hangs holds up nobody, and one that does not know yet is not believed.
+                let mut asked = sentinels.ask();
+                let (mut tried, mut failure) = (Vec::new(), None);
+                while let Some(answer) = asked.join_next().await {
+                    let found = match answer {
+                        Ok(Ok(client)) if tried.contains(client.get_connection_info().addr()) => continue,
+                        Ok(Ok(client)) => {
+                            tried.push(client.get_connection_info().addr().clone());
+                            self.connect_to(&client).await
+                        }
+                        Ok(Err(failure)) => Err(failure),
+                        Err(_) => Err(Failure::new(BackendErrorKind::Other, "asking a sentinel failed")),
+                    };
+                    match found {
+                        Ok(line) => return Ok(line),
+                        Err(why) => failure = Some(why),
+                    }
+                }
+                Err(failure.unwrap_or_else(|| Failure::new(BackendErrorKind::Unreachable, "no sentinel is known")))
+            }
         }
     }
-    let mut hears_news = speaks_resp3 && is_heard(connection.subscribe(NEWS).await)?;
-    if speaks_resp3 && !hears_news {
-        tracing::warn!(
-            target: "stampede",
-            "Redis does not let this user subscribe to `{NEWS}`: what other processes change shows in memory only at the end of \
-             its `ttl`",
-        );
+
+    async fn connect_to(&self, client: &Client) -> Result<Line, Failure> {
+        #[cfg(feature = "redis-tls")]
+        super::tls::provide(client);
+        let mut speaks_resp3 = client.get_connection_info().redis_settings().protocol() != ProtocolVersion::RESP2;
+        let lost = Arc::new(Notify::new());
+        let mut connection = match open(client, speaks_resp3.then_some((&self.waiters, &lost))).await {
+            Err(error) if speaks_resp3 && is_of_resp2(&error) => {
+                speaks_resp3 = false;
+                let info = client.get_connection_info().clone();
+                let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+                open(&Client::open(info.set_redis_settings(settings))?, None).await?
+            }
+            opened => opened?,
+        };
+        if matches!(self.place, Place::Master(_)) && !super::sentinel::is_master(&mut connection).await? {
+            return Err(Failure::new(BackendErrorKind::ReadOnly, "the sentinels name a server that is no master"));
+        }
+        // Not allowed to: then waiters look by themselves, and memory hears nothing of others.
+        let is_heard = |subscribed: RedisResult<()>| match subscribed {
+            Ok(()) => Ok(true),
+            Err(error) if error.code().is_some() => Ok(false),
+            Err(error) => Err(error),
+        };
+        let takes_messages = speaks_resp3 && self.hears.messages;
+        let is_subscribed = takes_messages && is_heard(connection.subscribe(self.waiters.channel()).await)?;
+        let mut tracks = false;
+        if self.hears.changes {
+            let mut track = ::redis::cmd("CLIENT");
+            track.arg(&["TRACKING", "ON", "BCAST", "PREFIX", "stampede:{", "NOLOOP"]);
+            tracks = speaks_resp3 && is_heard(track.query_async(&mut connection).await)?;
+            if !tracks {
+                tracing::warn!(
+                    target: "stampede",
+                    "Redis does not track changes for this connection: `DEL` by hand shows late",
+                );
+            }
+        }
+        let mut hears_news = takes_messages && is_heard(connection.subscribe(NEWS).await)?;
+        if takes_messages && !hears_news {
+            tracing::warn!(
+                target: "stampede",
+                "Redis does not let this user subscribe to `{NEWS}`: what other processes change shows in memory only at the \
+                 end of its `ttl`",
+            );
+        }
+        hears_news |= tracks;
+        let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
+        let response_timeout = self.timeouts.response;
+        Ok(Line { connection, response_timeout, is_subscribed, hears_news, since, lost, silent_since })
     }
-    hears_news |= tracks;
-    let (since, silent_since) = (SystemInstant::now(), AtomicU64::new(0));
-    Ok(Line { connection, response_timeout, is_subscribed, hears_news, since, lost, silent_since })
 }
 
 /// Opens a connection. Its times are kept by those who use it.
-async fn open(client: &Client, heard_by: Option<(&Arc<Waiters>, &Arc<Notify>)>) -> RedisResult<MultiplexedConnection> {
+pub(super) async fn open(
+    client: &Client,
+    heard_by: Option<(&Arc<Waiters>, &Arc<Notify>)>,
+) -> RedisResult<MultiplexedConnection> {
     let mut config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -413,7 +510,9 @@ mod tests {
     async fn attempts_rest_when_nobody_asks() {
         // Nobody listens there.
         let client = Client::open("redis://127.0.0.1:1").unwrap();
-        let link = Link::new(client, Duration::from_millis(200), Duration::from_millis(300), false);
+        let timeouts = Timeouts { connect: Duration::from_millis(200), response: Duration::from_millis(300) };
+        let hears = Hears { messages: true, changes: false };
+        let link = Link::new(Place::Here(client), timeouts, hears, Waiters::new());
         let begun = Instant::now();
         supervise(Arc::clone(&link.core)).await;
         assert!(matches!(*link.core.state.borrow(), State::Quiet));

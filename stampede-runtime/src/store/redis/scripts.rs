@@ -5,15 +5,23 @@
 
 use std::sync::LazyLock;
 
-use ::redis::{Script, ScriptInvocation};
+use ::redis::{Cmd, Script, ToRedisArgs};
 
 use crate::store::StoreKey;
+
+/// A script of the server.
+pub(super) struct Step {
+    text: &'static str,
+    script: Script,
+}
 
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident: [$($file:literal),*];)*) => {$(
         $(#[$doc])*
-        pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!($(include_str!($file)),*)));
+        pub(super) static $name: LazyLock<Step> = LazyLock::new(|| {
+            let text = concat!($(include_str!($file)),*);
+            Step { text, script: Script::new(text) }
+        });
     )*};
 }
 
@@ -40,9 +48,6 @@ pub(super) const LEASE: &str = ":lease";
 /// The same of what the last lease told: a hash of its fence `f` and the bytes `b`.
 const OUTCOME: &str = ":outcome";
 
-/// What [`OVERWRITE`] is, for a pipeline, which has to bring it along.
-pub(super) const OVERWRITE_TEXT: &str = concat!(include_str!("void.lua"), include_str!("overwrite.lua"));
-
 pub(super) fn lease_of(key: &StoreKey) -> String {
     format!("{key}{LEASE}")
 }
@@ -51,11 +56,41 @@ pub(super) fn outcome_of(key: &StoreKey) -> String {
     format!("{key}{OUTCOME}")
 }
 
-/// A call about an entry, its lease and its outcome.
-pub(super) fn about<'s>(script: &'s Script, key: &StoreKey) -> ScriptInvocation<'s> {
-    let mut call = script.prepare_invoke();
-    call.key(key.as_str()).key(lease_of(key)).key(outcome_of(key));
-    call
+/// A script with what it is called with. A server may have to be given it first.
+pub(super) struct Call {
+    step: &'static Step,
+    command: Cmd,
+}
+
+impl Call {
+    /// All keys have one hash tag.
+    pub(super) fn new(step: &'static Step, keys: &[&str]) -> Call {
+        let mut command = Cmd::new();
+        command.arg("EVALSHA").arg(step.script.get_hash()).arg(keys.len()).arg(keys);
+        Call { step, command }
+    }
+
+    /// A call about an entry, its lease and its outcome.
+    pub(super) fn about(step: &'static Step, key: &StoreKey) -> Call {
+        Call::new(step, &[key.as_str(), &lease_of(key), &outcome_of(key)])
+    }
+
+    pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Call {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(super) fn script(&self) -> &'static Script {
+        &self.step.script
+    }
+
+    pub(super) fn text(&self) -> &'static str {
+        self.step.text
+    }
+
+    pub(super) fn command(&self) -> &Cmd {
+        &self.command
+    }
 }
 
 /// The key of the entry that a key is about. `None`: it is none of ours.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{CodecError, Shared, Storable, Verb, untagged};
 use crate::error::Error;
 use crate::stats::count;
-use crate::store::{Envelope, KEYS_MAX, StoreKey, Times, UnixMillis, envelope, tokens};
+use crate::store::tokens::{self, at_once};
+use crate::store::{Envelope, KEYS_MAX, Pending, StoreKey, Times, UnixMillis, envelope};
 use crate::tags::Tag;
 use crate::tier::{Found, Given, Kept};
 
@@ -23,18 +24,33 @@ pub(super) struct Entry {
 impl Shared {
     /// The values under several keys. One question for every [`KEYS_MAX`] of them, and one more where any has tags.
     pub(super) async fn read_many<V: Storable + Send>(&self, keys: Vec<StoreKey>) -> Vec<Option<Found<V>>> {
+        let mut entries: Vec<Option<Vec<u8>>> = Vec::new();
+        entries.resize_with(keys.len(), || None);
+        let parts = self.backend.by_part(keys.iter());
+        let asked = parts.iter().map(|(part, places)| -> Pending<'_, _> {
+            let some: Vec<StoreKey> = places.iter().map(|at| keys[*at].clone()).collect();
+            Box::pin(async move { Ok(self.get_some(*part, &some).await) })
+        });
+        for ((_, places), some) in parts.iter().zip(at_once(asked.collect()).await.unwrap_or_default()) {
+            for (at, entry) in places.iter().zip(some) {
+                entries[*at] = entry;
+            }
+        }
+        self.understand_many(&entries).await
+    }
+
+    /// The entries under several keys that are in one part of the backend, or nothing.
+    async fn get_some(&self, part: usize, keys: &[StoreKey]) -> Vec<Option<Vec<u8>>> {
         let mut all = Vec::with_capacity(keys.len());
         for some in keys.chunks(KEYS_MAX) {
-            let entries = self.ask(Verb::Read, async { self.backend.backend().get_many(some).await }).await;
+            let entries = self.ask_part(part, Verb::Read, async { self.backend.backend().get_many(some).await }).await;
             let mut entries = entries.unwrap_or_default();
-            // Of a store that tells too little, or too much, nothing is believed.
-            let is_answer = entries.len() == some.len();
-            entries.resize_with(some.len(), || None);
-            if is_answer {
-                all.extend(self.understand_many(&entries).await);
-            } else {
-                all.extend(some.iter().map(|_| None));
+            if entries.len() != some.len() {
+                // Of a store that tells too little, or too much, nothing is believed.
+                entries.clear();
             }
+            entries.resize_with(some.len(), || None);
+            all.extend(entries);
         }
         all
     }
@@ -112,14 +128,34 @@ impl Shared {
                 ready.push((entry.key, entry.bytes, ttl));
             }));
         }
-        let mut places = kept.iter_mut().filter(|one| one.is_ok());
-        for some in ready.chunks(KEYS_MAX) {
-            let put = self.ask(Verb::Write, self.put_some(some)).await.map_err(Error::backend);
-            for place in places.by_ref().take(some.len()) {
+        let places: Vec<usize> = (0..kept.len()).filter(|at| kept[*at].is_ok()).collect();
+        let parts = self.backend.by_part(ready.iter().map(|(key, ..)| key));
+        let mut ready: Vec<_> = ready.into_iter().map(Some).collect();
+        let asked: Vec<Pending<'_, Vec<Kept>>> = parts
+            .iter()
+            .map(|(part, some)| -> Pending<'_, _> {
+                let some: Vec<_> = some.iter().filter_map(|at| ready[*at].take()).collect();
+                Box::pin(async move { Ok(self.put_part(*part, &some).await) })
+            })
+            .collect();
+        for ((_, some), put) in parts.iter().zip(at_once(asked).await.unwrap_or_default()) {
+            for (at, put) in some.iter().zip(put) {
+                kept[places[*at]] = put;
+            }
+        }
+        kept
+    }
+
+    /// Puts several into one part of the backend. What became of each.
+    async fn put_part(&self, part: usize, all: &[(StoreKey, Vec<u8>, Duration)]) -> Vec<Kept> {
+        let mut kept = Vec::with_capacity(all.len());
+        for some in all.chunks(KEYS_MAX) {
+            let put = self.ask_part(part, Verb::Write, self.put_some(some)).await.map_err(Error::backend);
+            for _ in some {
                 if put.is_ok() {
                     count(&self.counters.writes);
                 }
-                place.clone_from(&put);
+                kept.push(put.clone());
             }
         }
         kept
@@ -136,12 +172,12 @@ impl Shared {
 
     /// Gives an entry another `ttl`. The bytes of the value stay as they are, and so do its tags.
     pub(super) async fn touch(&self, key: &StoreKey, ttl: Duration) -> Result<bool, Error> {
-        let get = self.ask(Verb::Read, async { self.backend.backend().get(key).await });
+        let get = self.ask(key, Verb::Read, async { self.backend.backend().get(key).await });
         let Some(entry) = get.await.map_err(Error::backend)? else { return Ok(false) };
         let now = UnixMillis::now();
         let Some((again, times)) = self.again(&entry, now, ttl) else { return Ok(false) };
         let replace = async { self.backend.backend().replace(key, &entry, &again, times.left(now)).await };
-        self.ask(Verb::Write, replace).await.map_err(Error::backend)
+        self.ask(key, Verb::Write, replace).await.map_err(Error::backend)
     }
 
     /// An entry with other times, if it is one and fresh.
