@@ -396,6 +396,7 @@ impl Pair {
             let fence = take(&mut fields, "f").expect("a fence").parse::<u64>().expect("a number");
             self.order.same(2 * fence, 2 * lease.fence);
             assert_eq!(take(&mut fields, "o"), Some(lease.owner));
+            assert_eq!(take(&mut fields, "t"), Some(lease.millis.to_string()));
             assert_eq!(take(&mut fields, "n").is_some(), lease.is_newest);
             let mut waiters: Vec<_> = fields.into_iter().map(|(field, _)| field).collect();
             let mut of_model = lease.waiters;

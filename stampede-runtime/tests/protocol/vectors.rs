@@ -384,6 +384,7 @@ impl Doer for Machine {
             kept.what.as_ref().map(|lease| {
                 let mut all = vec![("o".to_owned(), lease.owner.clone().into())];
                 all.push(("f".to_owned(), lease.fence.to_string().into()));
+                all.push(("t".to_owned(), lease.millis.to_string().into()));
                 all.extend(lease.is_newest.then(|| ("n".to_owned(), "".into())));
                 all.extend(lease.waiters.iter().map(|waiter| (waiter.clone(), "".into())));
                 fields(all)

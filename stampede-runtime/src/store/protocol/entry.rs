@@ -20,6 +20,8 @@ pub struct Lease {
     pub owner: String,
     /// Larger than that of every earlier one.
     pub fence: u64,
+    /// How long it was asked for. It never has more left, though the clock be set back.
+    pub millis: u64,
     /// The newest value was asked for.
     pub is_newest: bool,
     /// The processes that wait, each by its field, `w:` and the end of its channel's name.
@@ -316,6 +318,11 @@ impl Entry {
                     lease.waiters.push(waiter.to_owned());
                 }
             }
+            let most = lease.millis;
+            if kept.left(run.at).is_some_and(|left| left > most) {
+                run.shrink();
+                kept.until = Some(run.until(most));
+            }
             return Ok(Reply::Wait { fence, left: kept.left(run.at), entry: beginning });
         }
 
@@ -331,7 +338,7 @@ impl Entry {
         }
         // Those who wait for a lease that is taken over wait on.
         let waiters = held.and_then(|held| Some(held.what?.waiters)).unwrap_or_default();
-        let lease = Lease { owner: owner.to_owned(), fence, is_newest, waiters };
+        let lease = Lease { owner: owner.to_owned(), fence, millis, is_newest, waiters };
         self.lease = Some(Kept::new(lease, run.until(millis)));
         Ok(Reply::Lead(fence))
     }
