@@ -185,3 +185,22 @@ async fn sentinels_have_passwords_of_their_own() {
     soon(backend.ping()).await.unwrap();
     written(&backend, &key("a"), b"entry").await;
 }
+
+#[tokio::test]
+async fn a_sentinel_that_names_a_replica_is_not_believed() {
+    let name = "a_sentinel_that_names_a_replica_is_not_believed";
+    let Some(watched) = Watched::start(name) else { return };
+    // As one does that has not heard of a failover.
+    let replica = watched.servers[1].port();
+    let watches = format!("sentinel monitor mymaster 127.0.0.1 {replica} 2\n");
+    let Some(wrong) = RedisServer::start_sentinel(name, &watches) else { return };
+    let urls = || [wrong.url(), watched.sentinels[0].url()];
+    for number in 0..20 {
+        let slow = Duration::from_secs(5);
+        let backend = RedisBackend::sentinel("mymaster", urls()).connect_timeout(slow).response_timeout(slow);
+        soon(backend.build().unwrap().set(&key(number), b"entry", HOUR)).await.unwrap();
+    }
+    let alone =
+        RedisBackend::sentinel("mymaster", [wrong.url()]).connect_timeout(Duration::from_secs(5)).build().unwrap();
+    assert_eq!(soon(alone.ping()).await.unwrap_err().kind(), BackendErrorKind::ReadOnly);
+}
