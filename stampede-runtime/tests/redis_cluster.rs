@@ -26,6 +26,7 @@ use redis_server::PATIENCE;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+#[expect(clippy::needless_pass_by_value, reason = "for numbers and texts alike")]
 fn key(id: impl ToString) -> StoreKey {
     StoreKey::new(&Place::new("cluster", "f", 1), Id::Text(&id.to_string()))
 }
