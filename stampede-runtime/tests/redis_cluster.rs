@@ -26,6 +26,7 @@ use redis_server::PATIENCE;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+#[expect(clippy::needless_pass_by_value, reason = "for numbers and texts alike")]
 fn key(id: impl ToString) -> StoreKey {
     StoreKey::new(&Place::new("cluster", "f", 1), Id::Text(&id.to_string()))
 }
@@ -243,6 +244,41 @@ async fn clear_takes_out_what_is_on_every_node_also_where_slots_are_moving() {
     cluster.end_moving(slot, from, to);
     for node in &cluster.nodes {
         assert_eq!(node.ask(&["DBSIZE"]), "0");
+    }
+}
+
+#[tokio::test]
+async fn clear_leaves_nothing_though_slots_move_meanwhile() {
+    let Some(cluster) = RedisCluster::start("clear_leaves_nothing_though_slots_move_meanwhile") else { return };
+    let backend = backend(&cluster);
+    let place = Place::new("cluster", "f", 1);
+    let all: Vec<_> = (0..9_000).map(|id| (key(id), b"entry".to_vec(), HOUR)).collect();
+    let slots: Vec<u16> = all[..20].iter().map(|(key, ..)| cluster.slot(key.as_str())).collect();
+    for round in 0..3 {
+        for some in all.chunks(1_000) {
+            soon(backend.set_many(some)).await.unwrap();
+        }
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for slot in slots.iter().skip(round).step_by(3) {
+                    if is_over.load(SeqCst) {
+                        break;
+                    }
+                    cluster.move_slot(*slot, (cluster.owner(*slot) + 1) % 3);
+                }
+            });
+            let clear = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async { soon(backend.clear(&place.prefix())).await })
+            };
+            let cleared = scope.spawn(clear).join().unwrap();
+            is_over.store(true, SeqCst);
+            assert_eq!(cleared.unwrap(), 9_000);
+        });
+        for node in &cluster.nodes {
+            assert_eq!(node.ask(&["DBSIZE"]), "0");
+        }
     }
 }
 

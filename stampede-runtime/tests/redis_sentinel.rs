@@ -16,6 +16,7 @@ use redis_server::{PATIENCE, RedisServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+#[expect(clippy::needless_pass_by_value, reason = "for numbers and texts alike")]
 fn key(id: impl ToString) -> StoreKey {
     StoreKey::new(&Place::new("sentinel", "f", 1), Id::Text(&id.to_string()))
 }
@@ -35,13 +36,13 @@ impl Watched {
         let servers = [RedisServer::start(test)?, RedisServer::start(test)?];
         let port = servers[0].port();
         servers[1].ask(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
-        let watches = format!(
+        let lines = format!(
             "sentinel monitor mymaster 127.0.0.1 {port} 2\nsentinel down-after-milliseconds mymaster 500\n\
              sentinel failover-timeout mymaster 2000\n"
         );
         let mut sentinels = Vec::new();
         for _ in 0..3 {
-            sentinels.push(RedisServer::start_sentinel(test, &watches)?);
+            sentinels.push(RedisServer::start_sentinel(test, &lines)?);
         }
         let watched = Watched { servers, sentinels };
         until("they know each other", || {
@@ -184,4 +185,23 @@ async fn sentinels_have_passwords_of_their_own() {
     let backend = known.username("ann").password("hunter3").build().unwrap();
     soon(backend.ping()).await.unwrap();
     written(&backend, &key("a"), b"entry").await;
+}
+
+#[tokio::test]
+async fn a_sentinel_that_names_a_replica_is_not_believed() {
+    let name = "a_sentinel_that_names_a_replica_is_not_believed";
+    let Some(watched) = Watched::start(name) else { return };
+    // As one does that has not heard of a failover.
+    let replica = watched.servers[1].port();
+    let lines = format!("sentinel monitor mymaster 127.0.0.1 {replica} 2\n");
+    let Some(wrong) = RedisServer::start_sentinel(name, &lines) else { return };
+    let urls = || [wrong.url(), watched.sentinels[0].url()];
+    for number in 0..20 {
+        let slow = Duration::from_secs(5);
+        let backend = RedisBackend::sentinel("mymaster", urls()).connect_timeout(slow).response_timeout(slow);
+        soon(backend.build().unwrap().set(&key(number), b"entry", HOUR)).await.unwrap();
+    }
+    let alone =
+        RedisBackend::sentinel("mymaster", [wrong.url()]).connect_timeout(Duration::from_secs(5)).build().unwrap();
+    assert_eq!(soon(alone.ping()).await.unwrap_err().kind(), BackendErrorKind::ReadOnly);
 }

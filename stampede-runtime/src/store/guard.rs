@@ -206,7 +206,8 @@ impl<B: Pings + ?Sized> Guarded<B> {
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
         if self.rests(part) {
-            return Err(self.resting(part));
+            self.wanted(part);
+            return Err(BackendErrorKind::Resting.into());
         }
         let answer = in_time(budget, answer).await;
         match &answer {
@@ -226,17 +227,16 @@ impl<B: Pings + ?Sized> Guarded<B> {
             return self.ask(WHOLE, budget, answer).await;
         }
         let resting: Vec<usize> = (0..self.breakers.len()).filter(|part| self.rests(*part)).collect();
-        match resting.iter().map(|part| self.resting(*part)).last() {
-            Some(resting) => Err(resting),
-            None => in_time(budget, answer).await,
+        for part in &resting {
+            self.wanted(*part);
         }
+        if resting.is_empty() { in_time(budget, answer).await } else { Err(BackendErrorKind::Resting.into()) }
     }
 
-    /// Somebody would have asked.
-    fn resting(self: &Arc<Self>, part: usize) -> BackendError {
+    /// Somebody would have asked a part that rests.
+    fn wanted(self: &Arc<Self>, part: usize) {
         self.breakers[part].is_wanted.store(true, Relaxed);
         self.probe(part);
-        BackendErrorKind::Resting.into()
     }
 
     /// Says that a part is well again, when that is news.

@@ -44,8 +44,7 @@ impl RedisCluster {
         self.ids = self.nodes.iter().map(|node| node.ask(&["CLUSTER", "MYID"])).collect();
         let mut first = 0;
         for (node, number) in self.nodes.iter().zip(1..) {
-            let last = SLOTS / NODES * number - if number == NODES { 0 } else { 1 };
-            let last = if number == NODES { SLOTS - 1 } else { last };
+            let last = if number == NODES { SLOTS - 1 } else { SLOTS / NODES * number - 1 };
             node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &number.to_string()]);
             node.ask(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
             first = last + 1;

@@ -167,7 +167,7 @@ impl Cluster {
                     Err(error) => {
                         failure =
                             Some(Failure::new(BackendErrorKind::Refused, "the keys are on their way to another node"));
-                        let (again, has_to_wait) = self.again(one, &error)?;
+                        let (again, has_to_wait) = self.again(&one, &error)?;
                         open.push(again);
                         waits |= has_to_wait;
                     }
@@ -189,11 +189,11 @@ impl Cluster {
     }
 
     /// Where an unanswered question goes next, and whether after a pause; or that it goes nowhere.
-    fn again<'q>(&self, one: Open<'q>, error: &RedisError) -> Result<(Open<'q>, bool), Failure> {
+    fn again<'q>(&self, one: &Open<'q>, error: &RedisError) -> Result<(Open<'q>, bool), Failure> {
         let to = error.redirect_node().and_then(|(to, _)| Address::of_redirection(to, &one.node.address.host));
         let again = |node: Option<Arc<Node>>, is_asking| {
             let node = node.ok_or_else(|| Failure::new(BackendErrorKind::Other, "a node that is nowhere"))?;
-            Ok::<_, Failure>(Open { node, is_asking, ..one })
+            Ok::<_, Failure>(Open { at: one.at, question: one.question, node, is_asking })
         };
         match (error.kind(), to) {
             (ErrorKind::Server(ServerErrorKind::Moved), Some(to)) => {

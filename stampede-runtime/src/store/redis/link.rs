@@ -131,8 +131,8 @@ impl Link {
         Link { core: Arc::new(core), supervisor: Mutex::default() }
     }
 
-    /// What the server has told before there is a connection may be missed: others have told of it meanwhile.
-    pub(super) fn is_late(self) -> Link {
+    /// What the server tells before there is a connection is missed, and has to be made up for.
+    pub(super) fn late(self) -> Link {
         self.core.is_first.store(false, Ordering::Relaxed);
         self
     }

@@ -269,7 +269,7 @@ impl Core {
         let hears = Hears { messages: false, changes: self.tracking };
         let mut link = Link::new(Place::Here(client), self.timeouts, hears, Arc::clone(&self.waiters));
         if is_late {
-            link = link.is_late();
+            link = link.late();
         }
         let is_wanted = AtomicBool::new(true);
         let node = Arc::new(Node { address: address.clone(), number, link, is_wanted });

@@ -17,15 +17,15 @@ pub(super) fn slot_of(key: &str) -> u16 {
 fn crc16(bytes: &[u8]) -> u16 {
     const TABLE: [u16; 256] = {
         let mut table = [0_u16; 256];
-        let mut byte = 0;
+        let mut byte = 0_u16;
         while byte < 256 {
-            let mut crc = (byte as u16) << 8;
+            let mut crc = byte << 8;
             let mut bit = 0;
             while bit < 8 {
                 crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
                 bit += 1;
             }
-            table[byte] = crc;
+            table[byte as usize] = crc;
             byte += 1;
         }
         table
@@ -141,7 +141,7 @@ mod tests {
             range(0, 5, &[node("?", 1)]),
             Value::Nil,
         ] {
-            assert!(read(&[nonsense.clone()]).is_none(), "{nonsense:?}");
+            assert!(read(std::slice::from_ref(&nonsense)).is_none(), "{nonsense:?}");
         }
         let many: Vec<_> = (0..=2_000).map(|n| range(n, n, &[node("a", n + 1)])).collect();
         assert!(read(&many).is_none());
