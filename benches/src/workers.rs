@@ -176,7 +176,7 @@ pub(crate) fn worker(url: &str, lease: u64) {
             }
             Ask::Caches { count } => runtime.block_on(async {
                 let caches: Vec<Cache<u64>> = (0..count)
-                    .map(|number| Cache::builder(&format!("bench-{number}")).backend("redis").build())
+                    .map(|number| Cache::builder(format!("bench-{number}").leak()).backend("redis").build())
                     .collect();
                 for (cache, number) in caches.iter().zip(0..) {
                     cache.set("key", number).await.expect("the bench's own server");

@@ -12,14 +12,19 @@ use crate::tcp_proxy::{CutAfter, Passage, Way};
 const ACQUIRE: &str = "\r\nany\r\n";
 const COMMIT: &str = "\r\nvalue\r\n";
 
-/// Each behind a proxy, with the time limits that the crate has.
+/// Each behind a proxy. What is not about time has more of it than a busy machine uses up.
+fn patient() -> Setup {
+    Setup { has_proxy: true, ..Setup::default() }
+}
+
+/// The same with the time limits that the crate has.
 fn hasty() -> Setup {
-    Setup { patience: None, has_proxy: true, ..Setup::default() }
+    Setup { patience: None, ..patient() }
 }
 
 /// Leases that end by being given back, and never by running out within a test.
-fn long() -> Setup {
-    Setup { lease: 600_000, ..hasty() }
+fn long(setup: Setup) -> Setup {
+    Setup { lease: 600_000, ..setup }
 }
 
 /// All know the scripts and have a connection.
@@ -56,7 +61,7 @@ fn outdated(fleet: &Fleet, process: usize, by: usize, key: &str) -> u64 {
 
 #[test]
 fn a_line_that_takes_its_time_costs_no_execution() {
-    let Some(fleet) = start("late", 3, &hasty()) else { return };
+    let Some(fleet) = start("late", 3, &patient()) else { return };
     for process in 0..3 {
         fleet.proxy(process).set_both(Passage::Late(Duration::from_millis(20)));
     }
@@ -88,7 +93,7 @@ fn a_line_that_is_slower_than_the_time_limit_is_done_without() {
 
 #[test]
 fn a_question_that_was_cut_in_the_middle_is_as_if_it_was_not_asked() {
-    let Some(fleet) = start("half asked", 2, &long()) else { return };
+    let Some(fleet) = start("half asked", 2, &long(patient())) else { return };
     fleet.proxy(0).cut_at(ACQUIRE, CutAfter::Half);
     let calls = fleet.call(0, "whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, calls);
@@ -103,7 +108,7 @@ fn a_question_that_was_cut_in_the_middle_is_as_if_it_was_not_asked() {
 
 #[test]
 fn a_lease_that_was_won_and_not_heard_of_is_given_back() {
-    let Some(fleet) = start("not heard of", 2, &long()) else { return };
+    let Some(fleet) = start("not heard of", 2, &long(patient())) else { return };
     fleet.proxy(0).cut_at(ACQUIRE, CutAfter::Whole);
     let alone = fleet.call(0, "whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, alone);
@@ -118,7 +123,7 @@ fn a_lease_that_was_won_and_not_heard_of_is_given_back() {
 
 #[test]
 fn a_value_that_was_kept_and_not_heard_of_is_everybodys() {
-    let Some(fleet) = start("kept, not heard of", 3, &long()) else { return };
+    let Some(fleet) = start("kept, not heard of", 3, &long(patient())) else { return };
     let calls = one_leads(&fleet, &Task::value(50));
     fleet.proxy(0).cut_at(COMMIT, CutAfter::Whole);
     fleet.open(0);
@@ -131,7 +136,7 @@ fn a_value_that_was_kept_and_not_heard_of_is_everybodys() {
 
 #[test]
 fn a_value_that_did_not_arrive_holds_up_nobody() {
-    let Some(fleet) = start("half kept", 3, &long()) else { return };
+    let Some(fleet) = start("half kept", 3, &long(patient())) else { return };
     let calls = one_leads(&fleet, &Task::value(50));
     fleet.proxy(0).cut_at(COMMIT, CutAfter::Half);
     fleet.open(0);
@@ -144,8 +149,11 @@ fn a_value_that_did_not_arrive_holds_up_nobody() {
 
 #[test]
 fn a_process_that_is_parted_from_the_others_is_alone_and_overwrites_nothing() {
-    let setup = Setup { lease: 1_000, ..hasty() };
-    let Some(fleet) = start("parted", 3, &setup) else { return };
+    let Some(mut fleet) = Fleet::start("parted", 0, &patient()) else { return };
+    for setup in [hasty(), patient(), patient()] {
+        fleet.spawn(&Setup { lease: 1_000, ..setup });
+    }
+    fleet.ready();
     let calls = one_leads(&fleet, &Task::value(50));
     let kept = fleet.call(0, "whole", "memory", 1, &Task::value(0));
     let kept = all_have_values(&fleet, kept);
@@ -179,7 +187,7 @@ fn a_process_that_is_parted_from_the_others_is_alone_and_overwrites_nothing() {
 
 #[test]
 fn a_line_that_brings_no_answers_leaves_no_lease_behind() {
-    let Some(fleet) = start("no answers", 2, &long()) else { return };
+    let Some(fleet) = start("no answers", 2, &long(hasty())) else { return };
     fleet.proxy(0).set(Way::Answered, Passage::Held);
     let alone = fleet.call(0, "whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, alone);
@@ -195,7 +203,7 @@ fn a_line_that_brings_no_answers_leaves_no_lease_behind() {
 
 #[test]
 fn a_line_that_brings_no_questions_is_done_without() {
-    let Some(fleet) = start("no questions", 2, &long()) else { return };
+    let Some(fleet) = start("no questions", 2, &long(hasty())) else { return };
     fleet.proxy(0).set(Way::Asked, Passage::Held);
     let calls = fleet.call_all("whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, calls);
@@ -208,7 +216,7 @@ fn a_line_that_brings_no_questions_is_done_without() {
 
 #[test]
 fn who_hears_no_wake_up_looks_by_itself() {
-    let Some(fleet) = start("no wake-ups", 3, &long()) else { return };
+    let Some(fleet) = start("no wake-ups", 3, &long(patient())) else { return };
     fleet.proxy(1).set(Way::Answered, Passage::WithoutMessages("stampede:wake"));
     let before = [1, 2].map(|process| fleet.stats(process, "whole").of("push_wakeups"));
     let calls = one_leads(&fleet, &Task::value(0));
@@ -223,7 +231,7 @@ fn who_hears_no_wake_up_looks_by_itself() {
 
 #[test]
 fn memory_that_hears_of_nothing_ends_with_its_ttl() {
-    let setup = Setup { ttl: 3_000, ..hasty() };
+    let setup = Setup { ttl: 3_000, ..patient() };
     let Some(fleet) = start("no news, ttl", 2, &setup) else { return };
     fleet.proxy(1).set(Way::Answered, Passage::WithoutMessages("stampede:news"));
     let newer = outdated(&fleet, 1, 0, "k");
@@ -235,7 +243,7 @@ fn memory_that_hears_of_nothing_ends_with_its_ttl() {
 #[test]
 fn memory_that_missed_news_is_old_at_the_next_connection() {
     // The ttl is far longer than a test.
-    let Some(fleet) = start("no news, reconnect", 2, &Setup { ttl: 600_000, ..hasty() }) else { return };
+    let Some(fleet) = start("no news, reconnect", 2, &Setup { ttl: 600_000, ..patient() }) else { return };
     fleet.proxy(1).set(Way::Answered, Passage::WithoutMessages("stampede:news"));
     let newer = outdated(&fleet, 1, 0, "k");
     let call = fleet.call(1, "whole", "k", 1, &Task::value(0));
@@ -263,7 +271,7 @@ fn a_line_that_died_without_a_word_is_noticed_though_nobody_asks() {
 
 #[test]
 fn a_line_that_closes_at_one_end_first_is_made_again() {
-    let Some(fleet) = start("half closed", 3, &long()) else { return };
+    let Some(fleet) = start("half closed", 3, &long(patient())) else { return };
     let calls = one_leads(&fleet, &Task::value(0));
     for process in 0..3 {
         fleet.proxy(process).end_answers();
