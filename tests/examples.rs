@@ -1,5 +1,7 @@
 //! The examples, run as a person would run them: they end well, and say what they save.
 
+#[path = "support/example.rs"]
+mod example;
 #[path = "../stampede-runtime/tests/support/postgres_server.rs"]
 mod postgres_server;
 #[path = "../stampede-runtime/tests/support/redis_server.rs"]
@@ -9,23 +11,11 @@ mod redis_server;
 #[expect(dead_code, reason = "it runs as an example")]
 mod testing_your_service;
 
-use std::env::consts::EXE_SUFFIX;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use example::example;
 use postgres_server::PostgresServer;
 use redis_server::RedisServer;
-
-/// `cargo test` builds the examples, beside the folder of this test. `cargo test --test examples` takes what is there.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("examples");
-    let program: PathBuf = folder.join(format!("{name}{EXE_SUFFIX}"));
-    assert!(program.exists(), "{} is missing: run `cargo build --examples` first", program.display());
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null()).env_remove("STAMPEDE_OFF");
-    command
-}
 
 /// What an example prints. It has to end well, and in silence on standard error.
 fn page(command: &mut Command) -> String {
