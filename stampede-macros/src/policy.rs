@@ -15,13 +15,14 @@ use crate::types;
 use crate::words::Attribute;
 
 /// Words that let the body of a sync function go on without its caller.
-pub(crate) const LEAVING: &[&str] = &["stale", "early", "soft_timeout", "timeout"];
+pub(crate) const LEAVING: &[&str] = &["stale", "early", "soft_timeout", "timeout", "shadow"];
 
 /// Reports what cannot be meant.
 pub(crate) fn check(args: &Args, item: &Item, errors: &mut Errors) {
     check_kept(args, errors);
     check_times(args, errors);
     check_way(args, item, errors);
+    check_trust(args, errors);
     check_backend(args, item, errors);
 }
 
@@ -115,7 +116,7 @@ fn check_way(args: &Args, item: &Item, errors: &mut Errors) {
         errors.at(attached, message);
         return;
     }
-    let behind = args.words(&["stale", "early", "soft_timeout"]).collect::<Vec<_>>();
+    let behind = args.words(&["stale", "early", "soft_timeout", "shadow"]).collect::<Vec<_>>();
     if !behind.is_empty() {
         let message = format!(
             "an attached body ends with its caller, so nothing can go on behind it; remove `attached`, or {}",
@@ -127,6 +128,26 @@ fn check_way(args: &Args, item: &Item, errors: &mut Errors) {
         errors.at(
             attached,
             "an attached body ends with its caller, so nothing is left to finish; remove `on_abandon` or `attached`",
+        );
+    }
+}
+
+/// What is about near hits needs somebody who knows whether they are right.
+fn check_trust(args: &Args, errors: &mut Errors) {
+    let has = |word: &str| args.word(word).is_some();
+    if !has("verify") {
+        for at in args.words(&["verify_timeout", "verify_concurrent"]) {
+            errors.at(at, format!("`{at}` bounds what `verify` asks; add `verify = function`, or remove it"));
+        }
+    }
+    if let (Some(at), false) = (args.word("agree"), has("shadow")) {
+        errors
+            .at(at, "`agree` compares what `shadow` executes with what was served; add `shadow = 0.01`, or remove it");
+    }
+    if let (Some(at), false) = (args.word("max_error"), has("verify") || has("shadow")) {
+        errors.at(
+            at,
+            "what is an error, `max_error` learns from `verify` or from `shadow`; add `verify = function` or `shadow = 0.01`",
         );
     }
 }
@@ -193,6 +214,10 @@ pub(crate) fn options(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Settin
         ("threshold", tokens(given.threshold.as_ref())),
         ("guards", given.guards.as_deref().map(guards)),
         ("embed", given.embed.as_ref().map(|embed| embedder(embed, runtime))),
+        ("verify_timeout", time(&given.verify_timeout)),
+        ("verify_concurrent", tokens(given.verify_concurrent.as_ref())),
+        ("shadow", tokens(given.shadow.as_ref())),
+        ("max_error", tokens(given.max_error.as_ref())),
         ("lease", time(&given.lease)),
         ("share_errors", tokens(given.share_errors.as_ref())),
         ("instance", (args.attribute.is_stored() || given.backend.is_some()).then(|| instance(item)).flatten()),
@@ -273,6 +298,15 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
         let (private, name) = (runtime.private(at), Ident::new(name, Span::mixed_site().located_at(at)));
         quote_spanned!(name.span()=> #private::#name)
     };
+    if let Some(verify) = &given.verify {
+        let at = verify.span();
+        let private = runtime.private(at);
+        let [asked, found, value] = ["asked", "found", "value"].map(|name| Ident::new(name, Span::mixed_site()));
+        // It owns what the function borrows, and so can be told to the runtime as a pointer.
+        let verdict = quote_spanned!(at=> #private::verdict(#verify(&#asked, &#found, &#value)).await);
+        let owned = quote!(|#asked, #found, #value| ::std::boxed::Box::pin(async move { #verdict }));
+        set("verify", at, owned);
+    }
     // What the type of the result has to allow is reported there.
     let at_result = item.output.span();
     if given.none_ttl.is_some() {
@@ -280,6 +314,11 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
     }
     if given.cache_err.is_some() {
         set("errs", at_result, ours(at_result, "is_err"));
+    }
+    match (&given.agree, args.word("shadow")) {
+        (Some(agree), _) => set("agree", agree.span(), quote!(#agree)),
+        (None, Some(shadow)) => set("agree", shadow.span(), ours(shadow.span(), "agree")),
+        (None, None) => (),
     }
     // Each of these can end a call without a result. One is enough to ask for: a mistake is reported once.
     if let Some(word) = args.words(&["timeout", "wait", "max_concurrent"]).next() {

@@ -131,24 +131,60 @@ impl Value<'_> {
         }
     }
 
-    /// A part of a whole.
+    /// A part of the `ttl`.
     pub(crate) fn part(&self) -> Result<Expr> {
+        self.share("`ttl`")
+    }
+
+    /// A part of the `whole`.
+    pub(crate) fn share(&self, whole: &str) -> Result<Expr> {
         let expression = self.expression()?;
-        let percent = |text: LitStr| text.value().strip_suffix('%').and_then(|number| number.trim().parse().ok());
-        let part = match literal_text(&expression) {
-            Some(text) => percent(text).map_or(Number::Wrong, |percent: f64| Number::Given(percent / 100.0)),
-            None => number(&expression),
-        };
-        match part {
+        match share(&expression) {
             Number::Given(part) if part > 0.0 && part <= 1.0 => Ok(literal(part, &expression)),
             Number::Computed => Ok(expression),
             _ => Err(Error::new_spanned(
                 expression,
                 format!(
-                    "`{}` takes a part of the `ttl`, above 0 and up to 1, such as 0.1, or a percentage, such as \"10%\"",
+                    "`{}` takes a part of the {whole}, above 0 and up to 1, such as 0.1, or a percentage, such as \"10%\"",
                     self.word.name
                 ),
             )),
+        }
+    }
+
+    /// A part that is neither nothing nor all.
+    pub(crate) fn max_error(&self) -> Result<Expr> {
+        let expression = self.expression()?;
+        match share(&expression) {
+            Number::Given(part) if part > 0.0 && part < 1.0 => Ok(literal(part, &expression)),
+            Number::Computed => Ok(expression),
+            _ => Err(Error::new_spanned(
+                expression,
+                "`max_error` takes the part of the semantic hits that may be wrong, above 0 and below 1, such as 0.02, or a \
+                 percentage, such as \"2%\"",
+            )),
+        }
+    }
+
+    /// The path of a function.
+    pub(crate) fn function_path(&self) -> Result<Expr> {
+        let expression = self.expression()?;
+        match bare(&expression) {
+            Expr::Path(_) => Ok(expression),
+            _ => {
+                Err(self
+                    .wrong(expression, "the path of an async function of the question, the one found, and its answer"))
+            }
+        }
+    }
+
+    /// A function of two values.
+    pub(crate) fn comparison(&self) -> Result<Expr> {
+        let expression = self.expression()?;
+        match bare(&expression) {
+            Expr::Closure(closure) if closure.inputs.len() == 2 => Ok(expression),
+            Expr::Path(_) => Ok(expression),
+            _ => Err(self.wrong(expression, "a closure of the old and the new value, or the path of a function")),
         }
     }
 
@@ -503,6 +539,15 @@ fn literal_text(expression: &Expr) -> Option<LitStr> {
 
 fn is_none(expression: &Expr) -> bool {
     matches!(bare(expression), Expr::Path(path) if path.path.is_ident("none"))
+}
+
+/// A part of a whole, as a number or as a percentage.
+fn share(expression: &Expr) -> Number {
+    let percent = |text: LitStr| text.value().strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    match literal_text(expression) {
+        Some(text) => percent(text).map_or(Number::Wrong, |percent: f64| Number::Given(percent / 100.0)),
+        None => number(expression),
+    }
 }
 
 /// A number, if it was written as one.

@@ -31,7 +31,7 @@ use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::registry::EndWalk;
 #[cfg(feature = "semantic")]
-use crate::semantic::meet::Meetings;
+use crate::semantic::{meet::Meetings, trust::Trust};
 use crate::share::Share;
 use crate::stats::{BackendState, Counters, Stats, Worth};
 use crate::sync::Hashes;
@@ -63,6 +63,9 @@ pub(crate) struct Coalescing<K, S: Share> {
     /// Which flights mean the same, where that is compared.
     #[cfg(feature = "semantic")]
     pub(crate) meetings: Option<Arc<Meetings<K, S>>>,
+    /// Whether near answers may be trusted, where anybody knows.
+    #[cfg(feature = "semantic")]
+    pub(crate) trust: Option<Arc<Trust>>,
 }
 
 type Flights<K, S> = Table<Node<K, S>, Queues<Node<K, S>>>;
@@ -84,6 +87,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         let shards = (policy.capacity / VALUES_PER_SHARD).clamp(1, most).next_power_of_two();
         let all = policy.capacity;
         let capacity = |shard| all / shards + usize::from(shard < all % shards);
+        #[cfg(feature = "semantic")]
+        let trusted = Arc::clone(&name);
         Arc::new_cyclic(|me| Coalescing {
             me: me.clone(),
             name,
@@ -94,6 +99,12 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             permits: policy.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             #[cfg(feature = "semantic")]
             meetings: (policy.semantic && outside.is_some()).then(|| Meetings::new(&policy)),
+            #[cfg(feature = "semantic")]
+            trust: if policy.semantic && outside.is_some() {
+                Trust::new(&trusted, &policy, hooks.verify.is_some(), hooks.agree.is_some())
+            } else {
+                None
+            },
             policy,
             hooks,
             outside,
@@ -477,6 +488,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         if let Some(meetings) = &self.meetings {
             meetings.add_stats(&mut stats);
         }
+        #[cfg(feature = "semantic")]
+        if let Some(trust) = &self.trust {
+            trust.add_stats(&mut stats);
+        }
         if let Some(outside) = &self.outside {
             outside.add_stats(&mut stats);
         } else if self.hooks.has_tier() {
@@ -490,6 +505,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         if let Some(meetings) = &self.meetings {
             meetings.reset_stats();
         }
+        #[cfg(feature = "semantic")]
+        if let Some(trust) = &self.trust {
+            trust.reset_stats();
+        }
         if let Some(outside) = &self.outside {
             outside.reset_stats();
         }
@@ -501,6 +520,10 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         #[cfg(feature = "semantic")]
         if let Some(meetings) = &self.meetings {
             meetings.clear();
+        }
+        #[cfg(feature = "semantic")]
+        if let Some(trust) = &self.trust {
+            trust.clear();
         }
         let mut cleared = Vec::new();
         self.table.with_each(|shard| {

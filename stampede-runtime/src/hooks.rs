@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::share::Share;
 use crate::tags::Tag;
 use crate::tier::{Found, Life, Origin, Tier};
+use crate::verdict::Verify;
 
 /// Function pointers, so that calls stay small.
 pub(crate) struct Hooks<S: Share> {
@@ -24,6 +25,10 @@ pub(crate) struct Hooks<S: Share> {
     refuse: Option<fn(Error) -> S::Output>,
     tier: Option<MakeTier<S::Value>>,
     carry: Option<Carry<S::Fault>>,
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) verify: Option<Verify<S::Value>>,
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) agree: Option<fn(&S::Value, &S::Value) -> bool>,
 }
 
 /// The tags that a value says.
@@ -87,6 +92,8 @@ impl<S: Share> Hooks<S> {
             refuse: None,
             tier: None,
             carry: None,
+            verify: None,
+            agree: None,
         }
     }
 
@@ -112,6 +119,10 @@ impl<S: Share> Hooks<S> {
         tier: MakeTier<S::Value>,
         /// How errors cross to other processes.
         carry: Carry<S::Fault>,
+        /// Who is asked whether near questions mean the same.
+        verify: Verify<S::Value>,
+        /// Whether what was served and what is executed agree.
+        agree: fn(&S::Value, &S::Value) -> bool,
     }
 
     /// Whether values may be kept outside of this process.

@@ -137,6 +137,7 @@ mod tags;
 pub mod testing;
 mod tier;
 pub mod ttl;
+mod verdict;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -196,7 +197,10 @@ pub use pattern::Pattern;
 pub use policy::{Codec, Settings};
 pub use programmatic::{Coalescer, CoalescerBuilder};
 pub use registry::{all_stats, clear_all, configure, reset_stats, shutdown};
-pub use stats::{BackendFaults, BackendState, EmbedFaults, ExecutionTime, Refusals, SemanticStats, Stats, TierTime};
+pub use stats::{
+    BackendFaults, BackendState, BoundStats, EmbedFaults, ErrorRate, ExecutionTime, LevelStats, Refusals,
+    SemanticStats, ShadowStats, Stats, TierTime, VerifyStats,
+};
 
 /// Shares concurrent calls with equal arguments, and with `ttl` later calls too. For functions that are `async`, and for
 /// those that are [not](macro@cached#sync-functions).

@@ -10,7 +10,7 @@ use crate::hooks::Keeping;
 use crate::key::{Id, Key};
 use crate::outside::Outside;
 use crate::seat::{Due, Seat};
-use crate::semantic::meet::{Looking, Met, UnderWayMark};
+use crate::semantic::meet::{Looking, Met, UnderWayMark, Wants};
 use crate::share::Share;
 use crate::tier::{Near, Origin};
 
@@ -57,25 +57,25 @@ impl<K: Key, S: Share> Meeting<K, S> {
         coalescing: &Coalescing<K, S>,
         id: Option<&Arc<Id>>,
         node: &Arc<Node<K, S>>,
-        is_refresh: bool,
-    ) -> Option<(Seat<K, S>, Near)> {
+        wants: Wants<'_>,
+    ) -> Option<(Seat<K, S>, Near, Arc<str>)> {
         // That look is over, and what ended since it began is not needed for it any more.
         let (looking, meetings) = self.looking.take().zip(coalescing.meetings.as_ref())?;
         if self.mark.is_some() {
             return None;
         }
         let home = coalescing.around().as_ref().and_then(Home::if_alone);
-        match meetings.meet(&looking, id?.question()?, node, home, is_refresh) {
+        match meetings.meet(&looking, id?.question()?, node, home, wants) {
             Met::None(mark) => {
                 self.mark = Some(mark);
                 None
             }
-            Met::Landed(other, near) => Some((Seat::new(coalescing.me(), other, Due::Nothing), near)),
-            Met::Another(other, near) => {
+            Met::Landed(other, near, text) => Some((Seat::new(coalescing.me(), other, Due::Nothing), near, text)),
+            Met::Another(other, near, text) => {
                 let mut seat = Seat::new(coalescing.me(), other, Due::Nothing);
                 // To wait would be to wait for oneself.
                 let may_wait = !seat.would_wait_for_own_permit() && seat.draw_edge().is_ok();
-                may_wait.then_some((seat, near))
+                may_wait.then_some((seat, near, text))
             }
         }
     }

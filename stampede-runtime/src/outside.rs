@@ -152,6 +152,12 @@ impl<V: 'static> Outside<V> {
         self.said().standing(&Arc::new(Id::Digest(digest))) == Standing::Clear
     }
 
+    /// What tells a value's bytes from others, if the user's `Serialize` has any for it.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn digest(&self, value: &V) -> Option<[u8; 32]> {
+        catch_unwind(AssertUnwindSafe(|| self.tier.digest(value))).ok().flatten()
+    }
+
     /// Waits until all that was said of a key has arrived, and says once more what has failed. Whether it may be read now.
     async fn settle(self: &Arc<Self>, id: &Arc<Id>) -> bool {
         loop {

@@ -101,6 +101,17 @@ setters! {
     /// How long a question waits for its embedding, more than zero. Then the call goes on without it. Default 5 seconds. For
     /// functions that compare meanings.
     embed_timeout: Duration,
+    /// How long a question waits for what `verify` says of the near ones, all of them together, more than zero. Then it is
+    /// executed. Default 2 seconds. For functions that have a `verify`.
+    verify_timeout: Duration,
+    /// How many questions of a function `verify` is asked about at once, at least 1. Those beyond are executed. Default 16.
+    verify_concurrent: usize,
+    /// The part of the semantic hits, from 0 to 1, whose question is executed all the same, for a comparison. For functions
+    /// whose attribute has a `shadow`.
+    shadow: f64,
+    /// The part of the semantic hits, above 0 and below 1, that may be wrong. For functions whose attribute has a
+    /// `max_error`.
+    max_error: f64,
 }
 
 impl Options {
@@ -222,6 +233,10 @@ pub struct Settings {
     pub(crate) share_errors: Option<bool>,
     pub(crate) threshold: Option<f64>,
     pub(crate) embed_timeout: Option<Duration>,
+    pub(crate) verify_timeout: Option<Duration>,
+    pub(crate) verify_concurrent: Option<usize>,
+    pub(crate) shadow: Option<f64>,
+    pub(crate) max_error: Option<f64>,
 }
 
 impl Settings {
@@ -251,6 +266,10 @@ impl Settings {
                 "`threshold` must be a cosine similarity from -1 to 1",
             ),
             (zero(self.embed_timeout), "`embed_timeout` must be longer than zero"),
+            (zero(self.verify_timeout), "`verify_timeout` must be longer than zero"),
+            (self.verify_concurrent == Some(0), "`verify_concurrent` must be at least 1"),
+            (self.shadow.is_some_and(|part| !(0.0..=1.0).contains(&part)), "`shadow` must be from 0 to 1"),
+            (self.max_error.is_some_and(|part| !(part > 0.0 && part < 1.0)), "`max_error` must be above 0 and below 1"),
         ];
         checks.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }
@@ -278,6 +297,10 @@ impl Settings {
             share_errors: self.share_errors.or(other.share_errors),
             threshold: self.threshold.or(other.threshold),
             embed_timeout: self.embed_timeout.or(other.embed_timeout),
+            verify_timeout: self.verify_timeout.or(other.verify_timeout),
+            verify_concurrent: self.verify_concurrent.or(other.verify_concurrent),
+            shadow: self.shadow.or(other.shadow),
+            max_error: self.max_error.or(other.max_error),
         }
     }
 }
@@ -313,6 +336,15 @@ const SEMANTIC_CAPACITY: usize = 500;
 
 /// How near questions are that mean the same, unless told otherwise.
 const THRESHOLD: f64 = 0.92;
+
+/// How near they have to be at least where it is learnt how near is near enough.
+const FLOOR: f64 = 0.7;
+
+/// How long a question waits for what `verify` says.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many questions of a function it is asked about at once.
+const VERIFY_CONCURRENT: usize = 16;
 
 /// How long a question waits for its embedding.
 const EMBED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -370,6 +402,16 @@ pub(crate) struct Policy {
     pub(crate) threshold: f32,
     #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
     pub(crate) embed_timeout: Duration,
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) verify_timeout: Duration,
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) verify_concurrent: usize,
+    /// The part of the semantic hits that is executed all the same.
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) shadow: f64,
+    /// The part of them that may be wrong. `None`: the threshold alone decides.
+    #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
+    pub(crate) max_error: Option<f64>,
     #[cfg(feature = "semantic")]
     pub(crate) guards: Guards,
     pub(crate) finish_abandoned: bool,
@@ -390,6 +432,10 @@ impl Policy {
             _ if options.keeps => (Some(CACHE_TTL), CAPACITY),
             _ => (None, CAPACITY),
         };
+        // A function whose attribute says nothing of it may have nobody to learn it from.
+        let may_learn = options.settings.max_error.is_some();
+        let max_error = settings.max_error.filter(|part| may_learn && *part > 0.0 && *part < 1.0);
+        let threshold = if max_error.is_some() { FLOOR } else { THRESHOLD };
         Policy {
             ttl: settings.ttl.or(ttl).filter(|ttl| !ttl.is_zero()),
             ttl_is_overridden: false,
@@ -420,9 +466,16 @@ impl Policy {
             semantic: options.semantic,
             // An attribute's may be computed, and be no number.
             #[expect(clippy::cast_possible_truncation, reason = "embeddings are no more precise")]
-            threshold: settings.threshold.filter(|cosine| !cosine.is_nan()).unwrap_or(THRESHOLD).clamp(-1.0, 1.0)
+            threshold: settings.threshold.filter(|cosine| !cosine.is_nan()).unwrap_or(threshold).clamp(-1.0, 1.0)
                 as f32,
             embed_timeout: settings.embed_timeout.filter(|time| !time.is_zero()).unwrap_or(EMBED_TIMEOUT),
+            verify_timeout: settings.verify_timeout.filter(|time| !time.is_zero()).unwrap_or(VERIFY_TIMEOUT),
+            verify_concurrent: settings
+                .verify_concurrent
+                .unwrap_or(VERIFY_CONCURRENT)
+                .clamp(1, tokio::sync::Semaphore::MAX_PERMITS),
+            shadow: settings.shadow.filter(|_| can_leave).unwrap_or_default().clamp(0.0, 1.0),
+            max_error,
             #[cfg(feature = "semantic")]
             guards: options.guards,
             finish_abandoned: options.finish_abandoned,

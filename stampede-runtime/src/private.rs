@@ -28,6 +28,7 @@ pub use crate::share::{
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
 pub use crate::tags::{Tag, tag, tags_by};
+pub use crate::verdict::{Comparable, IntoVerdict, Judging, Verdict, agree, verdict};
 
 /// How results of a type are shared: a value of a type that is `Share`.
 #[doc(hidden)]

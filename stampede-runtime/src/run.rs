@@ -3,6 +3,8 @@
 
 mod land;
 mod look;
+#[cfg(feature = "semantic")]
+mod trust;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,6 +16,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Dispatch, Span, dispatcher};
 
+#[cfg(feature = "semantic")]
+use self::trust::{Doubted, Trusted};
 use crate::call;
 use crate::clock::Stopwatch;
 use crate::coalescer::{By, Coalescing, Purpose};
@@ -26,6 +30,7 @@ use crate::leased::Leased;
 #[cfg(feature = "semantic")]
 use crate::meeting::Meeting;
 use crate::nest::{self, Held};
+use crate::outside::Outside;
 use crate::seat::Seat;
 use crate::share::Share;
 use crate::stats::count;
@@ -76,6 +81,9 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     /// What it knows of flights that mean the same.
     #[cfg(feature = "semantic")]
     meeting: Meeting<K, S>,
+    /// What it knows of near answers.
+    #[cfg(feature = "semantic")]
+    trusted: Trusted<S::Value>,
     /// Given back last, when the body is gone.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -86,7 +94,10 @@ enum Stage<K: Key, S: Share> {
     Looking(Work<Answer<S::Value>>),
     /// Waits for an execution of a question that means the same.
     #[cfg(feature = "semantic")]
-    Joined(Seat<K, S>, Near),
+    Joined(Seat<K, S>, Near, Arc<str>),
+    /// Waits for what `verify` says of an answer.
+    #[cfg(feature = "semantic")]
+    Doubting(Work<Option<bool>>, Box<Doubted<K, S>>),
     Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
     Running(Stopwatch),
     /// The tier, or another flight, had the value.
@@ -139,6 +150,8 @@ where
             joined: None,
             #[cfg(feature = "semantic")]
             meeting: Meeting::default(),
+            #[cfg(feature = "semantic")]
+            trusted: Trusted::default(),
             permit: None,
         };
         seat.take_off();
@@ -231,8 +244,8 @@ where
                         }
                     }
                     #[cfg(feature = "semantic")]
-                    Stage::Joined(seat, near) => {
-                        let near = *near;
+                    Stage::Joined(seat, near, text) => {
+                        let (near, text) = (*near, Arc::clone(text));
                         let Ok(poll) = seat.poll(cx) else {
                             // It waits for what this one is to make.
                             self.begin_or_queue();
@@ -240,7 +253,17 @@ where
                         };
                         ready!(poll);
                         let other = Arc::clone(&seat.node);
-                        if let Some(saved) = self.join(&other, near) {
+                        if let Some(saved) = self.join(&other, near, &text) {
+                            return Poll::Ready(saved);
+                        }
+                    }
+                    #[cfg(feature = "semantic")]
+                    Stage::Doubting(work, _) => {
+                        let verdict = ready!(work.as_mut().poll(cx));
+                        let Stage::Doubting(_, doubted) = std::mem::replace(&mut self.stage, Stage::New) else {
+                            unreachable!("polled above")
+                        };
+                        if let Some(saved) = self.judged(verdict, *doubted) {
                             return Poll::Ready(saved);
                         }
                     }
@@ -266,8 +289,13 @@ where
                 _ => unreachable!("a body that was polled is running"),
             };
             self.coalescing.counters.took(took);
+            let split = S::split(output);
+            #[cfg(feature = "semantic")]
+            if let Ok(value) = &split {
+                self.compare(value);
+            }
             let policy = &self.coalescing.policy;
-            Poll::Ready(match S::split(output) {
+            Poll::Ready(match split {
                 Ok(value) => {
                     self.coalescing.counters.spent(self.coalescing.hooks.price_of(&value));
                     let keeping = self.coalescing.hooks.keeping(&value, took, policy);
@@ -324,7 +352,14 @@ where
             None => self.poll_body(cx),
         });
         let is_saved = matches!(self.stage, Stage::Saved);
+        // Callers hear of the end before the body begins behind them; `shutdown` must not take that for the end of all.
+        let outside = self.coalescing.outside.clone().filter(|_| is_saved && self.body.is_some());
+        let _about_to_begin = outside.as_ref().map(Outside::about_to_say);
         self.land(ending, &keeping);
+        #[cfg(feature = "semantic")]
+        if is_saved && let Some(shadowing) = self.take_shadowing() {
+            self.shadow_behind(shadowing);
+        }
         if is_saved {
             self.refresh_behind(&keeping);
         }

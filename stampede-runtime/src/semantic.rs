@@ -20,6 +20,7 @@
 //!   [`conformance`] is the test for an index of your own.
 
 mod batch;
+pub(crate) mod bound;
 mod call;
 pub mod conformance;
 mod embedded;
@@ -37,6 +38,7 @@ mod pgvector;
 mod rest;
 mod schema;
 mod tier;
+pub(crate) mod trust;
 
 pub use call::{at_least, at_least_now};
 pub use embedded::EmbeddedIndex;

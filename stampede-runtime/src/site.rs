@@ -24,6 +24,7 @@ use crate::registry::{self, Special};
 use crate::share::{IntoResult, Share};
 use crate::stats::Stats;
 use crate::tags::Tag;
+use crate::verdict::Verify;
 
 /// The static of one decorated function. It has no type parameters, because a static in a generic function is one for
 /// all instantiations; what tells those apart is the type of the options' closure, the *marker*.
@@ -113,6 +114,22 @@ where
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&S::Value) -> usize) -> Self {
         self.hooks = self.hooks.weigh(weigh);
+        self
+    }
+
+    /// Who is asked whether near questions mean the same.
+    #[inline]
+    #[must_use]
+    pub fn verify(mut self, verify: Verify<S::Value>) -> Self {
+        self.hooks = self.hooks.verify(verify);
+        self
+    }
+
+    /// Whether what was served and what is executed agree.
+    #[inline]
+    #[must_use]
+    pub fn agree(mut self, agree: fn(&S::Value, &S::Value) -> bool) -> Self {
+        self.hooks = self.hooks.agree(agree);
         self
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub(crate) use self::live::{Counters, Worth, count};
-pub use self::semantic::{EmbedFaults, Refusals, SemanticStats, TierTime};
+pub use self::semantic::{
+    BoundStats, EmbedFaults, ErrorRate, LevelStats, Refusals, SemanticStats, ShadowStats, TierTime, VerifyStats,
+};
 
 /// What one decorated function did since its first call (or the last [`reset_stats`](crate::reset_stats)).
 ///
@@ -255,6 +257,8 @@ impl Stats {
         (self.cache_hit_rate, self.coalesce_rate, self.savings_rate) =
             (rate(self.cache_hits), rate(self.coalesce_hits), rate(saved));
         if self.semantic.is_used {
+            #[cfg(feature = "semantic")]
+            self.semantic.derive();
             self.semantic_hits = self.semantic.index_hits;
             self.exact_hits = (self.cache_hits + self.stale_hits).saturating_sub(self.semantic_hits);
             let hits = self.exact_hits + self.semantic_hits;

@@ -76,6 +76,12 @@ pub(crate) trait Tier<V>: Send + Sync {
         self.forget_all()
     }
 
+    /// What tells a value's bytes from others. `None`: it has none.
+    #[cfg(feature = "semantic")]
+    fn digest(&self, _value: &V) -> Option<[u8; 32]> {
+        None
+    }
+
     /// Whether it gives out [`Lease`]s. Then what is said of one key may overtake itself: nothing older replaces what is
     /// newer.
     fn has_leases(&self) -> bool;
@@ -175,12 +181,38 @@ pub(crate) struct Found<V> {
     pub(crate) lease: Option<Arc<dyn Lease<V>>>,
     /// Looks on, for another value than this.
     pub(crate) or_else: Option<OrElse<V>>,
+    /// Of another question's answer, where it is from.
+    #[cfg(feature = "semantic")]
+    pub(crate) source: Option<Source>,
+}
+
+/// Another question and its answer, for who has to say whether that answers this one.
+#[cfg(feature = "semantic")]
+pub(crate) struct Source {
+    /// The question.
+    pub(crate) text: Arc<str>,
+    /// The digest of the answer's bytes.
+    pub(crate) answer: [u8; 32],
+    /// To be called once it has answered a call.
+    pub(crate) was_taken: Box<dyn FnOnce() + Send>,
 }
 
 impl<V> Found<V> {
     #[cfg_attr(not(feature = "backends"), expect(dead_code, reason = "for backends"))]
     pub(crate) fn new(value: V, age: Life, made: Duration, cost: Duration, origin: Origin) -> Found<V> {
-        Found { value, age, made, cost, is_awaited: false, origin, tags: Vec::new(), lease: None, or_else: None }
+        Found {
+            value,
+            age,
+            made,
+            cost,
+            is_awaited: false,
+            origin,
+            tags: Vec::new(),
+            lease: None,
+            or_else: None,
+            #[cfg(feature = "semantic")]
+            source: None,
+        }
     }
 }
 

@@ -253,6 +253,74 @@ fn thresholds_are_cosines() {
 }
 
 #[test]
+fn near_hits_are_judged_by_functions() {
+    let judged = expansion("verify = judges::same, verify_timeout = 1, verify_concurrent = N", ASK);
+    assert!(judged.contains("verdict (judges :: same (& asked , & found , & value)) . await"), "{judged}");
+    assert!(judged.contains(". verify_concurrent (N)"), "{judged}");
+    // Before the values are told to be compared by meaning, which they are with it.
+    assert!(judged.find(". verify (") < judged.find(". meant ()"), "{judged}");
+    let compared = expansion("shadow = \"1%\"", ASK);
+    assert!(compared.contains(". shadow (0.01)") && compared.contains(":: agree)"), "{compared}");
+    let by_closure = expansion("shadow = SHARE, agree = |old, new| old.id == new.id", ASK);
+    assert!(by_closure.contains(". shadow (SHARE)") && by_closure.contains(". agree (| old , new |"), "{by_closure}");
+    // A sync body has to be able to leave its call.
+    let sync = expansion("shadow = 0.1", "fn ask(prompt: &str) -> String { String::new() }");
+    assert!(sync.contains("run_detached"), "{sync}");
+    for right in ["verify = f, max_error = 0.02", "shadow = 1, max_error = \"2%\"", "verify = f, shadow = 0.1, agree = g"] {
+        assert_right(right, ASK);
+    }
+}
+
+#[test]
+fn what_nobody_judges_is_one_error() {
+    let takes_function = "`verify` takes the path of an async function of the question, the one found, and its answer; write \
+                          `verify = means_the_same`";
+    let takes_two = "`agree` takes a closure of the old and the new value, or the path of a function; write `agree = |old, \
+                     new| old.text == new.text`";
+    let takes_part = "`shadow` takes a part of the semantic hits, above 0 and up to 1, such as 0.1, or a percentage, such as \
+                      \"10%\"";
+    let takes_less = "`max_error` takes the part of the semantic hits that may be wrong, above 0 and below 1, such as 0.02, or \
+                      a percentage, such as \"2%\"";
+    assert_said(&[
+        ("verify = |a, b, c| true", ASK, takes_function),
+        ("verify = f()", ASK, takes_function),
+        ("verify = \"f\"", ASK, takes_function),
+        ("shadow = 0.1, agree = |one| true", ASK, takes_two),
+        ("shadow = 0", ASK, takes_part),
+        ("shadow = \"200%\"", ASK, takes_part),
+        ("shadow = -0.1", ASK, takes_part),
+        ("verify = f, max_error = 0", ASK, takes_less),
+        ("verify = f, max_error = 1", ASK, takes_less),
+        ("shadow = 0.1, max_error = \"100%\"", ASK, takes_less),
+        (
+            "max_error = 0.02",
+            ASK,
+            "what is an error, `max_error` learns from `verify` or from `shadow`; add `verify = function` or `shadow = 0.01`",
+        ),
+        (
+            "agree = |old, new| true",
+            ASK,
+            "`agree` compares what `shadow` executes with what was served; add `shadow = 0.01`, or remove it",
+        ),
+        (
+            "verify_timeout = \"1s\"",
+            ASK,
+            "`verify_timeout` bounds what `verify` asks; add `verify = function`, or remove it",
+        ),
+        (
+            "verify_concurrent = 4",
+            ASK,
+            "`verify_concurrent` bounds what `verify` asks; add `verify = function`, or remove it",
+        ),
+        (
+            "shadow = 0.1, attached",
+            ASK,
+            "an attached body ends with its caller, so nothing can go on behind it; remove `attached`, or `shadow`",
+        ),
+    ]);
+}
+
+#[test]
 fn embedders_have_a_name() {
     for embedder in
         ["embed", "crate::embed", "MINILM", "LexicalEmbedder::new()", "from_fn(\"m\", 0, |texts| embed(texts))"]
@@ -356,6 +424,9 @@ fn words_of_other_systems_are_answered_with_ours() {
         ("query_param = 0", "here it is `query`"),
         ("similarity_threshold = 0.9", "here it is `threshold`, a cosine similarity from -1 to 1"),
         ("distance_threshold = 0.1", "here it is `threshold`, a similarity: 1 less the cosine distance"),
+        ("judge = f", "what is asked about near hits is `verify`"),
+        ("error_rate = 0.1", "here it is `max_error`, such as `max_error = 0.02`"),
+        ("verfy = f", "did you mean `verify`?"),
         ("guards(numbers)", "what turns a near hit into a miss is `guard`"),
         ("tenant_id = id", "here it is `tenant`"),
         ("dimension = 1536", "the embedder says its model and how many dimensions that has; remove it"),
@@ -376,7 +447,16 @@ fn words_of_other_systems_are_answered_with_ours() {
         "unknown argument `lock_timeout`; how long a leader leads without being heard of is `lease` of \
          `#[distributed_coalesce]` and `#[semantic_coalesce]`; how long a caller waits is `wait`"
     );
-    for word in ["query = prompt", "threshold = 0.9", "embed = f", "guard = none", "tenant = model"] {
+    for word in [
+        "query = prompt",
+        "threshold = 0.9",
+        "embed = f",
+        "guard = none",
+        "tenant = model",
+        "verify = f",
+        "shadow = 0.1",
+        "max_error = 0.1",
+    ] {
         let (name, _) = word.split_once(' ').expect("it has a value");
         let says = format!("`{name}` is an argument of `#[semantic_coalesce]`, not of `#[cached]`");
         assert_eq!(of_another(word), says);

@@ -47,10 +47,15 @@ keys! {
     share_errors: yes_or_no,
     threshold: cosine,
     embed_timeout: duration,
+    verify_timeout: duration,
+    verify_concurrent: count,
+    shadow: part,
+    max_error: part,
 }
 
 /// What only an attribute can say: it belongs to the code that it stands on.
 pub(super) static OF_ATTRIBUTES: &[&str] = &[
+    "agree",
     "attached",
     "cache_if",
     "companion",
@@ -66,6 +71,7 @@ pub(super) static OF_ATTRIBUTES: &[&str] = &[
     "skip",
     "tags",
     "tenant",
+    "verify",
     "version",
     "weigh",
 ];

@@ -24,11 +24,12 @@ fn every_problem_in_code() {
         .namespace("a", Settings::new())
         .namespace("b", Settings::new().threshold(1.5).embed_timeout(Duration::ZERO))
         .namespace("c", Settings::new().threshold(f64::NAN))
+        .namespace("d", Settings::new().verify_timeout(Duration::ZERO).verify_concurrent(0).shadow(1.5).max_error(0.0))
         .namespace("", Settings::new());
     assert_refused(
         &config,
         "\
-the configuration has 11 problems:
+the configuration has 15 problems:
 - in code: defaults: `capacity` must be at least 1; a `ttl` of zero keeps nothing
 - in code: defaults: `timeout` must be longer than zero
 - in code: defaults are configured twice
@@ -39,6 +40,10 @@ the configuration has 11 problems:
 - in code: namespace `b`: `threshold` must be a cosine similarity from -1 to 1
 - in code: namespace `b`: `embed_timeout` must be longer than zero
 - in code: namespace `c`: `threshold` must be a cosine similarity from -1 to 1
+- in code: namespace `d`: `verify_timeout` must be longer than zero
+- in code: namespace `d`: `verify_concurrent` must be at least 1
+- in code: namespace `d`: `shadow` must be from 0 to 1
+- in code: namespace `d`: `max_error` must be above 0 and below 1
 - in code: a namespace has no name
 ",
     );
@@ -133,6 +138,44 @@ fn what_a_semantic_function_does_unasked_is_weaker_than_whatever_is_said() {
     for (computed, least) in [(f64::NAN, 0.92), (7.0, 1.0), (f64::NEG_INFINITY, -1.0)] {
         assert_eq!(policy(nothing(), semantic().threshold(computed)), (some(300), 500, least, 5 * SECOND));
     }
+}
+
+#[test]
+fn what_may_be_wrong_is_bounded_where_an_attribute_says_so() {
+    let policy = |config: ConfigBuilder, options: Options| {
+        let (policy, _) = config.build().expect("it is right").policy("a", &options, true);
+        (policy.max_error, policy.threshold)
+    };
+    let nothing = || Config::builder();
+    let semantic = || Options::new().semantic();
+    assert_eq!(policy(nothing(), semantic()), (None, 0.92));
+    // There the threshold is a floor.
+    assert_eq!(policy(nothing(), semantic().max_error(0.02)), (Some(0.02), 0.7));
+    assert_eq!(policy(nothing(), semantic().max_error(0.02).threshold(0.9)), (Some(0.02), 0.9));
+    // Nobody else can learn it, so a configuration alone changes nothing.
+    let configured = || nothing().namespace("a", Settings::new().max_error(0.1));
+    assert_eq!(policy(configured(), semantic()), (None, 0.92));
+    assert_eq!(policy(configured(), semantic().max_error(0.02)), (Some(0.1), 0.7));
+    for computed in [0.0, 1.0, -1.0, f64::NAN] {
+        assert_eq!(policy(nothing(), semantic().max_error(computed)), (None, 0.92), "{computed}");
+    }
+}
+
+#[test]
+fn what_near_hits_cost_has_limits() {
+    let policy = |config: ConfigBuilder, options: Options| {
+        let (policy, _) = config.build().expect("it is right").policy("a", &options, true);
+        (policy.verify_timeout, policy.verify_concurrent, policy.shadow)
+    };
+    let semantic = || Options::new().semantic();
+    assert_eq!(policy(Config::builder(), semantic()), (2 * SECOND, 16, 0.0));
+    let attribute = || semantic().verify_timeout(SECOND).verify_concurrent(3_usize).shadow(0.5);
+    assert_eq!(policy(Config::builder(), attribute()), (SECOND, 3, 0.5));
+    let settings = Settings::new().verify_timeout(3 * SECOND).verify_concurrent(4_usize).shadow(0.0);
+    assert_eq!(policy(Config::builder().namespace("a", settings), attribute()), (3 * SECOND, 4, 0.0));
+    // Nothing goes on behind an attached body.
+    assert!(policy(Config::builder(), attribute().attached()).2 == 0.0);
+    assert_eq!(policy(Config::builder(), semantic().verify_timeout(Duration::ZERO)).0, 2 * SECOND);
 }
 
 #[cfg(not(feature = "backends"))]
@@ -264,6 +307,10 @@ mod from_files {
         share_errors = false
         threshold = 0.95
         embed_timeout = "2s"
+        verify_timeout = "3s"
+        verify_concurrent = 4
+        shadow = "1%"
+        max_error = 0.02
 
         [namespaces."my_app::llm"]
         ttl = "1d"
@@ -288,6 +335,10 @@ mod from_files {
             .share_errors(false)
             .threshold(0.95)
             .embed_timeout(2 * SECOND)
+            .verify_timeout(3 * SECOND)
+            .verify_concurrent(4_usize)
+            .shadow(0.01)
+            .max_error(0.02)
     }
 
     #[test]
@@ -317,6 +368,10 @@ defaults:
   share_errors: false
   threshold: 0.95
   embed_timeout: 2
+  verify_timeout: 3
+  verify_concurrent: 4
+  shadow: 1%
+  max_error: 2%
 namespaces:
   "my_app::llm":
     ttl: 1d
@@ -377,9 +432,13 @@ backends:
             share_errors = "never"
             threshold = "92%"
             embed_timeout = 0
+            verify_timeout = 0
+            verify_concurrent = 0
+            shadow = 2
+            max_error = 0
             "#,
             r#"
-the configuration has 17 problems:
+the configuration has 21 problems:
 - stampede.toml: `defaults.backend`: `backend` takes the name of a backend; not 7
 - stampede.toml: `defaults.cache_err`: `cache_err` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not a list
 - stampede.toml: `defaults.capacity`: `capacity` takes a whole number, such as 1000; not "64MiB"
@@ -388,7 +447,9 @@ the configuration has 17 problems:
 - stampede.toml: `defaults.jitter`: `jitter` takes a part from 0 to 1, such as 0.1, or per cent, such as "10%"; not 10
 - stampede.toml: `defaults.lease`: `lease` must be longer than zero
 - stampede.toml: `defaults.max_concurrent`: `max_concurrent` must be at least 1
+- stampede.toml: `defaults.max_error`: `max_error` must be above 0 and below 1
 - stampede.toml: `defaults.none_ttl`: `none_ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not true
+- stampede.toml: `defaults.shadow`: `shadow` takes a part from 0 to 1, such as 0.1, or per cent, such as "10%"; not 2
 - stampede.toml: `defaults.share_errors`: `share_errors` takes true or false; not "never"
 - stampede.toml: `defaults.soft_timeout`: `soft_timeout` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not a table
 - stampede.toml: `defaults.stale`: `stale` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not -1
@@ -396,6 +457,8 @@ the configuration has 17 problems:
 - stampede.toml: `defaults.threshold`: `threshold` takes a cosine similarity from -1 to 1, such as 0.92; not "92%"
 - stampede.toml: `defaults.timeout`: `timeout` must be longer than zero
 - stampede.toml: `defaults.ttl`: `ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not "5 parsecs"
+- stampede.toml: `defaults.verify_concurrent`: `verify_concurrent` must be at least 1
+- stampede.toml: `defaults.verify_timeout`: `verify_timeout` must be longer than zero
 - stampede.toml: `defaults.wait`: `wait` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not ""
 "#,
         );
@@ -423,7 +486,7 @@ the configuration has 7 problems:
 - stampede.toml: `default`: unknown key; did you mean `defaults`?
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
-- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`, `threshold`, `embed_timeout`
+- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`, `threshold`, `embed_timeout`, `verify_timeout`, `verify_concurrent`, `shadow`, `max_error`
 - stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`, `embedder`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace

@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "semantic")]
+use super::trust::Becomes;
 use super::{Execution, Reason, Stage};
 use crate::clock::Moment;
 use crate::coalescer::Purpose;
-#[cfg(feature = "semantic")]
-use crate::flight::Node;
 use crate::flight::{Ending, Rare};
 use crate::home;
 use crate::hooks::Keeping;
 use crate::key::Key;
-#[cfg(feature = "semantic")]
-use crate::meeting;
 use crate::share::Share;
 use crate::tags::Tag;
-#[cfg(feature = "semantic")]
-use crate::tier::Near;
 use crate::tier::{Answer, Found, Life, Look, OrElse, Origin, Told, Wanted, Work};
 
 impl<K: Key, S: Share, P> Execution<K, S, P>
@@ -62,16 +58,18 @@ where
     /// Begins, unless it goes on with another flight that means the same. There may be nothing more to do.
     #[cfg(feature = "semantic")]
     pub(super) fn begin_or_join(&mut self) -> Option<(Ending<K, S>, Keeping)> {
-        let is_refresh = self.reason.wanted == Some(Wanted::Newest);
-        match self.meeting.meet(&self.coalescing, self.reason.id.as_ref(), &self.node, is_refresh) {
-            Some((seat, near)) if seat.node.ending().is_some() => return self.join(&seat.node.clone(), near),
-            Some((seat, near)) => {
+        let wants = self.trusted.wants(self.coalescing.trust.as_ref(), self.reason.wanted);
+        match self.meeting.meet(&self.coalescing, self.reason.id.as_ref(), &self.node, wants) {
+            Some((seat, near, text)) if seat.node.ending().is_some() => {
+                return self.join(&seat.node.clone(), near, &text);
+            }
+            Some((seat, near, text)) => {
                 // The other may need them: it has not begun.
                 if !seat.node.queue().has_begun() {
                     self.give_lease_back();
                 }
                 self.permit = None;
-                self.stage = Stage::Joined(seat, near);
+                self.stage = Stage::Joined(seat, near, text);
             }
             None => self.begin_or_queue(),
         }
@@ -84,27 +82,8 @@ where
         None
     }
 
-    /// Ends as another flight has, if that is this one's end too; else begins, or looks again.
-    #[cfg(feature = "semantic")]
-    pub(super) fn join(&mut self, other: &Node<K, S>, near: Near) -> Option<(Ending<K, S>, Keeping)> {
-        let Some((ending, keeping)) = meeting::of_other(other, near) else {
-            // It was abandoned, or found what is not near enough to this one. Whoever looks again asks for the lease again.
-            self.give_lease_back();
-            self.look_or_begin(true);
-            return None;
-        };
-        if self.saves_a_call() {
-            self.coalescing.counters.coalesce_hits.add_one();
-        }
-        if let Some(meetings) = &self.coalescing.meetings {
-            meetings.count(near);
-        }
-        self.body = None;
-        Some((ending, keeping))
-    }
-
     /// Looks on for something of more use than what was found, or begins.
-    fn look_on(&mut self, work: Option<Work<Answer<S::Value>>>) {
+    pub(super) fn look_on(&mut self, work: Option<Work<Answer<S::Value>>>) {
         let is_blocking = self.coalescing.policy.blocking;
         match work {
             Some(work) => self.stage = Stage::Looking(if is_blocking { home::elsewhere(work) } else { work }),
@@ -113,7 +92,7 @@ where
     }
 
     /// What the tier had, if it answers the call.
-    fn found(&mut self, mut found: Found<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
+    pub(super) fn found(&mut self, mut found: Found<S::Value>) -> Option<(Ending<K, S>, Keeping)> {
         let coalescing = Arc::clone(&self.coalescing);
         if found.lease.is_some() {
             self.lease = found.lease.take();
@@ -138,6 +117,15 @@ where
         if found.origin.near().is_some() && matches!(found.age, Life::Past(_)) {
             return self.begin_or_join();
         }
+        #[cfg(feature = "semantic")]
+        if let Some(near) = found.origin.near() {
+            found = match self.trust_found(found, near) {
+                (Becomes::Taken, Some(found)) => found,
+                (Becomes::Passed, Some(found)) => return self.pass(found),
+                (Becomes::Waits, _) => return None,
+                _ => return self.begin_or_join(),
+            };
+        }
         let keeping = coalescing.hooks.keeping_found(&found, &coalescing.policy);
         let is_newer = || coalescing.is_newer_than_kept(&self.node, keeping.expires);
         let is_old = self.reason.purpose == Purpose::Behind && !is_newer();
@@ -157,7 +145,12 @@ where
             return None;
         }
         #[cfg(feature = "semantic")]
-        self.meeting.has_looked();
+        {
+            self.meeting.has_looked();
+            if let Some(source) = found.source.take() {
+                (source.was_taken)();
+            }
+        }
         if self.saves_a_call() {
             #[cfg(feature = "semantic")]
             if let (Some(near), Some(meetings)) = (found.origin.near(), &coalescing.meetings) {
@@ -169,7 +162,11 @@ where
                 coalescing.counters.hit(matches!(found.age, Life::Past(_)));
             }
         }
-        if matches!(found.age, Life::Fresh(_)) {
+        #[cfg(feature = "semantic")]
+        let is_needed = self.trusted.shadows();
+        #[cfg(not(feature = "semantic"))]
+        let is_needed = false;
+        if matches!(found.age, Life::Fresh(_)) && !is_needed {
             self.body = None;
         }
         let keeping = self.tag(&found.value, keeping);
@@ -206,7 +203,7 @@ where
     }
 
     /// The flight ends without its body. Whether it was a call that was saved its execution.
-    fn saves_a_call(&mut self) -> bool {
+    pub(super) fn saves_a_call(&mut self) -> bool {
         self.stage = Stage::Saved;
         let queue = self.node.queue();
         queue.begin();

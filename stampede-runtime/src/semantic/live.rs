@@ -106,7 +106,7 @@ impl Timed {
         self.max_nanos.fetch_max(nanos, Relaxed);
     }
 
-    fn read(&self) -> TierTime {
+    pub(super) fn read(&self) -> TierTime {
         TierTime {
             count: self.count.load(Relaxed),
             total: Duration::from_nanos(self.total_nanos.load(Relaxed)),
@@ -114,7 +114,7 @@ impl Timed {
         }
     }
 
-    fn counters(&self) -> [&AtomicU64; 3] {
+    pub(super) fn counters(&self) -> [&AtomicU64; 3] {
         [&self.count, &self.total_nanos, &self.max_nanos]
     }
 }

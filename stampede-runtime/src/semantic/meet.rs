@@ -77,12 +77,23 @@ struct UnderWay<K, S: Share> {
     node: Arc<Node<K, S>>,
 }
 
-/// What a flight meets that is about to execute.
+/// What a flight wants that is about to execute.
+#[derive(Clone, Copy)]
+pub(crate) struct Wants<'a> {
+    /// To execute, whatever it meets.
+    pub(crate) executes: bool,
+    /// How near another one has to be, if that is more than its function says.
+    pub(crate) least: Option<f32>,
+    /// Questions that do not mean the same.
+    pub(crate) refused: &'a [Digest],
+}
+
+/// What a flight meets that is about to execute: with the question of that.
 pub(crate) enum Met<K, S: Share> {
     /// Another one, which it has a seat on now.
-    Another(Arc<Node<K, S>>, Near),
+    Another(Arc<Node<K, S>>, Near, Arc<str>),
     /// Another one that has ended just now.
-    Landed(Arc<Node<K, S>>, Near),
+    Landed(Arc<Node<K, S>>, Near, Arc<str>),
     /// None. Others can join it from now on.
     None(UnderWayMark<K, S>),
 }
@@ -147,17 +158,17 @@ impl<K, S: Share> Meetings<K, S> {
         question: &Question,
         node: &Arc<Node<K, S>>,
         home: Option<HomeId>,
-        is_refresh: bool,
+        wants: Wants<'_>,
     ) -> Met<K, S> {
         let embedding = question.embedding.get();
-        let least = self.threshold.max(question.least.unwrap_or(-1.0));
+        let least = wants.least.unwrap_or(self.threshold).max(question.least.unwrap_or(-1.0));
         let mut passed = Vec::new();
         loop {
             let mut state = self.state();
-            let nearest = if is_refresh || passed.len() >= CANDIDATES {
+            let nearest = if wants.executes || passed.len() >= CANDIDATES {
                 None
             } else {
-                state.nearest(looking.began, question, embedding, least, node, &passed)
+                state.nearest(looking.began, question, embedding, least, node, &passed, wants.refused)
             };
             let Some((similarity, other)) = nearest else {
                 let (mark, oldest) = state.enter(self, question, embedding, node);
@@ -167,8 +178,8 @@ impl<K, S: Share> Meetings<K, S> {
                 return Met::None(mark);
             };
             let (began, source) = (other.began, other.question);
+            let text = Arc::clone(&other.text);
             if source != question.digest {
-                let text = Arc::clone(&other.text);
                 drop(state);
                 if let Some(guard) = self.guards.refuse(&question.text, &text) {
                     self.refused.count(guard);
@@ -178,7 +189,7 @@ impl<K, S: Share> Meetings<K, S> {
                 state = self.state();
             }
             let near = Near { source, similarity, is_joined: true };
-            if let Some(met) = state.take(looking.began, question, began, near, node, home) {
+            if let Some(met) = state.take(looking.began, question, began, (near, text), node, home) {
                 return met;
             }
             passed.push(began);
@@ -283,11 +294,13 @@ impl<K, S: Share> State<K, S> {
         least: f32,
         node: &Arc<Node<K, S>>,
         passed: &[u64],
+        refused: &[Digest],
     ) -> Option<(f32, &UnderWay<K, S>)> {
         self.under_way
             .get(&question.partition)?
             .iter()
-            .filter(|other| !passed.contains(&other.began) && self.is_open(other, began, question, node))
+            .filter(|other| !passed.contains(&other.began) && !refused.contains(&other.question))
+            .filter(|other| self.is_open(other, began, question, node))
             .filter_map(|other| {
                 if other.question == question.digest {
                     return Some((1.0, other));
@@ -313,7 +326,7 @@ impl<K, S: Share> State<K, S> {
         began: u64,
         question: &Question,
         was: u64,
-        near: Near,
+        (near, text): (Near, Arc<str>),
         node: &Arc<Node<K, S>>,
         home: Option<HomeId>,
     ) -> Option<Met<K, S>> {
@@ -328,12 +341,12 @@ impl<K, S: Share> State<K, S> {
             Some(_) if other.came().is_near() => return None,
             // What was not kept, like an error, is for those who came before the end.
             Some(Ending::Value(_)) if has_ended || other.expires() > Moment::now() => {
-                Met::Landed(Arc::clone(&other), near)
+                Met::Landed(Arc::clone(&other), near, text)
             }
             Some(Ending::Rare(rare)) if has_ended && matches!(**rare, Rare::Fault(..) | Rare::Panicked(_)) => {
-                Met::Landed(Arc::clone(&other), near)
+                Met::Landed(Arc::clone(&other), near, text)
             }
-            None if other.moves_for(home) && other.take_seat() => Met::Another(Arc::clone(&other), near),
+            None if other.moves_for(home) && other.take_seat() => Met::Another(Arc::clone(&other), near, text),
             _ => return None,
         };
         self.note(near.source, node);

@@ -5,11 +5,13 @@ mod shared;
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
+use std::vec::IntoIter;
 
 use tokio::time::Instant;
 
-use self::shared::{Embeds, Shared};
+use self::shared::{CODEC, Embeds, Shared};
 use super::batch::Batcher;
+use super::index::{Near, Partition};
 use super::live::Live;
 use super::rest::Rest;
 use super::{EmbeddedIndex, Index};
@@ -139,6 +141,11 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         })
     }
 
+    fn digest(&self, value: &V) -> Option<[u8; 32]> {
+        let bytes = CODEC.encode(value, self.shared.policy.payload_bytes_max).ok()?;
+        Some(*blake3::hash(&bytes).as_bytes())
+    }
+
     /// Executions cost more than that.
     fn settles(&self) -> bool {
         true
@@ -258,13 +265,21 @@ impl<V: Storable + Send + 'static> Seeker<V> {
         };
         // Also for what is to be newer than anything there: it is kept with it.
         let Ok(embedding) = shared.embed(embeds, question).await else { return self.lead(lease) };
-        if self.look.wanted == Wanted::Any
-            && let Some(mut found) = shared.nearest(&shared.partition(embeds, question), question, embedding).await
-        {
-            found.lease = lease.as_ref().map(|lease| self.wrap(lease));
-            return Answer::Found(found);
+        if self.look.wanted != Wanted::Any {
+            return self.lead(lease);
         }
-        self.lead(lease)
+        let of = shared.partition(embeds, question);
+        let near = shared.nearest(&of, question, embedding).await;
+        self.next_near(of, near, lease)
+    }
+
+    /// The nearest one, and a way on to the next.
+    fn next_near(self, of: Partition, mut near: IntoIter<Near>, lease: Option<Arc<dyn Lease<V>>>) -> Answer<V> {
+        let found = self.id.question().and_then(|question| self.shared.next_near(&of, question, &mut near));
+        let Some(mut found) = found else { return self.lead(lease) };
+        found.lease = lease.as_ref().map(|lease| self.wrap(lease));
+        found.or_else = Some(Box::new(move || Box::pin(async move { self.next_near(of, near, lease) })));
+        Answer::Found(found)
     }
 
     /// There is nothing of use.

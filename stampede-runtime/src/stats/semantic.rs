@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{BackendFaults, BackendState, seconds};
+#[cfg(feature = "semantic")]
+use crate::semantic::bound::{self, Labels};
 
 /// What a `#[semantic_coalesce]` function did besides what every function does.
 ///
@@ -51,6 +53,159 @@ pub struct SemanticStats {
     pub embed_time: TierTime,
     /// How long the index was asked for what is near.
     pub index_time: TierTime,
+    /// What `verify` said.
+    pub verify: VerifyStats,
+    /// What came of executing hits all the same.
+    pub shadow: ShadowStats,
+    /// What was learnt for `max_error`; `None` without it.
+    pub bound: Option<BoundStats>,
+}
+
+/// What a function's `verify` said of near questions. Whatever it did not say was a miss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct VerifyStats {
+    /// Near questions that mean the same.
+    pub same: u64,
+    /// Those that do not.
+    pub different: u64,
+    /// Those of which it had been said before.
+    pub remembered: u64,
+    /// It did not answer within `verify_timeout`.
+    pub timed_out: u64,
+    /// It returned an error.
+    pub failed: u64,
+    /// It panicked.
+    pub panicked: u64,
+    /// It was being asked about `verify_concurrent` others.
+    pub saturated: u64,
+    /// It had failed several times in a row, and was not asked.
+    pub resting: u64,
+    /// How long it took.
+    pub time: TierTime,
+}
+
+/// What came of executing semantic hits all the same (`shadow`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ShadowStats {
+    /// Executions whose value was compared with the one that was served.
+    pub compared: u64,
+    /// Those whose value was another.
+    pub disagreed: u64,
+    /// Executions that were not compared: they ended with an error, a panic, early, or `agree` panicked.
+    pub failed: u64,
+    /// Hits that were chosen and not executed: eight of the function were under way, the answer was gone again, or there was
+    /// no runtime.
+    pub skipped: u64,
+    /// What follows of the rate of wrong hits; `None` before anything was compared.
+    pub error: Option<ErrorRate>,
+}
+
+/// A rate of wrong hits, as far as it is known from so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ErrorRate {
+    /// The part that was wrong.
+    pub observed: f64,
+    /// The ends of the interval of Clopper and Pearson: the true rate lies in it with a confidence of 95 %, or more.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// The upper bound of the same kind, one-sided: the true rate is at most that, with a confidence of 95 %, or more. This is
+    /// the one to compare with what may be wrong. It holds for who looks once, at a moment chosen before.
+    pub at_most: f64,
+}
+
+/// What a function with `max_error` has learnt by now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct BoundStats {
+    /// What may be wrong of the hits.
+    pub max_error: f64,
+    /// From which similarity on near questions are served; `None`: from none, as yet.
+    pub threshold: Option<f32>,
+    /// Near questions of which it is known whether the answer was right, and which still count.
+    pub labels: u64,
+    /// Those whose answer was a wrong one.
+    pub wrong: u64,
+    /// How many of those are wrong that are near enough to be served.
+    pub served: Option<ErrorRate>,
+    /// Hits that were served for being near enough.
+    pub hits: u64,
+    /// Near questions that were not near enough for that: they were verified, or executed.
+    pub unproven: u64,
+    /// How often everything learnt was forgotten because hits had become far worse.
+    pub resets: u64,
+    /// The labels by similarity, the nearest first; none before there are enough.
+    pub levels: Vec<LevelStats>,
+}
+
+/// Near questions of about one similarity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LevelStats {
+    /// From which similarity on, up to that of the level before.
+    pub from: f32,
+    /// How many labels there are.
+    pub labels: u64,
+    /// How many of them are of wrong answers.
+    pub wrong: u64,
+    /// Whether hits are served from here.
+    pub is_served: bool,
+}
+
+#[cfg(feature = "semantic")]
+impl ErrorRate {
+    pub(crate) fn of(labels: Labels) -> ErrorRate {
+        ErrorRate {
+            observed: labels.wrong as f64 / labels.all.max(1) as f64,
+            low: bound::at_least(labels, 0.025),
+            high: bound::at_most(labels, 0.025),
+            at_most: bound::at_most(labels, 0.05),
+        }
+    }
+}
+
+impl VerifyStats {
+    /// All that kept it from saying anything.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.timed_out + self.failed + self.panicked + self.saturated + self.resting
+    }
+
+    fn add(&mut self, other: &VerifyStats) {
+        self.same += other.same;
+        self.different += other.different;
+        self.remembered += other.remembered;
+        self.timed_out += other.timed_out;
+        self.failed += other.failed;
+        self.panicked += other.panicked;
+        self.saturated += other.saturated;
+        self.resting += other.resting;
+        self.time.add(&other.time);
+    }
+}
+
+impl ShadowStats {
+    fn add(&mut self, other: &ShadowStats) {
+        self.compared += other.compared;
+        self.disagreed += other.disagreed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl BoundStats {
+    /// The sums of several, and what the one has learnt that has most labels.
+    fn add(&mut self, other: &BoundStats) {
+        let (hits, unproven, resets) =
+            (self.hits + other.hits, self.unproven + other.unproven, self.resets + other.resets);
+        if other.labels > self.labels {
+            *self = other.clone();
+        }
+        (self.hits, self.unproven, self.resets) = (hits, unproven, resets);
+    }
 }
 
 /// How often each guard refused.
@@ -149,6 +304,21 @@ impl SemanticStats {
         self.index_exact_time.add(&other.index_exact_time);
         self.embed_time.add(&other.embed_time);
         self.index_time.add(&other.index_time);
+        self.verify.add(&other.verify);
+        self.shadow.add(&other.shadow);
+        match (&mut self.bound, &other.bound) {
+            (Some(bound), Some(other)) => bound.add(other),
+            (bound @ None, other) => bound.clone_from(other),
+            (Some(_), None) => (),
+        }
+    }
+
+    /// Fills in what follows from the rest.
+    #[cfg(feature = "semantic")]
+    pub(super) fn derive(&mut self) {
+        let ShadowStats { compared, disagreed, .. } = self.shadow;
+        let labels = Labels { all: compared, wrong: disagreed };
+        self.shadow.error = (compared > 0).then(|| ErrorRate::of(labels));
     }
 }
 
@@ -197,6 +367,24 @@ impl fmt::Display for SemanticStats {
             self.index_state,
             self.index_writes,
             self.index_failures,
-        )
+        )?;
+        let VerifyStats { same, different, remembered, .. } = self.verify;
+        if same + different + remembered + self.verify.failures() > 0 {
+            let failures = self.verify.failures();
+            write!(f, "; verified: {same} same, {different} different, {remembered} remembered, {failures} not said")?;
+        }
+        if let ShadowStats { compared, disagreed, error: Some(error), .. } = self.shadow {
+            let [observed, low, high] = [error.observed, error.low, error.high].map(|rate| rate * 100.0);
+            write!(
+                f,
+                "; shadow: {disagreed} of {compared} disagree, {observed:.2}% wrong (95% interval {low:.2}% to {high:.2}%)"
+            )?;
+        }
+        let Some(BoundStats { max_error, threshold, labels, wrong, hits, .. }) = &self.bound else { return Ok(()) };
+        write!(f, "; at most {:.2}% wrong: {labels} labels, {wrong} wrong, {hits} hits ", max_error * 100.0)?;
+        match threshold {
+            Some(threshold) => write!(f, "from {threshold:.3} on"),
+            None => f.write_str("from nowhere yet"),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Snapshots compared: what has been counted in between.
 
-use super::{BackendFaults, EmbedFaults, ExecutionTime, Refusals, SemanticStats, Stats, TierTime};
+use super::{
+    BackendFaults, EmbedFaults, ExecutionTime, Refusals, SemanticStats, ShadowStats, Stats, TierTime, VerifyStats,
+};
 
 /// `later` less `earlier`, field by field. Every field is named, so that a new one is not forgotten: counters are
 /// subtracted, structs of them are compared in turn, and the rest stays as it is.
@@ -40,13 +42,29 @@ impl SemanticStats {
             backend_exact_hits, index_exact_hits, index_hits, joined, embedding_batches, not_embedded, index_writes,
             index_failures,
         } each {
-            refused, embed_faults, index_faults, backend_time, index_exact_time, embed_time, index_time,
+            refused, embed_faults, index_faults, backend_time, index_exact_time, embed_time, index_time, verify, shadow,
         } rest {
-            is_used, below_threshold, index_state,
+            is_used, below_threshold, index_state, bound,
         });
         for (later, earlier) in self.below_threshold.iter_mut().zip(earlier.below_threshold) {
             *later = later.saturating_sub(earlier);
         }
+        self
+    }
+}
+
+impl VerifyStats {
+    fn since(mut self, earlier: &VerifyStats) -> VerifyStats {
+        less!(self, earlier, VerifyStats {
+            same, different, remembered, timed_out, failed, panicked, saturated, resting,
+        } each { time, } rest {});
+        self
+    }
+}
+
+impl ShadowStats {
+    fn since(mut self, earlier: &ShadowStats) -> ShadowStats {
+        less!(self, earlier, ShadowStats { compared, disagreed, failed, skipped, } each {} rest { error, });
         self
     }
 }

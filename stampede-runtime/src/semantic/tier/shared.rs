@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,16 +16,16 @@ use crate::key::{Id, Question};
 use crate::policy::Policy;
 use crate::registry::Scope;
 use crate::semantic::batch::Batcher;
-use crate::semantic::index::{Entry, New, Partition};
+use crate::semantic::index::{self, Entry, New, Partition};
 use crate::semantic::live::Live;
 use crate::semantic::rest::Rest;
 use crate::semantic::{CANDIDATES, EmbedError, EmbedErrorKind, Embedding, Index};
 use crate::stats::count;
 use crate::store::{BackendError, Codec, Guarded, Storable, Verb, WHOLE};
-use crate::tier::{Found, Kept, Life, Near, Origin, Work};
+use crate::tier::{Found, Kept, Life, Near, Origin, Source, Work};
 
 /// As which bytes answers stand in an index.
-const CODEC: Codec = Codec::Json;
+pub(super) const CODEC: Codec = Codec::Json;
 
 /// What all look-ups of a function share.
 pub(super) struct Shared {
@@ -139,38 +140,54 @@ impl Shared {
         }
     }
 
-    /// The answer of the nearest question that is near enough, and that no guard refuses.
-    pub(super) async fn nearest<V: Storable>(
+    /// The questions that are near enough, nearest first.
+    pub(super) async fn nearest(
         &self,
         of: &Partition,
         question: &Question,
         embedding: &Embedding,
-    ) -> Option<Found<V>> {
+    ) -> IntoIter<index::Near> {
         let since = Instant::now();
         let near = self.ask(Verb::Read, self.index.backend().nearest(of, embedding, CANDIDATES)).await;
         self.live.index_time.took(since.elapsed());
-        let near = near.ok()?;
+        let mut near = near.unwrap_or_default();
         let least = self.policy.threshold.max(question.least.unwrap_or(-1.0));
         if let Some(first) = near.first().filter(|first| first.similarity < least) {
             self.live.not_near_enough(first.similarity);
         }
         // What is no number is not near, either.
-        for near in near.into_iter().filter(|near| near.similarity >= least) {
+        near.retain(|near| near.similarity >= least);
+        near.into_iter()
+    }
+
+    /// The answer of the first of them that no guard refuses.
+    pub(super) fn next_near<V: Storable>(
+        self: &Arc<Self>,
+        of: &Partition,
+        question: &Question,
+        near: &mut IntoIter<index::Near>,
+    ) -> Option<Found<V>> {
+        for near in near {
             let refused = self.policy.guards.refuse(&question.text, &near.entry.question);
             if let Some(guard) = refused.filter(|_| near.entry.hash != question.hash) {
                 self.live.refused.count(guard);
                 continue;
             }
             let hash = near.entry.hash;
-            let origin = if hash == question.hash {
+            if hash == question.hash {
                 // Put there since it was looked for.
-                Origin::Index
-            } else {
-                let source = Question::digest_of(&question.partition, &hash);
-                Origin::Near(Near { source, similarity: near.similarity, is_joined: false })
-            };
-            let Some(found) = self.understand(near.entry, origin) else { continue };
-            self.note_hit(of, hash);
+                let Some(found) = self.understand(near.entry, Origin::Index) else { continue };
+                self.note_hit(of, hash);
+                return Some(found);
+            }
+            let source = Question::digest_of(&question.partition, &hash);
+            let origin = Origin::Near(Near { source, similarity: near.similarity, is_joined: false });
+            let text = Arc::from(&*near.entry.question);
+            let answer = *blake3::hash(near.entry.response.as_bytes()).as_bytes();
+            let Some(mut found) = self.understand(near.entry, origin) else { continue };
+            let (shared, of) = (Arc::clone(self), of.clone());
+            let was_taken = Box::new(move || shared.note_hit(&of, hash));
+            found.source = Some(Source { text, answer, was_taken });
             return Some(found);
         }
         None
