@@ -28,7 +28,7 @@ pub(crate) fn elsewhere<V: Send + 'static>(work: Work<Answer<V>>) -> Work<Answer
 #[cfg(feature = "semantic")]
 pub(crate) fn verdict_elsewhere(work: Work<Option<bool>>) -> Work<Option<bool>> {
     let mut task = JoinSet::new();
-    task.spawn_on(Scope::here().around(work), blocking::helper());
+    task.spawn_on(Scope::here().around(work), &blocking::helper());
     Box::pin(async move { task.join_next().await.and_then(Result::ok).flatten() })
 }
 
