@@ -23,6 +23,16 @@ pub(crate) async fn value(key: u32) -> Result<u32, String> {
     if FAILS.load(SeqCst) { Err(format!("no {key}")) } else { Ok(key) }
 }
 
+/// From now on bodies fail, until there is another fleet.
+pub(crate) fn fail() {
+    FAILS.store(true, SeqCst);
+}
+
+/// When each execution of the last fleet began.
+pub(crate) fn executions() -> Vec<Instant> {
+    begun().clone()
+}
+
 fn begun() -> MutexGuard<'static, Vec<Instant>> {
     BEGUN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -70,10 +80,6 @@ impl Fleet {
         Fleet { server, nodes, since: Instant::now(), commands }
     }
 
-    pub(crate) fn fail(&self) {
-        FAILS.store(true, SeqCst);
-    }
-
     /// Has each process do something, and waits for all of them.
     pub(crate) async fn each<T, F>(&self, act: impl Fn(Arc<Node>) -> F) -> Vec<T>
     where
@@ -86,11 +92,6 @@ impl Fleet {
             all.push(task.await.expect("nobody panics"));
         }
         all
-    }
-
-    /// When each execution began.
-    pub(crate) fn executions(&self) -> Vec<Instant> {
-        begun().clone()
     }
 
     /// A sum over all processes.
@@ -107,7 +108,7 @@ impl Fleet {
     pub(crate) fn rate(&self, (from, until): (Duration, Duration)) -> f64 {
         let commands = self.commands();
         let at = |moment| commands.get(grains(moment)).copied().unwrap_or(0);
-        (at(until) - at(from)) as f64 / (until - from).as_secs_f64()
+        (at(until) - at(from)) as f64 / until.saturating_sub(from).as_secs_f64()
     }
 
     /// Commands in the busiest 20 ms from a moment on.

@@ -38,7 +38,7 @@ pub(crate) fn draw(rows: &[Row]) -> String {
     say(&format!(r#"<text x="{left}" y="22" font-size="14">commands that the server does</text>"#));
     say(&format!(
         r#"<text x="{:.0}" y="{:.0}" text-anchor="middle">processes</text>"#,
-        (left + right) / 2.0,
+        f64::midpoint(left, right),
         bottom + 40.0
     ));
     for decade in decades(nodes) {
@@ -90,7 +90,7 @@ fn number(decade: i32) -> String {
     let digits = 10_u64.pow(decade.unsigned_abs()).to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

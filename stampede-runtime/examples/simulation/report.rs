@@ -21,6 +21,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
     pub(crate) fn quantile(&self, part: f64) -> Duration {
         let mut delays = self.delays.clone();
         delays.sort();

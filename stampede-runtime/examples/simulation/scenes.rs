@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::fleet::{Fleet, Node, value};
+use super::fleet::{Fleet, Node, executions, fail, value};
 use super::report::Row;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(crate) fn play(scene: Scene, nodes: usize, seeds: u64) -> Row {
             let seen = match scene {
                 Scene::HotKey => hot_key(&fleet).await,
                 Scene::Failure => {
-                    fleet.fail();
+                    fail();
                     hot_key(&fleet).await
                 }
                 Scene::LeaderKilled => leader_killed(&fleet).await,
@@ -91,7 +91,7 @@ pub(crate) fn play(scene: Scene, nodes: usize, seeds: u64) -> Row {
             // For what is still to be counted.
             sleep(Duration::from_millis(200)).await;
             let part = 1.0 / seeds as f64;
-            row.executions += fleet.executions().len() as f64 * part;
+            row.executions += executions().len() as f64 * part;
             row.takeovers += fleet.sum(|stats| stats.lock_taken_over) as f64 * part;
             row.delays.extend(seen.delays);
             row.peak = row.peak.max(fleet.peak(seen.busy));
@@ -115,7 +115,7 @@ async fn ask(fleet: &Fleet) -> Vec<Instant> {
 
 async fn hot_key(fleet: &Fleet) -> Seen {
     let answered = ask(fleet).await;
-    let ended = fleet.executions()[0] + BODY;
+    let ended = executions()[0] + BODY;
     let delays = answered.into_iter().map(|at| at.saturating_duration_since(ended)).collect();
     Seen { delays, waiting: WAITING, busy: WAITING.1 }
 }
@@ -127,7 +127,7 @@ async fn leader_killed(fleet: &Fleet) -> Seen {
         Instant::now()
     };
     let (_, killed) = tokio::join!(ask(fleet), kill);
-    let next = fleet.executions().into_iter().find(|begun| *begun > killed).expect("another begins");
+    let next = executions().into_iter().find(|begun| *begun > killed).expect("another begins");
     Seen { delays: vec![next - killed], waiting: WAITING, busy: killed - fleet.since }
 }
 

@@ -353,15 +353,12 @@ impl Seeker {
             (SHORTEST_POLL, LONGEST_POLL)
         };
         let poll = (first * (1 << self.polls.min(8))).min(longest).mul_f64(0.75 + 0.5 * fastrand::f64());
-        match tokio::time::timeout(poll.min(most), waiter.woken()).await {
-            Ok(()) => {
-                self.polls = 0;
-                count(&counters.pushed);
-            }
-            Err(_) => {
-                self.polls += 1;
-                count(&counters.polled);
-            }
+        if tokio::time::timeout(poll.min(most), waiter.woken()).await.is_ok() {
+            self.polls = 0;
+            count(&counters.pushed);
+        } else {
+            self.polls += 1;
+            count(&counters.polled);
         }
     }
 

@@ -138,7 +138,7 @@ impl MemoryServer {
     /// It can be reached again, with all that it had.
     pub fn start(&self) {
         self.state().is_up = true;
-        self.each(|client| client.connects());
+        self.each(Connection::connects);
     }
 
     /// Loses all that it has: with [`stop`](Self::stop) and [`start`](Self::start) around it, a restart.

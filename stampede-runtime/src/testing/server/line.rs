@@ -13,7 +13,7 @@ pub(super) struct Line(Mutex<Way>);
 
 #[derive(Default)]
 struct Way {
-    under_way: VecDeque<Delivery>,
+    sent: VecDeque<Delivery>,
     last: Option<Instant>,
     /// How often everything under way was lost.
     losses: u64,
@@ -27,14 +27,14 @@ impl Line {
     /// Delivers something after so long, or at once where that is nothing, and after all that was sent before.
     pub(super) fn send(self: &Arc<Self>, latency: Duration, delivery: Delivery) {
         let mut way = self.way();
-        if latency.is_zero() && way.under_way.is_empty() {
+        if latency.is_zero() && way.sent.is_empty() {
             drop(way);
             return delivery();
         }
         let due = Instant::now() + latency.mul_f64(0.5 + 0.5 * fastrand::f64());
         let due = way.last.map_or(due, |last| last.max(due));
-        (way.last, way.losses) = (Some(due), way.losses);
-        way.under_way.push_back(delivery);
+        way.last = Some(due);
+        way.sent.push_back(delivery);
         let losses = way.losses;
         drop(way);
         let line = Arc::clone(self);
@@ -42,7 +42,7 @@ impl Line {
             tokio::time::sleep_until(due).await;
             // The first of all, whichever this one was for: timers of one moment may go off in any order.
             let mut way = line.way();
-            let delivery = if way.losses == losses { way.under_way.pop_front() } else { None };
+            let delivery = if way.losses == losses { way.sent.pop_front() } else { None };
             drop(way);
             if let Some(delivery) = delivery {
                 delivery();
@@ -55,7 +55,7 @@ impl Line {
         let mut way = self.way();
         way.losses += 1;
         way.last = None;
-        let lost = std::mem::take(&mut way.under_way);
+        let lost = std::mem::take(&mut way.sent);
         drop(way);
         drop(lost);
     }

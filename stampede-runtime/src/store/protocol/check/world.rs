@@ -253,17 +253,6 @@ impl World {
     }
 
     fn take(&mut self, step: Step, rules: &Rules) -> Result<(), Broken> {
-        let is_fault = matches!(
-            step,
-            Step::Unanswered { .. }
-                | Step::LoseMessage(_)
-                | Step::EndUnanswered { .. }
-                | Step::Crash(_)
-                | Step::Restart
-                | Step::Evict(_)
-                | Step::Set { .. }
-        );
-        self.faults += u8::from(is_fault);
         match step {
             Step::Begin(who) => self.begin(who, rules),
             Step::Ask(who) => {
@@ -272,28 +261,11 @@ impl World {
                 self.processes[who].stage = Stage::Hears(seek, reply);
             }
             Step::Hear(who) => return self.hear(who),
-            Step::Unanswered { who, was_asked, is_alone } => {
-                let Stage::Asks(seek) = self.processes[who].stage.clone() else { return Ok(()) };
-                if was_asked {
-                    self.ask(who, &seek, rules)?;
-                }
-                let owner = self.processes[who].owner();
-                if !is_alone {
-                    self.processes[who].stage = Stage::Waits(seek);
-                    return Ok(());
-                }
-                let body = Body { fence: 0, began: self.stamp(), is_lost: false, is_refresh: seek.is_refresh };
-                let process = &mut self.processes[who];
-                process.is_woken = false;
-                process.stage = Stage::Runs(body);
-                process.debts.push(Debt { owner, fence: 0, forget: false });
-            }
             Step::Deliver(who) => {
                 let process = &mut self.processes[who];
                 process.is_sent = false;
                 process.is_woken |= process.listens();
             }
-            Step::LoseMessage(who) => self.processes[who].is_sent = false,
             Step::Wake(who) | Step::Look(who) => {
                 let process = &mut self.processes[who];
                 if step == Step::Wake(who) {
@@ -326,16 +298,6 @@ impl World {
                 self.end(who, body, ending, rules)?;
                 self.processes[who].rest();
             }
-            Step::EndUnanswered { who, was_done } => {
-                let Stage::Ends(body, ending) = self.processes[who].stage else { return Ok(()) };
-                if was_done {
-                    self.end(who, body, ending, rules)?;
-                }
-                let process = &mut self.processes[who];
-                let forget = ending != Ending::Nothing;
-                process.debts.push(Debt { owner: process.owner(), fence: body.fence, forget });
-                process.rest();
-            }
             Step::GiveBack(who) => {
                 let Debt { owner, fence, forget } = self.processes[who].debts.remove(0);
                 let sender = who.to_string();
@@ -361,6 +323,42 @@ impl World {
                 self.invalidated = self.stamp();
                 self.processes[who].rest();
             }
+            Step::Tick => self.pass(),
+            fault => return self.go_wrong(fault, rules),
+        }
+        Ok(())
+    }
+
+    /// A fault.
+    fn go_wrong(&mut self, fault: Step, rules: &Rules) -> Result<(), Broken> {
+        self.faults += 1;
+        match fault {
+            Step::Unanswered { who, was_asked, is_alone } => {
+                let Stage::Asks(seek) = self.processes[who].stage.clone() else { return Ok(()) };
+                if was_asked {
+                    self.ask(who, &seek, rules)?;
+                }
+                let owner = self.processes[who].owner();
+                if !is_alone {
+                    self.processes[who].stage = Stage::Waits(seek);
+                    return Ok(());
+                }
+                let body = Body { fence: 0, began: self.stamp(), is_lost: false, is_refresh: seek.is_refresh };
+                let process = &mut self.processes[who];
+                process.is_woken = false;
+                process.stage = Stage::Runs(body);
+                process.debts.push(Debt { owner, fence: 0, forget: false });
+            }
+            Step::EndUnanswered { who, was_done } => {
+                let Stage::Ends(body, ending) = self.processes[who].stage else { return Ok(()) };
+                if was_done {
+                    self.end(who, body, ending, rules)?;
+                }
+                let process = &mut self.processes[who];
+                let forget = ending != Ending::Nothing;
+                process.debts.push(Debt { owner: process.owner(), fence: body.fence, forget });
+                process.rest();
+            }
             Step::Crash(who) => {
                 let process = &mut self.processes[who];
                 process.rest();
@@ -384,8 +382,9 @@ impl World {
                 self.clock -= LEASE + 1;
                 self.was_set_back = true;
             }
+            Step::LoseMessage(who) => self.processes[who].is_sent = false,
             Step::Set { back: false } => self.clock += LEASE + 1,
-            Step::Tick => self.pass(),
+            _ => unreachable!("all others are no faults"),
         }
         Ok(())
     }
@@ -596,10 +595,16 @@ impl World {
                 for _ in 0..6 {
                     let mine = |step: &Step| match step {
                         Step::Deliver(of) => *of == who && !silent,
-                        Step::Look(of) | Step::Return(of, Ending::Value) => *of == who,
-                        Step::Return(..) | Step::Renew(_) => false,
-                        Step::Begin(of) | Step::Ask(of) | Step::Hear(of) | Step::Wake(of) => *of == who,
-                        Step::End(of) | Step::GiveBack(of) | Step::Insert(of) | Step::Invalidate(of) => *of == who,
+                        Step::Return(of, ending) => *of == who && *ending == Ending::Value,
+                        Step::Begin(of)
+                        | Step::Ask(of)
+                        | Step::Hear(of)
+                        | Step::Wake(of)
+                        | Step::Look(of)
+                        | Step::End(of)
+                        | Step::GiveBack(of)
+                        | Step::Insert(of)
+                        | Step::Invalidate(of) => *of == who,
                         _ => false,
                     };
                     let next = world.steps(rules).into_iter().find(mine);
