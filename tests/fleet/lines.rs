@@ -28,8 +28,12 @@ fn long(setup: Setup) -> Setup {
 }
 
 /// All know the scripts and have a connection.
-fn start(name: &str, workers: usize, setup: &Setup) -> Option<Fleet> {
-    let fleet = Fleet::start(name, workers, setup)?;
+fn start(name: &str, setups: &[Setup]) -> Option<Fleet> {
+    let mut fleet = Fleet::start(name, 0, &patient())?;
+    for setup in setups {
+        fleet.spawn(setup);
+    }
+    fleet.ready();
     let warm = fleet.call_all("whole", "warm", 1, &Task::value(0));
     all_have_values(&fleet, warm);
     Some(fleet)
@@ -61,7 +65,7 @@ fn outdated(fleet: &Fleet, process: usize, by: usize, key: &str) -> u64 {
 
 #[test]
 fn a_line_that_takes_its_time_costs_no_execution() {
-    let Some(fleet) = start("late", 3, &patient()) else { return };
+    let Some(fleet) = start("late", &[(); 3].map(|()| patient())) else { return };
     for process in 0..3 {
         fleet.proxy(process).set_both(Passage::Late(Duration::from_millis(20)));
     }
@@ -76,7 +80,7 @@ fn a_line_that_takes_its_time_costs_no_execution() {
 
 #[test]
 fn a_line_that_is_slower_than_the_time_limit_is_done_without() {
-    let Some(fleet) = start("too late", 3, &hasty()) else { return };
+    let Some(fleet) = start("too late", &[hasty(), patient(), patient()]) else { return };
     fleet.proxy(0).set(Way::Answered, Passage::Late(Duration::from_millis(700)));
     for round in 0..5 {
         let key = format!("k{round}");
@@ -93,7 +97,7 @@ fn a_line_that_is_slower_than_the_time_limit_is_done_without() {
 
 #[test]
 fn a_question_that_was_cut_in_the_middle_is_as_if_it_was_not_asked() {
-    let Some(fleet) = start("half asked", 2, &long(patient())) else { return };
+    let Some(fleet) = start("half asked", &[(); 2].map(|()| long(patient()))) else { return };
     fleet.proxy(0).cut_at(ACQUIRE, CutAfter::Half);
     let calls = fleet.call(0, "whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, calls);
@@ -108,7 +112,7 @@ fn a_question_that_was_cut_in_the_middle_is_as_if_it_was_not_asked() {
 
 #[test]
 fn a_lease_that_was_won_and_not_heard_of_is_given_back() {
-    let Some(fleet) = start("not heard of", 2, &long(patient())) else { return };
+    let Some(fleet) = start("not heard of", &[(); 2].map(|()| long(patient()))) else { return };
     fleet.proxy(0).cut_at(ACQUIRE, CutAfter::Whole);
     let alone = fleet.call(0, "whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, alone);
@@ -123,7 +127,7 @@ fn a_lease_that_was_won_and_not_heard_of_is_given_back() {
 
 #[test]
 fn a_value_that_was_kept_and_not_heard_of_is_everybodys() {
-    let Some(fleet) = start("kept, not heard of", 3, &long(patient())) else { return };
+    let Some(fleet) = start("kept, not heard of", &[(); 3].map(|()| long(patient()))) else { return };
     let calls = one_leads(&fleet, &Task::value(50));
     fleet.proxy(0).cut_at(COMMIT, CutAfter::Whole);
     fleet.open(0);
@@ -136,7 +140,7 @@ fn a_value_that_was_kept_and_not_heard_of_is_everybodys() {
 
 #[test]
 fn a_value_that_did_not_arrive_holds_up_nobody() {
-    let Some(fleet) = start("half kept", 3, &long(patient())) else { return };
+    let Some(fleet) = start("half kept", &[(); 3].map(|()| long(patient()))) else { return };
     let calls = one_leads(&fleet, &Task::value(50));
     fleet.proxy(0).cut_at(COMMIT, CutAfter::Half);
     fleet.open(0);
@@ -149,11 +153,8 @@ fn a_value_that_did_not_arrive_holds_up_nobody() {
 
 #[test]
 fn a_process_that_is_parted_from_the_others_is_alone_and_overwrites_nothing() {
-    let Some(mut fleet) = Fleet::start("parted", 0, &patient()) else { return };
-    for setup in [hasty(), patient(), patient()] {
-        fleet.spawn(&Setup { lease: 1_000, ..setup });
-    }
-    fleet.ready();
+    let setup = |setup| Setup { lease: 1_000, ..setup };
+    let Some(fleet) = start("parted", &[setup(hasty()), setup(patient()), setup(patient())]) else { return };
     let calls = one_leads(&fleet, &Task::value(50));
     let kept = fleet.call(0, "whole", "memory", 1, &Task::value(0));
     let kept = all_have_values(&fleet, kept);
@@ -187,7 +188,7 @@ fn a_process_that_is_parted_from_the_others_is_alone_and_overwrites_nothing() {
 
 #[test]
 fn a_line_that_brings_no_answers_leaves_no_lease_behind() {
-    let Some(fleet) = start("no answers", 2, &long(hasty())) else { return };
+    let Some(fleet) = start("no answers", &[(); 2].map(|()| long(hasty()))) else { return };
     fleet.proxy(0).set(Way::Answered, Passage::Held);
     let alone = fleet.call(0, "whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, alone);
@@ -203,7 +204,7 @@ fn a_line_that_brings_no_answers_leaves_no_lease_behind() {
 
 #[test]
 fn a_line_that_brings_no_questions_is_done_without() {
-    let Some(fleet) = start("no questions", 2, &long(hasty())) else { return };
+    let Some(fleet) = start("no questions", &[(); 2].map(|()| long(hasty()))) else { return };
     fleet.proxy(0).set(Way::Asked, Passage::Held);
     let calls = fleet.call_all("whole", "k", 3, &Task::value(50));
     all_have_values(&fleet, calls);
@@ -216,7 +217,7 @@ fn a_line_that_brings_no_questions_is_done_without() {
 
 #[test]
 fn who_hears_no_wake_up_looks_by_itself() {
-    let Some(fleet) = start("no wake-ups", 3, &long(patient())) else { return };
+    let Some(fleet) = start("no wake-ups", &[(); 3].map(|()| long(patient()))) else { return };
     fleet.proxy(1).set(Way::Answered, Passage::WithoutMessages("stampede:wake"));
     let before = [1, 2].map(|process| fleet.stats(process, "whole").of("push_wakeups"));
     let calls = one_leads(&fleet, &Task::value(0));
@@ -232,7 +233,7 @@ fn who_hears_no_wake_up_looks_by_itself() {
 #[test]
 fn memory_that_hears_of_nothing_ends_with_its_ttl() {
     let setup = Setup { ttl: 3_000, ..patient() };
-    let Some(fleet) = start("no news, ttl", 2, &setup) else { return };
+    let Some(fleet) = start("no news, ttl", &[setup.clone(), setup]) else { return };
     fleet.proxy(1).set(Way::Answered, Passage::WithoutMessages("stampede:news"));
     let newer = outdated(&fleet, 1, 0, "k");
     until_it_says(&fleet, 1, "k", "its ttl ends", |number| number >= newer);
@@ -243,7 +244,9 @@ fn memory_that_hears_of_nothing_ends_with_its_ttl() {
 #[test]
 fn memory_that_missed_news_is_old_at_the_next_connection() {
     // The ttl is far longer than a test.
-    let Some(fleet) = start("no news, reconnect", 2, &Setup { ttl: 600_000, ..patient() }) else { return };
+    let Some(fleet) = start("no news, reconnect", &[(); 2].map(|()| Setup { ttl: 600_000, ..patient() })) else {
+        return;
+    };
     fleet.proxy(1).set(Way::Answered, Passage::WithoutMessages("stampede:news"));
     let newer = outdated(&fleet, 1, 0, "k");
     let call = fleet.call(1, "whole", "k", 1, &Task::value(0));
@@ -256,7 +259,7 @@ fn memory_that_missed_news_is_old_at_the_next_connection() {
 
 #[test]
 fn a_line_that_died_without_a_word_is_noticed_though_nobody_asks() {
-    let Some(fleet) = start("half open", 2, &Setup { ttl: 600_000, ..hasty() }) else { return };
+    let Some(fleet) = start("half open", &[(); 2].map(|()| Setup { ttl: 600_000, ..hasty() })) else { return };
     let calls = fleet.call(1, "whole", "k", 1, &Task::value(0));
     all_have_values(&fleet, calls);
     let _ = fleet.stats(1, "whole");
@@ -271,7 +274,7 @@ fn a_line_that_died_without_a_word_is_noticed_though_nobody_asks() {
 
 #[test]
 fn a_line_that_closes_at_one_end_first_is_made_again() {
-    let Some(fleet) = start("half closed", 3, &long(patient())) else { return };
+    let Some(fleet) = start("half closed", &[(); 3].map(|()| long(patient()))) else { return };
     let calls = one_leads(&fleet, &Task::value(0));
     for process in 0..3 {
         fleet.proxy(process).end_answers();
@@ -286,7 +289,7 @@ fn a_line_that_closes_at_one_end_first_is_made_again() {
 
 #[test]
 fn a_line_that_turns_bits_over_makes_no_value_another() {
-    let Some(fleet) = start("spoilt", 2, &hasty()) else { return };
+    let Some(fleet) = start("spoilt", &[(); 2].map(|()| hasty())) else { return };
     for (round, every) in [31, 101, 257, 1009].into_iter().enumerate() {
         fleet.proxy(0).set(Way::Answered, Passage::Spoilt(every));
         for key in 0..25 {
