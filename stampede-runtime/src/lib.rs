@@ -622,6 +622,11 @@ pub use stampede_macros::invalidates;
 /// | `threshold = 0.95` | how near a question has to be to one that is answered: the cosine of the angle between their embeddings, from -1 to 1, at least | 0.92 |
 /// | `embed = path` | what makes the embeddings: a [`semantic::Embedder`](crate::semantic), `async fn(String) -> Result<Vec<f32>, E>`, or `async fn(Vec<String>) -> Result<Vec<Vec<f32>>, E>` | what is configured; without one, only equal questions are shared |
 /// | `guard(numbers, antonyms, negation, entities, quoted)`, `guard = none` | what turns a near hit into a miss | `guard(numbers, antonyms)` |
+/// | `verify = path` | who is asked whether a near question means the same: `async fn(&str, &str, &T) -> bool`, or `-> Result<bool, E>`, of the question, the one found and its answer | nobody |
+/// | `verify_timeout`, `verify_concurrent` | how long a question waits for that, and about how many it is asked at once; what is beyond is a miss | 2 s, 16 |
+/// | `shadow = 0.01` | the part of the semantic hits that is executed all the same, behind the caller; [`ShadowStats`] says how many were wrong | none |
+/// | `agree = \|old, new\| …` | when what was served and what was executed agree | `==` |
+/// | `max_error = 0.02` | the part of the semantic hits that may be wrong: how near is near enough is learnt from `verify` or `shadow`, and `threshold` is a floor, by default 0.7; see [`BoundStats`] | none: the threshold decides |
 /// | `tenant = expression` | whose the call is, by its `Display`: questions of other tenants are never seen | nobody's |
 /// | `key(expr, …)` | what has to be equal besides the question, instead of all other arguments | all others |
 /// | `backend = "name"` | a backend of bytes in the place of `redis`, or an index in that of `pgvector` | |

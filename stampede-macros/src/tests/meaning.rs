@@ -266,7 +266,9 @@ fn near_hits_are_judged_by_functions() {
     // A sync body has to be able to leave its call.
     let sync = expansion("shadow = 0.1", "fn ask(prompt: &str) -> String { String::new() }");
     assert!(sync.contains("run_detached"), "{sync}");
-    for right in ["verify = f, max_error = 0.02", "shadow = 1, max_error = \"2%\"", "verify = f, shadow = 0.1, agree = g"] {
+    for right in
+        ["verify = f, max_error = 0.02", "shadow = 1, max_error = \"2%\"", "verify = f, shadow = 0.1, agree = g"]
+    {
         assert_right(right, ASK);
     }
 }

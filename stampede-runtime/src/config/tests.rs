@@ -405,6 +405,10 @@ backends:
             ("STAMPEDE_DEFAULTS__SHARE_ERRORS", "False"),
             ("STAMPEDE_DEFAULTS__THRESHOLD", "0.95"),
             ("STAMPEDE_DEFAULTS__EMBED_TIMEOUT", "2000ms"),
+            ("STAMPEDE_DEFAULTS__VERIFY_TIMEOUT", "3"),
+            ("STAMPEDE_DEFAULTS__VERIFY_CONCURRENT", "4"),
+            ("STAMPEDE_DEFAULTS__SHADOW", "0.01"),
+            ("STAMPEDE_DEFAULTS__MAX_ERROR", "2%"),
         ];
         let config = Config::builder().variables(variables).build().expect("it is right");
         assert_eq!(config.defaults, everything());
