@@ -1,4 +1,4 @@
-//! Files that are read whole, with limits, and refused with one sentence that says what to look at.
+//! Files that are read whole, with limits, and refused with one sentence that says what to look at; and files that are written.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -25,6 +25,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Writes a file, in the place of one that is there.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let refuse = |error| Failure::Failed(format!("{} cannot be written: {error}", path.display()));
+    std::fs::write(path, text).map_err(refuse)
 }
 
 /// Its lines, with their numbers.

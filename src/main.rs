@@ -1,7 +1,8 @@
-//! The command-line tool of stampede: see many identical calls become one, and print what a database needs.
+//! The command-line tool of stampede: see many identical calls become one, choose a threshold, and print what a
+//! database needs.
 
+mod calibrate;
 mod demo;
-mod evaluate;
 mod failure;
 mod file;
 mod page;
@@ -23,8 +24,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Calibrate(calibrate::Options),
     Demo(demo::Options),
-    Evaluate(evaluate::Options),
     Schema(schema::Options),
     /// One of the processes of `demo --processes`, which starts them itself
     #[command(name = demo::WORKER, hide = true)]
@@ -35,8 +36,8 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     terminal::choose_colour();
     let ending = match command {
+        Command::Calibrate(options) => calibrate::run(&options),
         Command::Demo(options) => demo::run(&options),
-        Command::Evaluate(options) => evaluate::run(&options),
         Command::Schema(options) => schema::run(&options),
         Command::Worker => demo::work(),
     };
