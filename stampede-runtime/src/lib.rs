@@ -164,6 +164,9 @@ mod pages {
     struct Companion;
     #[doc = include_str!("../../docs/content.md")]
     struct Content;
+    #[cfg(all(feature = "test-util", feature = "semantic"))]
+    #[doc = include_str!("../../docs/conversations.md")]
+    struct Conversations;
     #[cfg(feature = "redis")]
     #[doc = include_str!("../../docs/distributed.md")]
     struct Distributed;

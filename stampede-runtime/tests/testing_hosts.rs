@@ -136,8 +136,6 @@ async fn who_waits_long_looks_seldom_and_finds_out_in_as_long_again_where_every_
 
 #[tokio::test(start_paused = true)]
 async fn who_is_cut_off_is_replaced_within_a_lease_and_cannot_overwrite() {
-    let server = MemoryServer::new();
-    let ((one, client), (other, _)) = (host(&server), host(&server));
     static BODIES: AtomicU32 = AtomicU32::new(0);
     #[distributed_coalesce(namespace = "hosts", ttl = "1m", lease = "5s")]
     async fn numbered(_id: u32) -> u32 {
@@ -145,6 +143,8 @@ async fn who_is_cut_off_is_replaced_within_a_lease_and_cannot_overwrite() {
         sleep(if number == 0 { 3 * LEASE } else { BODY }).await;
         number
     }
+    let server = MemoryServer::new();
+    let ((one, client), (other, _)) = (host(&server), host(&server));
     let begun = Instant::now();
     let second = async {
         sleep(Duration::from_millis(10)).await;

@@ -75,9 +75,10 @@ impl Schedule {
             && until <= step
         {
             self.sick = None;
-            match is_dead {
-                true => self.cluster.nodes[node].restart(),
-                false => self.cluster.nodes[node].go_on(),
+            if is_dead {
+                self.cluster.nodes[node].restart();
+            } else {
+                self.cluster.nodes[node].go_on();
             }
             self.cluster.is_whole();
         }

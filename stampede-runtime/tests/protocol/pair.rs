@@ -131,7 +131,7 @@ impl Pair {
         let real = self.processes[0].redis.look(key).await;
         let (model, messages) = self.ask_model(key, &Command::Look);
         match both(real, model) {
-            Some((real, Reply::Value(model))) => self.same_value(real, model),
+            Some((real, Reply::Value(model))) => same_value(real, model),
             Some((_, other)) => panic!("{other:?}"),
             None => {}
         }
@@ -169,7 +169,7 @@ impl Pair {
         let (model, messages) = self.ask_model(key, &command);
         let said = match both(real, model) {
             Some((Acquired::Value { entry, left }, Reply::Value(model))) => {
-                self.same_value(Some((entry, left)), model);
+                same_value(Some((entry, left)), model);
                 Said::Other
             }
             Some((Acquired::Told(real), Reply::Told(model))) => {
@@ -348,12 +348,6 @@ impl Pair {
         self.at.is_full
     }
 
-    fn same_value(&self, real: Option<(Vec<u8>, Option<Duration>)>, model: Option<(Vec<u8>, Option<u64>)>) {
-        let ((real, left), (model, of_model)) = (real.unzip(), model.unzip());
-        assert_eq!(real, model);
-        near(left.flatten(), of_model.flatten());
-    }
-
     fn same_tokens(&mut self, real: Option<u64>, model: Option<u64>) {
         assert_eq!(real.is_some(), model.is_some());
         if let (Some(real), Some(model)) = (real, model) {
@@ -423,6 +417,12 @@ impl Pair {
         let all: Vec<_> = all.split('\n').map(str::to_owned).collect();
         all.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
+}
+
+fn same_value(real: Option<(Vec<u8>, Option<Duration>)>, model: Option<(Vec<u8>, Option<u64>)>) {
+    let ((real, left), (model, of_model)) = (real.unzip(), model.unzip());
+    assert_eq!(real, model);
+    near(left.flatten(), of_model.flatten());
 }
 
 fn part(key: &StoreKey, which: usize) -> String {

@@ -83,7 +83,7 @@ impl Play {
         };
         match self.rng.u8(..10) {
             0 => (held.real, held.model) = (0, 0),
-            1 => held.owner = self.one_of(&OWNERS).to_owned(),
+            1 => self.one_of(&OWNERS).clone_into(&mut held.owner),
             _ => {}
         }
         held

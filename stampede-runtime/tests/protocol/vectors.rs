@@ -2,6 +2,7 @@
 //! crate, of the state machine and of the scripts on a server.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -33,7 +34,11 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::new();
+    for byte in bytes {
+        write!(hex, "{byte:02x}").expect("writing to a `String` cannot fail");
+    }
+    hex
 }
 
 #[test]

@@ -170,7 +170,8 @@ impl RedisServer {
         self.answer(command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
-    fn answer(&self, command: &[&str]) -> std::io::Result<String> {
+    /// The same where the server may hang up.
+    pub(crate) fn answer(&self, command: &[&str]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut bytes = format!("*{}\r\n", command.len()).into_bytes();

@@ -157,7 +157,13 @@ impl Cluster {
         for round in 1..=ROUNDS_MAX {
             let asked =
                 by_node(open).into_iter().map(|some| -> Pending<'_, _> { Box::pin(self.tell(some, end, left)) });
-            let told = at_once(asked.collect()).await.inspect_err(|_| self.nodes.doubt())?;
+            let told = match at_once(asked.collect()).await {
+                // Little time was left for it, which says nothing of the node.
+                Err(error) if error.kind() == BackendErrorKind::TimedOut && left < response / 2 => {
+                    return Err(moving().into());
+                }
+                told => told.inspect_err(|_| self.nodes.doubt())?,
+            };
             left = left.saturating_sub(told.iter().map(|told| told.took).max().unwrap_or_default());
             open = Vec::new();
             let (mut waits, mut failure) = (round >= HASTE_MAX, None);
@@ -165,8 +171,7 @@ impl Cluster {
                 match told {
                     Ok(values) => answers[one.at] = Some(values),
                     Err(error) => {
-                        failure =
-                            Some(Failure::new(BackendErrorKind::Refused, "the keys are on their way to another node"));
+                        failure = Some(moving());
                         let (again, has_to_wait) = self.again(&one, &error)?;
                         open.push(again);
                         waits |= has_to_wait;
@@ -357,6 +362,10 @@ fn by_node(open: Vec<Open<'_>>) -> Vec<Vec<Open<'_>>> {
         }
     }
     groups
+}
+
+fn moving() -> Failure {
+    Failure::new(BackendErrorKind::Refused, "the keys are on their way to another node")
 }
 
 /// An answer as what it is to be.
