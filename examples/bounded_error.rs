@@ -95,7 +95,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let known = compare(&vectors, &second);
     static_thresholds(&known);
     println!("at most  judged by  of the unseen: hits  wrong  rate  in hindsight  threshold  executions  verified");
-    for max_error in [0.05, 0.1, 0.15, 0.2] {
+    for max_error in [0.1, 0.15, 0.2] {
         let best = best(&known, Guards::of(&Guard::ALL), max_error).map_or(0, |(_, hits, _)| hits);
         for namespace in ["shadow", "verify"] {
             let settings = Settings::new().max_error(max_error);
@@ -132,7 +132,10 @@ async fn ask(namespace: &str, pairs: &[Pair], from: usize) -> Half {
                 half.hits += 1;
                 half.wrong += u32::from(answer != meaning);
             }
-            settled().await;
+            if std::ptr::eq(question, &pair.a) {
+                // Only what is kept can be found.
+                settled().await;
+            }
         }
     }
     half

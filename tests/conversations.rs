@@ -170,12 +170,12 @@ async fn random_conversations_never_meet() {
         let mut seen = HashSet::new();
         for step in 0..200 {
             let turns = (0..random.usize(..4)).map(|_| Turn {
-                role: *random.choice(&["user", "assistant"]).unwrap(),
+                role: random.choice(&["user", "assistant"]).unwrap(),
                 text: (*random.choice(&["", "a", "b", "ab", "A", "a ", " a"]).unwrap()).to_owned(),
             });
             let turns = turns.collect();
             let temperature = *random.choice(&[0.0, 0.5]).unwrap();
-            let context = Context { turns, temperature, ..king() };
+            let context = Context { temperature, turns, ..king() };
             let question = if random.bool() { QUESTION } else { PARAPHRASE };
             let is_executed = became(&context, question).await == Outcome::Executed;
             assert_eq!(is_executed, seen.insert(context.json()), "seed {seed}, step {step}");

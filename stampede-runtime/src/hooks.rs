@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::share::Share;
 use crate::tags::Tag;
 use crate::tier::{Found, Life, Origin, Tier};
-use crate::verdict::Verify;
+use crate::verdict::{Agree, Verify};
 
 /// Function pointers, so that calls stay small.
 pub(crate) struct Hooks<S: Share> {
@@ -28,7 +28,7 @@ pub(crate) struct Hooks<S: Share> {
     #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
     pub(crate) verify: Option<Verify<S::Value>>,
     #[cfg_attr(not(feature = "semantic"), allow(dead_code, reason = "for meanings"))]
-    pub(crate) agree: Option<fn(&S::Value, &S::Value) -> bool>,
+    pub(crate) agree: Option<Agree<S::Value>>,
 }
 
 /// The tags that a value says.
@@ -122,7 +122,7 @@ impl<S: Share> Hooks<S> {
         /// Who is asked whether near questions mean the same.
         verify: Verify<S::Value>,
         /// Whether what was served and what is executed agree.
-        agree: fn(&S::Value, &S::Value) -> bool,
+        agree: Agree<S::Value>,
     }
 
     /// Whether values may be kept outside of this process.

@@ -10,6 +10,9 @@ pub type Verdict = Result<bool, Box<dyn StdError + Send + Sync>>;
 /// A function's `verify`: the question asked, the one found, and the answer of that.
 pub(crate) type Verify<V> = fn(String, String, V) -> Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
+/// A function's `agree`: what was served, and what was executed.
+pub(crate) type Agree<V> = fn(&V, &V) -> bool;
+
 /// What `verify` returns.
 pub trait IntoVerdict {
     /// The verdict.
@@ -40,8 +43,8 @@ pub trait Judging: Future<Output: IntoVerdict> + Send {}
 impl<F: Future<Output: IntoVerdict> + Send> Judging for F {}
 
 /// What `verify` says.
-pub fn verdict<F: Judging>(judging: F) -> impl Future<Output = Verdict> + Send {
-    async move { judging.await.into_verdict() }
+pub async fn verdict<F: Judging>(judging: F) -> Verdict {
+    judging.await.into_verdict()
 }
 
 /// Values that can be compared when nobody says how.

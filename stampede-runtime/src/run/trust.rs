@@ -21,6 +21,9 @@ use crate::tier::{Found, Life, Near, Wanted, Work};
 /// A question, by its digest.
 type Digest = [u8; 32];
 
+/// How a flight ends.
+type End<K, S> = (Ending<K, S>, Keeping);
+
 /// What an execution knows of near answers.
 pub(super) struct Trusted<V> {
     /// The question whose answer may be taken.
@@ -136,10 +139,10 @@ where
     /// Whether the end of another flight may be taken whose question is near.
     pub(super) fn trust_joined(
         &mut self,
-        (ending, keeping): (Ending<K, S>, Keeping),
+        (ending, keeping): End<K, S>,
         near: Near,
         text: &str,
-    ) -> (Becomes, Option<(Ending<K, S>, Keeping)>) {
+    ) -> (Becomes, Option<End<K, S>>) {
         let (Some(trust), Some(id)) = (self.coalescing.trust.clone(), self.reason.id.clone()) else {
             return (Becomes::Taken, Some((ending, keeping)));
         };
@@ -233,8 +236,10 @@ where
                 let waited = clock::instant().saturating_duration_since(since);
                 found.made += waited;
                 found.age = match found.age {
-                    Life::Fresh(left) if left > waited => Life::Fresh(left - waited),
-                    Life::Fresh(left) => Life::Past(waited - left),
+                    Life::Fresh(left) => match left.checked_sub(waited) {
+                        Some(rest) if !rest.is_zero() => Life::Fresh(rest),
+                        _ => Life::Past(waited.saturating_sub(left)),
+                    },
                     Life::Past(past) => Life::Past(past + waited),
                 };
                 match verdict {

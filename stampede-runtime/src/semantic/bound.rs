@@ -196,6 +196,7 @@ impl Bound {
         let mut similarities: Vec<f32> = first.iter().map(|(similarity, _)| *similarity).collect();
         similarities.sort_unstable_by(|one, other| other.total_cmp(one));
         let count = similarities.len();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of the count")]
         let edge = |part: f64| similarities[((part * count as f64) as usize).clamp(1, count) - 1];
         self.levels = LEVELS.map(edge).into_iter().map(|from| Level { from, ..Level::default() }).collect();
         self.levels.dedup_by_key(|level| level.from);

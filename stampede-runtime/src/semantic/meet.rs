@@ -168,7 +168,7 @@ impl<K, S: Share> Meetings<K, S> {
             let nearest = if wants.executes || passed.len() >= CANDIDATES {
                 None
             } else {
-                state.nearest(looking.began, question, embedding, least, node, &passed, wants.refused)
+                state.nearest(looking.began, question, embedding, node, &passed, Wants { least: Some(least), ..wants })
             };
             let Some((similarity, other)) = nearest else {
                 let (mark, oldest) = state.enter(self, question, embedding, node);
@@ -291,10 +291,9 @@ impl<K, S: Share> State<K, S> {
         began: u64,
         question: &Question,
         embedding: Option<&Embedding>,
-        least: f32,
         node: &Arc<Node<K, S>>,
         passed: &[u64],
-        refused: &[Digest],
+        Wants { least, refused, .. }: Wants<'_>,
     ) -> Option<(f32, &UnderWay<K, S>)> {
         self.under_way
             .get(&question.partition)?
@@ -306,7 +305,7 @@ impl<K, S: Share> State<K, S> {
                     return Some((1.0, other));
                 }
                 let similarity = embedding?.similarity(other.embedding.as_ref()?)?;
-                (similarity >= least).then_some((similarity, other))
+                least.is_none_or(|least| similarity >= least).then_some((similarity, other))
             })
             // Of equal ones the newest.
             .max_by(|(one, _), (other, _)| one.total_cmp(other))
