@@ -33,6 +33,7 @@ struct Pair {
 /// What the people said, for `judge`.
 static LABELS: OnceLock<HashMap<[String; 2], bool>> = OnceLock::new();
 
+#[expect(clippy::unused_async, reason = "a judge that is asked elsewhere awaits")]
 async fn judge(asked: &str, found: &str, _answer: &usize) -> Result<bool, &'static str> {
     let labels = LABELS.get().ok_or("nobody has said anything")?;
     labels.get(&[asked, found].map(str::to_owned)).copied().ok_or("nobody has judged these")
@@ -88,7 +89,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         let labels = pairs.iter().map(|pair| ([normal(&pair.b), normal(&pair.a)], pair.label == 1));
         labels.collect()
     });
-    let (first, second): (Vec<_>, Vec<_>) = pairs.iter().cloned().partition(|pair| hash(pair) % 2 == 0);
+    let (first, second): (Vec<_>, Vec<_>) = pairs.iter().cloned().partition(|pair| hash(pair).is_multiple_of(2));
     println!("{} pairs of the past, {} unseen\n", first.len(), second.len());
 
     // What is known in hindsight: how near each pair is, and whether it is one.
@@ -123,7 +124,7 @@ async fn ask(namespace: &str, pairs: &[Pair], from: usize) -> Half {
     for (at, pair) in pairs.iter().enumerate() {
         let (at, is_same) = (from + at, pair.label == 1);
         let meanings = [2 * at, 2 * at + usize::from(!is_same)];
-        for (question, meaning) in [&pair.a, &pair.b].into_iter().zip(meanings) {
+        for ((question, meaning), is_first) in [&pair.a, &pair.b].into_iter().zip(meanings).zip([true, false]) {
             let (answer, became) = match namespace {
                 "shadow" => outcome(by_shadow(at, question, meaning)).await,
                 _ => outcome(by_verify(at, question, meaning)).await,
@@ -132,7 +133,7 @@ async fn ask(namespace: &str, pairs: &[Pair], from: usize) -> Half {
                 half.hits += 1;
                 half.wrong += u32::from(answer != meaning);
             }
-            if std::ptr::eq(question, &pair.a) {
+            if is_first {
                 // Only what is kept can be found.
                 settled().await;
             }

@@ -119,15 +119,10 @@ impl Scene {
         // Counted since they began: what is new is what counts.
         while waiting.iter().any(|(_, new)| *new < KEYS) {
             if let (number, Said::Waiting(flights)) = self.said.recv().expect("workers speak") {
-                let before = self.waited_before(first);
+                let before = waited_before(first);
                 waiting[number] = (flights, flights - before);
             }
         }
-    }
-
-    /// How many flights of a worker had waited before these keys.
-    fn waited_before(&self, first: u64) -> u64 {
-        if first == 1 { 0 } else { KEYS }
     }
 
     fn waiters(&mut self, first: u64) {
@@ -180,19 +175,19 @@ impl Scene {
             worker.tell(&Ask::Call { first, keys: KEYS, callers: CALLERS });
         }
         let is_over = AtomicBool::new(false);
-        let (served, back, most) = std::thread::scope(|scope| {
+        let (all_served, back, most) = std::thread::scope(|scope| {
             let (server, is_over) = (&self.server, &is_over);
             let watch = scope.spawn(move || peak(server, is_over));
             self.heard(others, |said| matches!(said, Said::Answered { first: of, .. } if *of == first));
-            let served = begun.elapsed().as_secs_f64();
+            let all_served = begun.elapsed().as_secs_f64();
             while self.connections() < self.workers.len() {
                 std::thread::sleep(Duration::from_millis(20));
             }
             let back = begun.elapsed().as_secs_f64();
             is_over.store(true, SeqCst);
-            (served, back, watch.join().expect("no panic"))
+            (all_served, back, watch.join().expect("no panic"))
         });
-        self.row("restarted: until all of another 10,000 are served, s", [served]);
+        self.row("restarted: until all of another 10,000 are served, s", [all_served]);
         self.row("until all processes are connected, s", [back]);
         self.row(
             "attempts per process until then",
@@ -217,4 +212,9 @@ fn peak(server: &RedisServer, is_over: &AtomicBool) -> f64 {
         (last, at) = (now, Instant::now());
     }
     most
+}
+
+/// How many flights of a worker had waited before these keys.
+fn waited_before(first: u64) -> u64 {
+    if first == 1 { 0 } else { KEYS }
 }

@@ -517,7 +517,7 @@ async fn group_9_a_ttl_of_zero_and_none_at_all_keep_nothing_anywhere() {
 
     let config = Config::builder().namespace("nine", Settings::new().ttl(Duration::ZERO)).build().expect("right");
     let _isolated = isolate_with(config);
-    in_time(async {
+    in_time(Box::pin(async {
         macro_rules! keeps_nothing {
             ($($function:ident $(. $await:ident)?),*) => {$(
                 $function(1)$(. $await)?;
@@ -543,7 +543,7 @@ async fn group_9_a_ttl_of_zero_and_none_at_all_keep_nothing_anywhere() {
         for number in [1, 2] {
             assert_eq!(coalescer.run(&1, || async move { number }).await, number);
         }
-    })
+    }))
     .await;
 }
 

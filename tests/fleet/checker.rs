@@ -176,9 +176,8 @@ fn nothing_older(calls: &[Call<'_>], executions: &BTreeMap<u64, Execution<'_>>) 
     for ((_, key), mut of_one) in seen {
         let mut ended = of_one.clone();
         // What a call without memory has made by itself may not have been kept.
-        ended.retain(|(call, number)| match call.is_fresh {
-            true => !executions[number].is_made_by(call),
-            false => seen_elsewhere.contains(number),
+        ended.retain(|(call, number)| {
+            if call.is_fresh { !executions[number].is_made_by(call) } else { seen_elsewhere.contains(number) }
         });
         ended.sort_unstable_by_key(|(call, _)| call.ended);
         of_one.sort_unstable_by_key(|(call, _)| call.begun);

@@ -133,31 +133,7 @@ fn obey(command: Command) {
                 begin(call, &function, key.clone(), task.clone());
             }
         }
-        Command::Crowd { done, function, key, count, task } => {
-            tokio::spawn(async move {
-                let decoded = DECODED.load(SeqCst);
-                let called = Arc::new(AtomicUsize::new(0));
-                let call_once = || {
-                    let (called, call) = (Arc::clone(&called), call(function.clone(), key.clone(), task.clone()));
-                    tokio::spawn(async move {
-                        let mut call = pin!(call);
-                        let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
-                        if called.fetch_add(1, SeqCst) + 1 == count {
-                            report(What::Gathered { done });
-                        }
-                        if let Poll::Ready(got) = first { got } else { call.await }
-                    })
-                };
-                let calls: Vec<_> = (0..count).map(|_| call_once()).collect();
-                let mut got = Vec::with_capacity(count);
-                for call in calls {
-                    got.push(call.await.unwrap_or_else(of_join));
-                }
-                let others = got.iter().filter(|other| **other != got[0]).count();
-                let decoded = DECODED.load(SeqCst) - decoded;
-                report(What::Crowd { done, got: got.swap_remove(0), others, decoded });
-            });
-        }
+        Command::Crowd { done, function, key, count, task } => gather(done, function, key, count, task),
         Command::Fresh { call: number, function, key, task } => {
             std::thread::spawn(move || {
                 let runtime = runtime();
@@ -240,6 +216,33 @@ fn obey(command: Command) {
             });
         }
     }
+}
+
+/// So many calls at once, each of which has begun before anybody is told.
+fn gather(done: u64, function: String, key: String, count: usize, task: Task) {
+    tokio::spawn(async move {
+        let decoded = DECODED.load(SeqCst);
+        let called = Arc::new(AtomicUsize::new(0));
+        let call_once = || {
+            let (called, call) = (Arc::clone(&called), call(function.clone(), key.clone(), task.clone()));
+            tokio::spawn(async move {
+                let mut call = pin!(call);
+                let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+                if called.fetch_add(1, SeqCst) + 1 == count {
+                    report(What::Gathered { done });
+                }
+                if let Poll::Ready(got) = first { got } else { call.await }
+            })
+        };
+        let calls: Vec<_> = (0..count).map(|_| call_once()).collect();
+        let mut got = Vec::with_capacity(count);
+        for call in calls {
+            got.push(call.await.unwrap_or_else(of_join));
+        }
+        let others = got.iter().filter(|other| **other != got[0]).count();
+        let decoded = DECODED.load(SeqCst) - decoded;
+        report(What::Crowd { done, got: got.swap_remove(0), others, decoded });
+    });
 }
 
 /// `then` comes before it is known whether the servers were told.

@@ -299,8 +299,8 @@ async fn play(program: Vec<Step>) -> Result<(), TestCaseError> {
                 let row = Row { key: place.1, version: model.versions[place.1] };
                 *model.slot(place) = Slot::Kept(row);
                 match place.0 {
-                    Of::Named => drop(named::insert(place.1, row)),
-                    Of::Plain => drop(plain::insert(place.1, row)),
+                    Of::Named => named::insert(place.1, row),
+                    Of::Plain => plain::insert(place.1, row),
                 }
             }
             Step::Leave(_) => {}

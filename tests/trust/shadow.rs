@@ -153,6 +153,7 @@ async fn what_does_not_end_with_a_value_is_not_compared_and_the_hit_stays() {
             _ => Ok(question.to_owned()),
         }
     }
+    #[expect(clippy::ptr_arg, reason = "`agree` is given answers as they are")]
     fn picky(_: &String, new: &String) -> bool {
         assert!(!new.contains("picky"), "expected");
         true
@@ -244,6 +245,7 @@ fn a_sync_function_is_executed_on_a_thread_of_its_own() {
 /// Only what `verify` has accepted is a hit.
 #[tokio::test]
 async fn what_verify_has_refused_is_not_compared() {
+    #[expect(clippy::unused_async, reason = "`verify` takes async functions")]
     async fn never(_: &str, _: &str, _: &String) -> bool {
         false
     }

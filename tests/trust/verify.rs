@@ -12,6 +12,7 @@ use super::place::{add_up, alone, alone_with, gate, is_near, kept, turns};
 /// What was asked: the question, the question found, and its answer.
 static ASKED: Mutex<Vec<[String; 3]>> = Mutex::new(Vec::new());
 
+#[expect(clippy::unused_async, reason = "`verify` takes async functions")]
 async fn noted(asked: &str, found: &str, answer: &str) -> bool {
     let noted = [asked, found, answer].map(str::to_owned);
     ASKED.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
@@ -84,6 +85,7 @@ async fn what_it_refuses_is_executed() {
 async fn behind_what_it_refuses_the_next_nearest_are_looked_at_up_to_three() {
     /// The answer to accept.
     static RIGHT: AtomicUsize = AtomicUsize::new(0);
+    #[expect(clippy::unused_async, reason = "`verify` takes async functions")]
     async fn is_right(_: &str, _: &str, answer: &usize) -> bool {
         *answer == RIGHT.load(SeqCst)
     }

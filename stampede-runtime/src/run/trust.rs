@@ -24,8 +24,10 @@ type Digest = [u8; 32];
 /// How a flight ends.
 type End<K, S> = (Ending<K, S>, Keeping);
 
-/// What an execution knows of near answers.
-pub(super) struct Trusted<V> {
+/// What an execution knows of near answers. Most have nothing to do with any.
+pub(super) struct Trusted<V>(Option<Box<Heard<V>>>);
+
+struct Heard<V> {
     /// The question whose answer may be taken.
     accepted: Option<Digest>,
     /// Those that do not mean the same.
@@ -42,14 +44,29 @@ pub(super) struct Trusted<V> {
 
 impl<V> Default for Trusted<V> {
     fn default() -> Self {
-        Trusted { accepted: None, refused: Vec::new(), until: None, is_lost: false, shadowing: None, against: None }
+        Trusted(None)
     }
 }
 
 impl<V> Trusted<V> {
     /// Nothing near is to be taken any more.
     fn has_asked_enough(&self) -> bool {
-        self.is_lost || self.refused.len() >= VERIFIED_MAX
+        self.0.as_ref().is_some_and(|heard| heard.is_lost || heard.refused.len() >= VERIFIED_MAX)
+    }
+
+    fn heard(&mut self) -> &mut Heard<V> {
+        self.0.get_or_insert_with(|| {
+            let refused = Vec::new();
+            Box::new(Heard { accepted: None, refused, until: None, is_lost: false, shadowing: None, against: None })
+        })
+    }
+
+    fn refused(&self) -> &[Digest] {
+        self.0.as_ref().map_or(&[], |heard| &heard.refused)
+    }
+
+    fn has_accepted(&self, source: Digest) -> bool {
+        self.0.as_ref().is_some_and(|heard| heard.accepted == Some(source))
     }
 
     /// What an execution wants that is about to begin.
@@ -58,13 +75,13 @@ impl<V> Trusted<V> {
         Wants {
             executes: is_refresh || self.has_asked_enough(),
             least: trust.map(|trust| trust.least()),
-            refused: &self.refused,
+            refused: self.refused(),
         }
     }
 
     /// Whether the body is needed after a near answer was taken.
     pub(super) fn shadows(&self) -> bool {
-        self.shadowing.is_some()
+        self.0.as_ref().is_some_and(|heard| heard.shadowing.is_some())
     }
 }
 
@@ -94,22 +111,22 @@ where
     /// Whether the answer of a near question may be taken that was found in an index.
     pub(super) fn trust_found(&mut self, found: Found<S::Value>, near: Near) -> (Becomes, Option<Found<S::Value>>) {
         let Some(trust) = self.coalescing.trust.clone() else { return (Becomes::Taken, Some(found)) };
-        if self.trusted.accepted == Some(near.source) {
+        if self.trusted.has_accepted(near.source) {
             return (Becomes::Taken, Some(found));
         }
         if self.trusted.has_asked_enough() {
             return (Becomes::Left, None);
         }
-        if self.trusted.refused.contains(&near.source) {
+        if self.trusted.refused().contains(&near.source) {
             return (Becomes::Passed, Some(found));
         }
-        match trust.wish(near.similarity, self.trusted.refused.is_empty()) {
+        match trust.wish(near.similarity, self.trusted.refused().is_empty()) {
             Wish::Take(ticket) => {
                 self.choose_shadow(ticket, false);
                 (Becomes::Taken, Some(found))
             }
             Wish::Execute(ticket) => {
-                self.trusted.against = Some(Against::unproven(&trust, found.value, ticket));
+                self.trusted.heard().against = Some(Against::unproven(&trust, found.value, ticket));
                 (Becomes::Left, None)
             }
             Wish::Verify(ticket) => {
@@ -124,7 +141,7 @@ where
                         (becomes, Some(found))
                     }
                     Known::Nothing => {
-                        self.trusted.is_lost = true;
+                        self.trusted.heard().is_lost = true;
                         (Becomes::Left, None)
                     }
                     Known::Asked(work) => {
@@ -155,7 +172,7 @@ where
         }
         let Ending::Value(value) = &ending else {
             // Of what is no answer nobody can say that it is this question's.
-            self.trusted.refused.push(near.source);
+            self.trusted.heard().refused.push(near.source);
             return (Becomes::Passed, None);
         };
         let answer = self.coalescing.outside.as_ref().and_then(|outside| outside.digest(value));
@@ -166,7 +183,7 @@ where
                 (becomes, Some((ending, keeping)))
             }
             Known::Nothing => {
-                self.trusted.is_lost = true;
+                self.trusted.heard().is_lost = true;
                 (Becomes::Passed, None)
             }
             Known::Asked(work) => {
@@ -182,7 +199,7 @@ where
         let Some(((trust, verify), text)) = parts else { return Known::Nothing };
         let Some(question) = self.reason.id.as_ref().and_then(|id| id.question()) else { return Known::Nothing };
         let limit = coalescing.policy.verify_timeout;
-        let until = *self.trusted.until.get_or_insert_with(|| Instant::now() + limit);
+        let until = *self.trusted.heard().until.get_or_insert_with(|| Instant::now() + limit);
         let digest = answer.map(|answer| digest_of(&question.digest, &source, &answer));
         let pair = || {
             // The user's `Clone`: a panic of it is this flight's.
@@ -204,7 +221,7 @@ where
             && is_possible
             && let Some(trust) = &self.coalescing.trust
         {
-            self.trusted.shadowing = trust.shadow(ticket, is_joined);
+            self.trusted.heard().shadowing = trust.shadow(ticket, is_joined);
         }
     }
 
@@ -212,11 +229,11 @@ where
     fn heard(&mut self, near: Near, verdict: Option<bool>, is_joined: bool) {
         match verdict {
             Some(true) => {
-                self.trusted.accepted = Some(near.source);
+                self.trusted.heard().accepted = Some(near.source);
                 self.choose_shadow(None, is_joined);
             }
-            Some(false) => self.trusted.refused.push(near.source),
-            None => self.trusted.is_lost = true,
+            Some(false) => self.trusted.heard().refused.push(near.source),
+            None => self.trusted.heard().is_lost = true,
         }
     }
 
@@ -314,7 +331,9 @@ where
 
     /// Compares what was executed with what it is to be compared with.
     pub(super) fn compare(&mut self, value: &S::Value) {
-        if let (Some(against), Some(agree)) = (self.trusted.against.take(), self.coalescing.hooks.agree) {
+        if let (Some(against), Some(agree)) =
+            (self.trusted.0.as_mut().and_then(|heard| heard.against.take()), self.coalescing.hooks.agree)
+        {
             against.compare(agree, value);
         }
     }
@@ -328,7 +347,7 @@ where
             let wanted = Some(Wanted::Newest);
             let reason = Reason { purpose: Purpose::Behind, again: false, wanted, ..self.reason.clone() };
             let mut execution = Execution::new(&mut seat, reason, Some(detach), &mut Some(move || body));
-            execution.trusted.against = Some(Against::served(shadowing, old));
+            execution.trusted.heard().against = Some(Against::served(shadowing, old));
             seat.node.set_body(detach(execution, &home));
         } else {
             shadowing.skip();
@@ -337,6 +356,6 @@ where
 
     /// A hit that is executed for comparison.
     pub(super) fn take_shadowing(&mut self) -> Option<Shadowing> {
-        self.trusted.shadowing.take()
+        self.trusted.0.as_mut()?.shadowing.take()
     }
 }

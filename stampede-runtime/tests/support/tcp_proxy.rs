@@ -132,7 +132,9 @@ impl TcpProxy {
     /// Cuts all connections.
     pub(crate) fn cut(&self) {
         let lines = self.shared.state().lines.clone();
-        lines.iter().for_each(|line| line.cut());
+        for line in &lines {
+            line.cut();
+        }
     }
 
     /// Cuts the connection of the next question that holds this word.
@@ -148,7 +150,9 @@ impl TcpProxy {
     /// Connections that are there stay open at both ends, and nothing passes any more.
     pub(crate) fn forget(&self) {
         let lines = self.shared.state().lines.clone();
-        lines.iter().for_each(|line| *line.fate() = Fate::Forgotten);
+        for line in &lines {
+            *line.fate() = Fate::Forgotten;
+        }
     }
 
     /// The client is told that nothing more will be answered; what it asks still arrives.
