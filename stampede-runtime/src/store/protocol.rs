@@ -1,7 +1,7 @@
 //! The protocol between the processes of a fleet, as a state machine: what a server does with each command.
 //!
 //! It says what the scripts in `redis/*.lua` say, in a language that has types, so that it can stand in the place of a server:
-//! under a model checker ([`check`]), in a simulation of thousands of processes, and in tests of services, which need no Redis
+//! under a model checker (`check`), in a simulation of thousands of processes, and in tests of services, which need no Redis
 //! then ([`MemoryServer`](crate::testing::MemoryServer)). `tests/redis_protocol.rs` has both do the same and compares every
 //! answer, every message and everything that is left. `docs/protocol.md` tells the same to people.
 //!
