@@ -8,28 +8,14 @@ use tokio::task::JoinSet;
 
 use crate::blocking;
 use crate::registry::Scope;
-use crate::tier::{Answer, Work};
+use crate::tier::Work;
 
-/// Has an answer waited for that needs a runtime, for a thread that is in none.
-pub(crate) fn elsewhere<V: Send + 'static>(work: Work<Answer<V>>) -> Work<Answer<V>> {
-    // Who gives up waiting ends it.
+/// Has work waited for that needs a runtime, for a thread that is in none. Who gives up waiting ends it; of what has panicked
+/// there, which has said so already, nothing comes.
+pub(crate) fn elsewhere<T: Send + 'static>(work: Work<T>, nothing: fn() -> T) -> Work<T> {
     let mut task = JoinSet::new();
     task.spawn_on(Scope::here().around(work), &blocking::helper());
-    Box::pin(async move {
-        match task.join_next().await {
-            Some(Ok(answer)) => answer,
-            // What panicked there has said so already.
-            _ => Answer::Nothing,
-        }
-    })
-}
-
-/// The same for what `verify` says.
-#[cfg(feature = "semantic")]
-pub(crate) fn verdict_elsewhere(work: Work<Option<bool>>) -> Work<Option<bool>> {
-    let mut task = JoinSet::new();
-    task.spawn_on(Scope::here().around(work), &blocking::helper());
-    Box::pin(async move { task.join_next().await.and_then(Result::ok).flatten() })
+    Box::pin(async move { task.join_next().await.and_then(Result::ok).unwrap_or_else(nothing) })
 }
 
 #[cfg(not(all(test, stampede_model)))]

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use stampede_runtime::{Outcome, Settings, outcome, semantic_coalesce};
+use stampede_runtime::semantic::from_fn;
+use stampede_runtime::testing::Host;
+use stampede_runtime::{Config, Outcome, Settings, outcome, semantic_coalesce};
 
 use super::place::{add_up, alone, alone_with, gate, is_near, kept, turns};
 
@@ -436,6 +438,32 @@ async fn it_may_call_shared_functions_its_own_among_them() {
         assert_eq!(nested("@5 two").await, first);
         let stats = nested::stats();
         assert_eq!((stats.bypassed, stats.semantic.verify.same), (1, 1), "{stats:#?}");
+    })
+    .await;
+}
+
+/// In a host of a test, embedders and judges have the test's time, as everything has.
+#[tokio::test(start_paused = true)]
+async fn in_a_host_it_has_the_time_of_its_test() {
+    async fn slowly(_: &str, _: &str, _: &usize) -> bool {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        true
+    }
+    #[semantic_coalesce(namespace = "verify", guard = none, verify = slowly)]
+    async fn hosted(question: &str) -> usize {
+        question.len()
+    }
+    let embedder = from_fn("slow", 2, |texts: Vec<String>| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, Infallible>(texts.iter().map(|_| vec![1.0, 0.0]).collect())
+    });
+    let host = Host::new(Config::builder().embedder(embedder).build().expect("the configuration is right"));
+    host.run(async {
+        hosted("one").await;
+        kept().await;
+        let (answer, became) = outcome(hosted("another")).await;
+        assert!(answer == 3 && is_near(became), "{answer} {became:?}");
+        assert_eq!(hosted::stats().semantic.verify.same, 1);
     })
     .await;
 }

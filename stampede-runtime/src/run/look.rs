@@ -86,7 +86,9 @@ where
     pub(super) fn look_on(&mut self, work: Option<Work<Answer<S::Value>>>) {
         let is_blocking = self.coalescing.policy.blocking;
         match work {
-            Some(work) => self.stage = Stage::Looking(if is_blocking { home::elsewhere(work) } else { work }),
+            Some(work) => {
+                self.stage = Stage::Looking(if is_blocking { home::elsewhere(work, || Answer::Nothing) } else { work });
+            }
             None => self.begin_or_queue(),
         }
     }

@@ -210,7 +210,7 @@ where
     }
 
     fn wait_for_verdict(&mut self, work: Work<Option<bool>>, doubted: Doubted<K, S>) {
-        let work = if self.coalescing.policy.blocking { crate::home::verdict_elsewhere(work) } else { work };
+        let work = if self.coalescing.policy.blocking { crate::home::elsewhere(work, || None) } else { work };
         self.stage = Stage::Doubting(work, Box::new(doubted));
     }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::bound::{Bound, Ticket};
@@ -17,7 +16,6 @@ use super::live::Timed;
 use super::rest::Rest;
 use crate::blocking;
 use crate::policy::Policy;
-use crate::registry::Scope;
 use crate::stats::{BoundStats, ErrorRate, LevelStats, Stats, count};
 use crate::tier::Work;
 use crate::verdict::Verify;
@@ -251,7 +249,7 @@ impl Trust {
                 Err(_) => None,
             }
         };
-        let verdict = timeout_at(until, aside(Box::pin(judging))).await;
+        let verdict = timeout_at(until, blocking::in_workshop(judging)).await.map(Option::flatten);
         self.counted.time.took(since.elapsed());
         let (counter, problem) = match verdict {
             Ok(Some(Ok(verdict))) => {
@@ -465,14 +463,4 @@ impl<T, F: Future<Output = T> + Unpin> Future for Caught<F> {
             Err(_) => std::task::Poll::Ready(None),
         }
     }
-}
-
-/// Whoever judges is the user's, and may compute: not where leases are lengthened and answers of backends come in.
-async fn aside<T: Send + 'static>(judging: Work<Option<T>>) -> Option<T> {
-    if tokio::runtime::Handle::current().id() != blocking::helper().id() {
-        return judging.await;
-    }
-    let mut task = JoinSet::new();
-    task.spawn_on(Scope::here().around(judging), blocking::workshop());
-    task.join_next().await.and_then(Result::ok).flatten()
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::IntoIter;
 
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::blocking;
@@ -112,7 +111,7 @@ impl Shared {
             return Err(NotEmbedded::Now);
         }
         let since = Instant::now();
-        let embedding = embed_elsewhere(&embeds.batcher, &question.text).await;
+        let embedding = embed_aside(&embeds.batcher, &question.text).await;
         self.live.embed_time.took(since.elapsed());
         match embedding {
             Ok(embedding) => {
@@ -308,15 +307,9 @@ pub(super) enum NotEmbedded {
     Now,
 }
 
-/// An embedder is the user's, and may compute: not where leases are lengthened and answers of backends come in.
-async fn embed_elsewhere(batcher: &Batcher, text: &str) -> Result<Embedding, EmbedError> {
-    if tokio::runtime::Handle::current().id() != blocking::helper().id() {
-        return batcher.embed(text).await;
-    }
+/// An embedder is the user's, and may compute.
+async fn embed_aside(batcher: &Batcher, text: &str) -> Result<Embedding, EmbedError> {
     let (batcher, text) = (batcher.clone(), text.to_owned());
-    let mut task = JoinSet::new();
-    let embed = Scope::here().around(async move { batcher.embed(&text).await });
-    task.spawn_on(embed, blocking::workshop());
-    let embedding = task.join_next().await.and_then(Result::ok);
+    let embedding = blocking::in_workshop(async move { batcher.embed(&text).await }).await;
     embedding.unwrap_or_else(|| Err(EmbedError::new(EmbedErrorKind::Other, "the embedder has panicked")))
 }
