@@ -94,9 +94,11 @@ fn server(code: &str, detail: &str) -> Failure {
         return Failure::new(BackendErrorKind::Other, cause);
     }
     let known = |word: &str| CODES.iter().find(|(code, _)| *code == word);
-    // Where a script is stopped, older servers say `ERR` and then why; those that lack a code have a sentence for it.
+    // Where a script is stopped, older servers say `ERR` and then why; those that lack a code have a sentence for it, which
+    // in Valkey is another one.
     let in_script = || detail.split([' ', ':', '-']).find_map(known);
-    let denied = || detail.contains("can't run this command").then_some(&CODES[0]);
+    let sentences = ["can't run this command", "ACL failure in script"];
+    let denied = || sentences.iter().any(|sentence| detail.contains(sentence)).then_some(&CODES[0]);
     if let Some((code, kind)) = known(code)
         .or_else(|| (code == "ERR" || code.starts_with("@user_script")).then(|| in_script().or_else(denied)).flatten())
     {
@@ -146,6 +148,8 @@ mod tests {
         assert_eq!(server("@user_script:", detail).kind(), BackendErrorKind::OutOfMemory);
         assert_eq!(server("ERR", "syntax error near OOMPH").kind(), BackendErrorKind::Other);
         let detail = "The user executing the script can't run this command or subcommand script: f_1";
+        assert_eq!(server("ERR", detail).cause(), "the server says NOPERM");
+        let detail = "ACL failure in script: User ann has no permissions to run the 'hmget' command script: f_1";
         assert_eq!(server("ERR", detail).cause(), "the server says NOPERM");
     }
 
