@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 
 use crate::registry::Scope;
+use crate::tier::Work;
 
 /// The body of a sync function.
 pub(crate) struct Body<B>(Option<B>);
@@ -136,7 +137,7 @@ pub(crate) fn has_room() -> bool {
 
 /// Runs `work` on a thread of its own or, if none can be had, here. The thread is in the caller's runtime, if it is in one,
 /// and in its test's isolation.
-pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn spawn(work: Work<()>) {
     // In a place of its own, since a thread that cannot be made does not give back what it was to run.
     let place = Arc::new(Mutex::new(Some(work)));
     let take = |place: &Mutex<Option<_>>| place.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -169,8 +170,7 @@ impl Drop for Counted {
     }
 }
 
-fn run(work: impl Future<Output = ()>) {
-    let mut work = pin!(work);
+fn run(mut work: Work<()>) {
     wait(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(()) => Ok(()),
         Poll::Pending => Err(None),
@@ -193,9 +193,8 @@ pub(crate) fn helper_of_process() -> &'static Handle {
     &HELPER
 }
 
-/// Runs `work` there, in the caller's isolation. Of one type for all kinds of work, each of which would be a task of its own to
-/// compile otherwise.
-pub(crate) fn spawn_on_helper(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> JoinHandle<()> {
+/// Runs `work` there, in the caller's isolation.
+pub(crate) fn spawn_on_helper(work: Work<()>) -> JoinHandle<()> {
     helper().spawn(Scope::here().around(work))
 }
 

@@ -30,6 +30,7 @@ mod real {
     use crate::blocking;
     #[cfg(feature = "test-util")]
     use crate::registry::Scope;
+    use crate::tier::Work;
 
     /// Where bodies go on that leave their callers.
     pub(crate) enum Home {
@@ -59,8 +60,14 @@ mod real {
         }
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
+            self.spawn_body(Box::pin(work))
+        }
+
+        // From here on all work is of one type. A task of tokio's is some sixty functions to compile, twice, and users would
+        // compile those for each kind of work of each of their functions.
+        fn spawn_body(&self, work: Work<()>) -> Task {
             #[cfg(feature = "test-util")]
-            let work = Scope::within(work);
+            let work: Work<()> = Box::pin(Scope::within(work));
             match self {
                 Home::Runtime(handle) => Task(Some(handle.spawn(work).abort_handle())),
                 Home::Threads => {
@@ -77,15 +84,15 @@ mod real {
 
         /// Runs what needs a runtime, but nobody's in particular.
         pub(crate) fn run_outside(&self, work: impl Future<Output = ()> + Send + 'static) {
-            self.spawn_task(work);
+            self.spawn_task(Box::pin(work));
         }
 
-        fn spawn_task(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        fn spawn_task(&self, work: Work<()>) -> AbortHandle {
             #[cfg(feature = "test-util")]
-            let work = Scope::within(work);
+            let work: Work<()> = Box::pin(Scope::within(work));
             match self {
                 Home::Runtime(handle) => handle.spawn(work),
-                Home::Threads => blocking::spawn_on_helper(Box::pin(work)),
+                Home::Threads => blocking::spawn_on_helper(work),
             }
             .abort_handle()
         }
@@ -96,7 +103,7 @@ mod real {
                 tokio::time::sleep(time).await;
                 work();
             };
-            Task(Some(self.spawn_task(work)))
+            Task(Some(self.spawn_task(Box::pin(work))))
         }
     }
 

@@ -208,18 +208,12 @@ impl Registry {
     }
 
     /// The state of one instantiation of a site, created at its first call.
-    pub(crate) fn state<K: Key, S: Share>(
-        &self,
-        key: StateKey,
-        create: impl FnOnce() -> Arc<Coalescing<K, S>>,
-    ) -> State {
-        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = states.get(&key) {
-            return Arc::clone(state);
+    pub(crate) fn state(&self, key: StateKey, create: &dyn Fn() -> State) -> State {
+        if let Some(state) = self.existing(key) {
+            return state;
         }
-        drop(states);
         // Created outside of the lock, since options run the user's expressions. Who comes second throws its own away.
-        let state: State = create();
+        let state = create();
         let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(states.entry(key).or_insert_with(|| Arc::clone(&state)))
     }

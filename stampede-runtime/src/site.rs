@@ -42,6 +42,11 @@ impl Site {
         Site { module, function, first: OnceLock::new() }
     }
 
+    /// Keeps a state at hand, if it is the first. Not generic, so that it is compiled here and not once for each function.
+    fn set_first(&self, marker: TypeId, state: &Arc<dyn Function>) {
+        self.first.get_or_init(|| (marker, Arc::clone(state)));
+    }
+
     fn id(&'static self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -370,13 +375,13 @@ where
     fn find<K: Key>(self) -> Arc<Coalescing<K, S>> {
         registry::is_off();
         let registry = registry::current();
-        let state = registry.state(self.key(), || {
+        let state = registry.state(self.key(), &|| {
             let options = (self.options)();
             let namespace = options.namespace.unwrap_or(self.site.module);
             registry.create::<K, S>(namespace, self.site.function, &options, self.hooks, self.key())
         });
         if registry::is_global(&registry) {
-            self.site.first.get_or_init(|| (TypeId::of::<M>(), Arc::clone(&state)));
+            self.site.set_first(TypeId::of::<M>(), &state);
         }
         let Ok(state) = (state as Arc<dyn Any + Send + Sync>).downcast() else {
             // A marker is one place in the source, which has one key and one result.

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -17,6 +17,11 @@ use tokio::task::JoinHandle;
 /// Far more than any test needs, since the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(40);
 
+// Of one type where they meet tokio, a thread or each other: there are hundreds of tests and calls, each of a type of its own, and
+// tokio's part of a task would be compiled for each.
+type Work<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// Runs a test that has its runtime to itself: isolated, and ended when it hangs.
 pub(super) async fn alone<T>(test: impl Future<Output = T>) -> T {
     let _isolated = testing::isolate();
@@ -25,6 +30,22 @@ pub(super) async fn alone<T>(test: impl Future<Output = T>) -> T {
 
 /// Ends a test that hangs. Measures real time, whatever tokio's clock does.
 pub(super) async fn in_time<T>(test: impl Future<Output = T>) -> T {
+    with_alarm(Box::pin(test)).await
+}
+
+async fn with_alarm<T>(test: Work<'_, T>) -> T {
+    let (done, alarm) = set_alarm();
+    let result = tokio::select! {
+        biased;
+        result = test => result,
+        Ok(()) = alarm => panic!("hangs"),
+    };
+    drop(done);
+    result
+}
+
+/// Rings when the time is over, unless what is returned first has been dropped.
+fn set_alarm() -> (Sender<()>, oneshot::Receiver<()>) {
     let (done, is_done) = channel::<()>();
     let (ring, alarm) = oneshot::channel();
     let name = thread::current().name().unwrap_or("a test").to_owned();
@@ -38,17 +59,15 @@ pub(super) async fn in_time<T>(test: impl Future<Output = T>) -> T {
             }
         }
     });
-    let result = tokio::select! {
-        biased;
-        result = test => result,
-        Ok(()) = alarm => panic!("hangs"),
-    };
-    drop(done);
-    result
+    (done, alarm)
 }
 
 /// [`in_time`] for a test without a runtime.
 pub(super) fn in_time_blocking<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    on_a_thread(Box::new(test))
+}
+
+fn on_a_thread<T: Send + 'static>(test: Box<dyn FnOnce() -> T + Send>) -> T {
     let (done, is_done) = channel();
     let test = thread::spawn(move || {
         let result = test();
@@ -161,7 +180,7 @@ where
 {
     let mut crowd = Vec::new();
     for _ in 0..size {
-        crowd.push(board(call()).await);
+        crowd.push(board(Box::pin(call())).await);
     }
     settle().await;
     crowd
@@ -172,16 +191,12 @@ pub(super) async fn boarded<F>(call: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let call = board(call).await;
+    let call = board(Box::pin(call)).await;
     settle().await;
     call
 }
 
-async fn board<F>(call: F) -> JoinHandle<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    let mut call = Box::pin(call);
+async fn board<T: Send + 'static>(mut call: Call<T>) -> JoinHandle<T> {
     let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
     tokio::spawn(async move {
         match first {
@@ -357,6 +372,7 @@ impl Service {
 
 /// How a call ended, in a word.
 pub(super) async fn said(call: impl Future<Output = Result<usize, Trouble>> + Send + 'static) -> String {
+    let call: Call<_> = Box::pin(call);
     ending(tokio::spawn(call)).await
 }
 
