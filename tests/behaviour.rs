@@ -5,23 +5,12 @@
 
 mod behaviour {
     mod help;
+    #[path = "../backends/process.rs"]
+    mod process;
 
     mod acceptance;
     mod attached;
-    mod backends;
-    mod backends_broken;
-    mod backends_forget;
-    mod backends_help;
-    mod backends_keys;
-    mod backends_random;
-    mod backends_ways;
     mod bounded;
-    mod cache_backends;
-    mod cache_basics;
-    mod cache_blocking;
-    mod cache_err;
-    mod cache_flights;
-    mod cache_through;
     mod cached;
     mod call_cost;
     mod call_outcomes;
@@ -47,24 +36,6 @@ mod behaviour {
     mod panics;
     mod programmatic;
     mod runtimes;
-    mod semantic_apart;
-    mod semantic_basics;
-    mod semantic_chains;
-    mod semantic_embedder_broken;
-    mod semantic_endings;
-    mod semantic_guards;
-    mod semantic_help;
-    mod semantic_hostile;
-    mod semantic_index_broken;
-    mod semantic_invalidation;
-    mod semantic_nests;
-    mod semantic_one;
-    mod semantic_random;
-    mod semantic_runtimes;
-    mod semantic_stats;
-    mod semantic_thresholds;
-    mod semantic_time;
-    mod semantic_values;
     mod soft_timeout;
     mod stale;
     mod stale_if_error;

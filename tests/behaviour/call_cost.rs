@@ -10,8 +10,8 @@ use stampede_runtime::{
 };
 use tokio::time::{advance, sleep};
 
-use super::backends_help::process;
 use super::help::{Trouble, World, alone, boarded, crowd, settle};
+use super::process::process;
 
 const SECOND: Duration = Duration::from_secs(1);
 

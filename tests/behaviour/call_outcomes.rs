@@ -11,8 +11,8 @@ use stampede_runtime::{
 };
 use tokio::time::{advance, sleep};
 
-use super::backends_help::process;
 use super::help::{Mood, Service, Trouble, World, alone, boarded, in_a_process_of_its_own, in_time, settle};
+use super::process::process;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -11,8 +11,8 @@ use stampede_runtime::{Coalescer, bypass, bypass_now, cached, coalesce, refresh,
 use tokio::task::yield_now;
 use tokio::time::advance;
 
-use super::backends_help::process;
 use super::help::{Bell, Mood, Service, Trouble, World, add_up, all, alone, boarded, crowd, in_time, said, settle};
+use super::process::process;
 
 const SECOND: Duration = Duration::from_secs(1);
 

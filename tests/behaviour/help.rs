@@ -1,5 +1,8 @@
 //! What the tests share.
 
+// Each program uses a part of it.
+#![allow(dead_code)]
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::process::Command;
