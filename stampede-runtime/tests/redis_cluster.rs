@@ -156,8 +156,9 @@ impl Rounds {
     fn begin(backend: &RedisBackend, keys: &[StoreKey]) -> Rounds {
         let mut rounds =
             Rounds { calls: JoinSet::new(), count: Arc::default(), longest: Arc::default(), is_over: Arc::default() };
-        for key in keys.to_vec() {
-            let (backend, is_over, count) = (backend.clone(), Arc::clone(&rounds.is_over), Arc::clone(&rounds.count));
+        for key in keys {
+            let (backend, key) = (backend.clone(), key.clone());
+            let (is_over, count) = (Arc::clone(&rounds.is_over), Arc::clone(&rounds.count));
             let longest = Arc::clone(&rounds.longest);
             rounds.calls.spawn(async move {
                 let mut number = 0_u32;
@@ -513,7 +514,7 @@ async fn a_server_that_is_in_no_cluster_says_so() {
     assert!(cause.contains("redis-cluster://"), "{cause}");
 }
 
-/// Asks for an entry again and again, and says how long it took until it was found and was never without an answer.
+/// Asks for entries again and again. Says of each since when it was always found, and how often nobody answered.
 struct Watch {
     is_over: Arc<AtomicBool>,
     calls: JoinSet<(Option<Instant>, u32)>,
@@ -523,8 +524,8 @@ impl Watch {
     /// `is_well`: nothing ever fails.
     fn over(backend: &RedisBackend, keys: &[StoreKey], is_well: bool) -> Watch {
         let mut watch = Watch { is_over: Arc::default(), calls: JoinSet::new() };
-        for key in keys.to_vec() {
-            let (backend, is_over) = (backend.clone(), Arc::clone(&watch.is_over));
+        for key in keys {
+            let (backend, key, is_over) = (backend.clone(), key.clone(), Arc::clone(&watch.is_over));
             watch.calls.spawn(async move {
                 // Since when every answer was one, and how many were none.
                 let (mut since, mut failed) = (None, 0);
