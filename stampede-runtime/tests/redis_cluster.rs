@@ -1,10 +1,10 @@
 //! A real cluster, whole and broken: what every backend promises, on three nodes; slots that move while calls run; nodes that
-//! hang and die, which concerns their own keys and no others.
+//! hang and die, which concerns their own keys and no others; replicas that take over.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stampede_runtime::store::lease::{Acquired, Asked, End, Leases, Token, Wish};
 use stampede_runtime::store::tokens::Tokens;
@@ -21,7 +21,7 @@ mod redis_cluster;
 #[path = "support/redis_server.rs"]
 mod redis_server;
 
-use redis_cluster::RedisCluster;
+use redis_cluster::{REPLICA, RedisCluster};
 use redis_server::PATIENCE;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -132,49 +132,77 @@ async fn slots_move_while_calls_run_and_nobody_notices() {
     let Some(cluster) = RedisCluster::start("slots_move_while_calls_run_and_nobody_notices") else { return };
     let backend = backend(&cluster);
     let keys: Vec<StoreKey> = (0..8).map(key).collect();
-    for key in &keys {
-        soon(backend.overwrite(key, b"0", HOUR)).await.unwrap();
-    }
-    let is_over = Arc::new(AtomicBool::new(false));
-    let rounds = Arc::new(AtomicU32::new(0));
-    let mut calls = JoinSet::new();
-    for key in keys.clone() {
-        let (backend, is_over, rounds) = (backend.clone(), Arc::clone(&is_over), Arc::clone(&rounds));
-        calls.spawn(async move {
-            let mut number = 0_u32;
-            while !is_over.load(SeqCst) {
-                number += 1;
-                // What was put is what is there, whichever node it is on.
-                let bytes = number.to_string().into_bytes();
-                backend.overwrite(&key, &bytes, HOUR).await.unwrap();
-                assert_eq!(backend.look(&key).await.unwrap().unwrap().0, bytes);
-                assert_eq!(backend.get_many(std::slice::from_ref(&key)).await.unwrap(), [Some(bytes.clone())]);
-                let owner = number.to_string();
-                let asked = Asked { value: Wish::Newest, ..asked(&owner) };
-                let Acquired::Lead(token) = backend.acquire(&key, asked).await.unwrap() else { panic!("alone") };
-                assert!(backend.renew(&key, &token, HOUR).await.unwrap());
-                let end = End::Value { entry: b"made", ttl: HOUR, told: None };
-                assert!(backend.end(&key, &token, end).await.unwrap());
-                assert_eq!(backend.get(&key).await.unwrap().unwrap(), b"made");
-                rounds.fetch_add(1, SeqCst);
-            }
-        });
-    }
+    let mut rounds = Rounds::begin(&backend, &keys);
     for key in &keys {
         let slot = cluster.slot(key.as_str());
         for step in 1..3 {
-            let before = rounds.load(SeqCst);
             cluster.move_slot(slot, (cluster.owner(slot) + step) % 3);
-            soon(async {
-                while rounds.load(SeqCst) < before + 16 {
-                    sleep(Duration::from_millis(1)).await;
-                }
-            })
-            .await;
+            rounds.go_on(16).await;
         }
     }
-    is_over.store(true, SeqCst);
-    soon(calls.join_all()).await;
+    rounds.end().await;
+}
+
+/// Every kind of call, about each key by itself, again and again. None fails, and each finds what was put last.
+struct Rounds {
+    calls: JoinSet<()>,
+    count: Arc<AtomicU32>,
+    /// The most milliseconds that one of them took.
+    longest: Arc<AtomicU32>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Rounds {
+    fn begin(backend: &RedisBackend, keys: &[StoreKey]) -> Rounds {
+        let mut rounds =
+            Rounds { calls: JoinSet::new(), count: Arc::default(), longest: Arc::default(), is_over: Arc::default() };
+        for key in keys {
+            let (backend, key) = (backend.clone(), key.clone());
+            let (is_over, count) = (Arc::clone(&rounds.is_over), Arc::clone(&rounds.count));
+            let longest = Arc::clone(&rounds.longest);
+            rounds.calls.spawn(async move {
+                let mut number = 0_u32;
+                while !is_over.load(SeqCst) {
+                    let begun = Instant::now();
+                    number += 1;
+                    // What was put is what is there, whichever node it is on.
+                    let bytes = number.to_string().into_bytes();
+                    backend.overwrite(&key, &bytes, HOUR).await.unwrap();
+                    assert_eq!(backend.look(&key).await.unwrap().unwrap().0, bytes);
+                    assert_eq!(backend.get_many(std::slice::from_ref(&key)).await.unwrap(), [Some(bytes.clone())]);
+                    let owner = number.to_string();
+                    let asked = Asked { value: Wish::Newest, ..asked(&owner) };
+                    let Acquired::Lead(token) = backend.acquire(&key, asked).await.unwrap() else { panic!("alone") };
+                    assert!(backend.renew(&key, &token, HOUR).await.unwrap());
+                    let end = End::Value { entry: b"made", ttl: HOUR, told: None };
+                    assert!(backend.end(&key, &token, end).await.unwrap());
+                    assert_eq!(backend.get(&key).await.unwrap().unwrap(), b"made");
+                    longest.fetch_max(begun.elapsed().as_millis().try_into().unwrap_or(u32::MAX), SeqCst);
+                    count.fetch_add(1, SeqCst);
+                }
+            });
+        }
+        rounds
+    }
+
+    /// Waits for so many more of them.
+    async fn go_on(&mut self, more: u32) {
+        let before = self.count.load(SeqCst);
+        soon(async {
+            while self.count.load(SeqCst) < before + more {
+                if let Some(ended) = self.calls.try_join_next() {
+                    ended.unwrap();
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.is_over.store(true, SeqCst);
+        soon(self.calls.join_all()).await;
+    }
 }
 
 #[tokio::test]
@@ -462,7 +490,7 @@ async fn all_nodes_die_and_come_back() {
 async fn a_cluster_that_never_was_there_costs_nothing_but_the_first_attempt() {
     let backend = RedisBackend::cluster(["redis://127.0.0.1:1", "redis://127.0.0.1:2"]).build().unwrap();
     assert_eq!(soon(backend.get(&key("a"))).await.unwrap_err().kind(), BackendErrorKind::Unreachable);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     for number in 0..1_000 {
         assert_eq!(backend.get(&key(number)).await.unwrap_err().kind(), BackendErrorKind::Unreachable);
     }
@@ -484,6 +512,271 @@ async fn a_server_that_is_in_no_cluster_says_so() {
     let error = soon(one.get(of_another)).await.unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("redis-cluster://"), "{cause}");
+}
+
+/// Asks for entries again and again. Says of each since when it was always found, and how often nobody answered.
+struct Watch {
+    is_over: Arc<AtomicBool>,
+    calls: JoinSet<(Option<Instant>, u32)>,
+}
+
+impl Watch {
+    /// `is_well`: nothing ever fails.
+    fn over(backend: &RedisBackend, keys: &[StoreKey], is_well: bool) -> Watch {
+        let mut watch = Watch { is_over: Arc::default(), calls: JoinSet::new() };
+        for key in keys {
+            let (backend, key, is_over) = (backend.clone(), key.clone(), Arc::clone(&watch.is_over));
+            watch.calls.spawn(async move {
+                // Since when every answer was one, and how many were none.
+                let (mut since, mut failed) = (None, 0);
+                while !is_over.load(SeqCst) {
+                    match soon(backend.get(&key)).await {
+                        Ok(found) => {
+                            assert_eq!(found.as_deref(), Some(&b"entry"[..]));
+                            since.get_or_insert_with(Instant::now);
+                        }
+                        Err(error) => {
+                            assert!(!is_well, "{error:?}");
+                            (since, failed) = (None, failed + 1);
+                        }
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                }
+                (since, failed)
+            });
+        }
+        watch
+    }
+
+    async fn end(self) -> Vec<(Option<Instant>, u32)> {
+        self.is_over.store(true, SeqCst);
+        soon(self.calls.join_all()).await
+    }
+}
+
+/// Waits until all keys are found.
+async fn found(backend: &RedisBackend, keys: &[StoreKey]) {
+    for key in keys {
+        soon(async {
+            while backend.get(key).await.is_err() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Which of these commands a node was asked by clients. What it hears from its master is none of them.
+fn asked_of(node: &redis_server::RedisServer) -> Vec<String> {
+    let stats = node.ask(&["INFO", "commandstats"]);
+    let is_ours =
+        |line: &&str| ["cmdstat_get:", "cmdstat_evalsha:", "cmdstat_pttl:"].iter().any(|it| line.starts_with(it));
+    stats.lines().filter(is_ours).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_dies_gives_way_to_its_replica_and_is_not_written_to() {
+    let name = "a_master_that_dies_gives_way_to_its_replica_and_is_not_written_to";
+    let Some(mut cluster) = RedisCluster::start_replicated(name) else { return };
+    let (one, other) = (backend(&cluster), backend(&cluster));
+    let keys = one_of_each(&cluster);
+    let leased = of_first(&cluster, 2);
+    for key in &keys {
+        soon(one.set(key, b"entry", HOUR)).await.unwrap();
+        assert!(soon(other.get(key)).await.unwrap().is_some());
+    }
+    let token = lead(acquire(&one, &leased[0], asked("one")).await);
+    let waiter = other.waiter(&leased[0]);
+    let wait = acquire(&other, &leased[0], Asked { waiter: Some(&*waiter), ..asked("other") }).await;
+    assert!(matches!(wait, Acquired::Wait { .. }));
+    cluster.is_replicated(0, REPLICA);
+    assert_eq!(asked_of(&cluster.nodes[REPLICA]), [""; 0], "replicas are not read from");
+
+    let (sick, well) = (Watch::over(&one, &keys[..1], false), Watch::over(&one, &keys[1..], true));
+    let killed = Instant::now();
+    cluster.nodes[0].kill();
+    RedisCluster::until("the replica takes over", || cluster.is_master(REPLICA));
+    let promoted = Instant::now();
+    found(&one, &keys).await;
+    found(&other, &keys).await;
+    well.end().await;
+    for (since, failed) in sick.end().await {
+        let found = since.expect("it is found").saturating_duration_since(promoted);
+        println!("{failed} calls failed; promoted after {:?}, found {found:?} later", promoted - killed);
+        assert!(failed > 0, "nobody answers for a while");
+    }
+
+    // What the lease was, the replica knows, also who waits for it.
+    assert!(soon(one.renew(&leased[0], &token, HOUR)).await.unwrap());
+    let end = End::Value { entry: b"made", ttl: HOUR, told: None };
+    assert!(soon(one.end(&leased[0], &token, end)).await.unwrap());
+    soon(waiter.woken()).await;
+    assert!(matches!(acquire(&other, &leased[0], asked("other")).await, Acquired::Value { .. }));
+
+    cluster.nodes[0].restart();
+    cluster.is_whole();
+    cluster.is_replicated(REPLICA, 0);
+    cluster.nodes[0].ask(&["CONFIG", "RESETSTAT"]);
+    // Also one that begins with the urls of before.
+    for backend in [&one, &other, &self::backend(&cluster)] {
+        for key in keys.iter().chain(&leased) {
+            soon(backend.overwrite(key, b"new", HOUR)).await.unwrap();
+            assert_eq!(soon(other.get(key)).await.unwrap().unwrap(), b"new");
+        }
+    }
+    cluster.is_replicated(REPLICA, 0);
+    let asked = asked_of(&cluster.nodes[0]);
+    // One that does not know yet is told where to ask instead.
+    assert!(asked.iter().all(|line| line.contains(":calls=0,")), "{asked:?}");
+}
+
+/// Keys of the first node.
+fn of_first(cluster: &RedisCluster, count: usize) -> Vec<StoreKey> {
+    let all = (0..).map(|number| key(format!("of the first {number}")));
+    all.filter(|key| cluster.owner(cluster.slot(key.as_str())) == 0).take(count).collect()
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_gives_way_to_its_replica() {
+    let Some(cluster) = RedisCluster::start_replicated("a_master_that_hangs_gives_way_to_its_replica") else { return };
+    let redis = builder(&cluster).response_timeout(Duration::from_millis(300)).build().unwrap();
+    let texts = texts_of_each(&cluster, "gives way", 1).concat();
+    let _isolated = isolate_with(configured(&redis));
+    let users: Cache<u32> = Cache::builder("gives way").ttl(HOUR).backend("main").build();
+    for text in &texts {
+        users.set(text, 7).await.unwrap();
+    }
+    cluster.is_replicated(0, REPLICA);
+    cluster.nodes[0].stop();
+    let mut promoted = None;
+    soon(async {
+        // The breaker stands before it soon, so that no call finds out.
+        loop {
+            clear_all();
+            match users.get(&texts[0]).await {
+                Some(value) => break assert_eq!(value, 7),
+                None if promoted.is_none() => promoted = cluster.is_master(REPLICA).then(Instant::now),
+                None => {}
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    println!("found {:?} after the promotion", promoted.map(|promoted| promoted.elapsed()));
+    soon(users.set(&texts[0], 8)).await.unwrap();
+    cluster.nodes[0].go_on();
+    cluster.is_replicated(REPLICA, 0);
+    for _ in 0..20 {
+        clear_all();
+        assert_eq!(soon(users.get(&texts[0])).await, Some(8));
+    }
+    assert_eq!(shutdown(PATIENCE).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_on_request_is_noticed_by_nobody() {
+    let Some(cluster) = RedisCluster::start_replicated("a_failover_on_request_is_noticed_by_nobody") else { return };
+    // The master holds up writes until the replica has taken over, or for 5 s when that fails.
+    let backend = builder(&cluster).response_timeout(PATIENCE).build().unwrap();
+    let mut rounds = Rounds::begin(&backend, &of_first(&cluster, 6));
+    // No third one: masters vote about one of them once in two seconds.
+    for (from, to) in [(0, REPLICA), (REPLICA, 0)] {
+        rounds.go_on(32).await;
+        rounds.longest.store(0, SeqCst);
+        cluster.fail_over(from, to);
+        rounds.go_on(32).await;
+        println!("the longest round of calls took {} ms", rounds.longest.load(SeqCst));
+    }
+    rounds.end().await;
+}
+
+#[tokio::test]
+async fn what_a_master_had_not_told_its_replica_is_lost_and_a_late_leader_refused() {
+    let name = "what_a_master_had_not_told_its_replica_is_lost_and_a_late_leader_refused";
+    let Some(mut cluster) = RedisCluster::start_replicated(name) else { return };
+    let (one, other) = (backend(&cluster), backend(&cluster));
+    let [value, taken, untaken, ended, removed] = &of_first(&cluster, 5)[..] else { unreachable!() };
+    let end = |entry: &'static [u8]| End::Value { entry, ttl: HOUR, told: None };
+    // Of this the replica has heard.
+    let short = Asked { lease: Duration::from_secs(6), ..asked("one") };
+    let ended_by_one = lead(acquire(&one, ended, short).await);
+    soon(one.set(removed, b"back", HOUR)).await.unwrap();
+    cluster.deafen_replica();
+    // Of this it has not.
+    soon(one.set(value, b"lost", HOUR)).await.unwrap();
+    let of_taken = lead(acquire(&one, taken, asked("one")).await);
+    let of_untaken = lead(acquire(&one, untaken, asked("one")).await);
+    assert!(soon(one.end(ended, &ended_by_one, end(b"lost"))).await.unwrap());
+    assert!(soon(one.remove(removed)).await.unwrap());
+    cluster.nodes[0].kill();
+    cluster.nodes[REPLICA].go_on();
+    RedisCluster::until("the replica takes over", || cluster.is_master(REPLICA));
+    found(&one, std::slice::from_ref(value)).await;
+    found(&other, std::slice::from_ref(value)).await;
+
+    assert_eq!(soon(other.get(value)).await.unwrap(), None, "it is made once more");
+    // Who led is not known any more. Another one may, and then only that one writes.
+    let of_other = lead(acquire(&other, taken, asked("other")).await);
+    assert!(of_other.fence > of_taken.fence);
+    assert!(!soon(one.renew(taken, &of_taken, HOUR)).await.unwrap());
+    assert!(!soon(one.end(taken, &of_taken, end(b"old"))).await.unwrap());
+    assert!(soon(other.end(taken, &of_other, end(b"new"))).await.unwrap());
+    assert!(!soon(one.end(taken, &of_taken, end(b"old"))).await.unwrap());
+    assert_eq!(soon(one.get(taken)).await.unwrap().unwrap(), b"new");
+    assert!(!soon(one.end(untaken, &of_untaken, end(b"old"))).await.unwrap());
+    assert_eq!(soon(one.get(untaken)).await.unwrap(), None);
+    // A lease that was ended is there again, and runs out.
+    soon(async {
+        loop {
+            match acquire(&other, ended, asked("other")).await {
+                Acquired::Wait { fence, .. } => assert_eq!(fence, ended_by_one.fence),
+                acquired => break lead(acquired),
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    // What was taken out is there again, as the documentation says; taken out again it is gone.
+    assert_eq!(soon(one.get(removed)).await.unwrap().unwrap(), b"back");
+    assert!(soon(one.remove(removed)).await.unwrap());
+    assert_eq!(soon(other.get(removed)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_dead_master_did_not_tell_stays_in_no_memory() {
+    let Some(mut cluster) = RedisCluster::start_replicated("what_a_dead_master_did_not_tell_stays_in_no_memory") else {
+        return;
+    };
+    let texts = texts_of_each(&cluster, "untold", 1).concat();
+    let (_isolated, here) = cache(&cluster, "untold");
+    let put = async || {
+        for text in &texts {
+            here.set(text, 7).await.unwrap();
+        }
+    };
+    put().await;
+    // Not the node that messages come through: what is lost with that is made up for anyway.
+    let hears = |node: &redis_server::RedisServer| !node.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).is_empty();
+    RedisCluster::until("another brings the messages", || {
+        cluster.nodes[0].ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        cluster.nodes[1..REPLICA].iter().any(hears) && !hears(&cluster.nodes[0])
+    });
+    put().await;
+    // Nobody is told of this, as when a master dies before it has told.
+    let gone = StoreKey::new(&Place::new("cache", "untold", 0), Id::Text(&texts[0]));
+    cluster.nodes[0].ask(&["DEL", gone.as_str()]);
+    cluster.is_replicated(0, REPLICA);
+    assert_eq!(here.get(&texts[0]).await, Some(7), "from memory");
+    cluster.nodes[0].kill();
+    soon(async {
+        // Memory has it for an hour, so no call asks for anything.
+        while here.get(&texts[0]).await.is_some() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert!(cluster.is_master(REPLICA));
+    assert_eq!(soon(here.get(&texts[1])).await, Some(7));
 }
 
 /// A cache over a cluster, in a process of its own as far as the cluster can tell.

@@ -2,13 +2,14 @@
 //! is judged by the checker alone. `FLEET_SEED=7` repeats a schedule, `FLEET_SEEDS=100` runs so many.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use super::events::{Got, Setup, Task};
 use super::host::Fleet;
-use crate::redis_cluster::RedisCluster;
+use super::server::shares_again;
+use crate::redis_cluster::{REPLICA, RedisCluster};
 
 const WORKERS: usize = 3;
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -185,5 +186,79 @@ fn a_key_on_a_healthy_node_is_shared_while_another_node_hangs() {
     // Each of the two processes executes what it cannot ask for, and nothing else.
     assert_eq!(again, 2 * kept[sick], "{}", fleet.story());
     cluster.nodes[sick].go_on();
+    fleet.dismiss();
+}
+
+/// Executes keys, and says of which node each is.
+fn executed(fleet: &Fleet, cluster: &RedisCluster, keys: &[String]) -> Vec<usize> {
+    let kept = || -> Vec<String> { (0..3).map(|node| cluster.nodes[node].ask(&["KEYS", "*}"])).collect() };
+    let owner = |key: &String| {
+        let before = kept();
+        let _ = fleet.got_all(fleet.call(0, "whole", key, 1, &Task::value(0)));
+        let mut owner = None;
+        // It is written behind the caller.
+        RedisCluster::until("it is kept", || {
+            owner = before.iter().zip(kept()).position(|(before, after)| *before != after);
+            owner.is_some()
+        });
+        owner
+    };
+    keys.iter().filter_map(owner).collect()
+}
+
+#[test]
+fn a_replica_that_takes_over_is_found_by_every_process() {
+    let name = "a replica that takes over";
+    let Some(mut cluster) = RedisCluster::start_replicated(name) else { return };
+    let setup = Setup { url: Some(cluster.url()), ..Setup::default() };
+    let fleet = Fleet::of(name, None, 3, &setup);
+    let keys: Vec<String> = (0..12).map(|key| format!("k{key}")).collect();
+    let owners = executed(&fleet, &cluster, &keys);
+    cluster.is_replicated(0, REPLICA);
+    let ask = || {
+        for (key, worker) in keys.iter().flat_map(|key| [(key, 0), (key, 1), (key, 2)]) {
+            let got = fleet.fresh(worker, "whole", key, &Task::value(0));
+            assert!(matches!(got, Got::Value(_)), "{got:?}");
+        }
+        keys.iter().map(|key| fleet.executions(key)).collect::<Vec<_>>()
+    };
+    cluster.nodes[0].kill();
+    let mut rounds = 0;
+    RedisCluster::until("the replica takes over", || {
+        rounds += 1;
+        let executions = ask();
+        // Each process executes once what it cannot ask for, and nothing else.
+        for (of_key, owner) in executions.iter().zip(&owners) {
+            assert!(*of_key <= if *owner == 0 { 1 + 3 * rounds } else { 1 }, "{executions:?}\n{}", fleet.story());
+        }
+        cluster.is_master(REPLICA)
+    });
+    let begun = Instant::now();
+    // What the master had told it, it has.
+    fleet.again_until("nothing is executed any more", || ask() == ask());
+    fleet.note(format_args!("{rounds} rounds alone; found again {:.0?} after the replica took over", begun.elapsed()));
+    shares_again(&fleet);
+
+    cluster.nodes[0].restart();
+    cluster.is_whole();
+    let before: usize = ask().iter().sum();
+    // Back again, on request.
+    let (mut asked, mut executed) = (0, 0);
+    thread::scope(|scope| {
+        let failover = scope.spawn(|| cluster.fail_over(REPLICA, 0));
+        while !failover.is_finished() {
+            asked += 1;
+            let key = format!("meanwhile {asked}");
+            let got = fleet.got_all(fleet.call_all("whole", &key, 2, &Task::value(0)));
+            assert!(got.iter().all(|got| matches!(got, Got::Value(_))), "{got:?}");
+            executed += fleet.executions(&key);
+        }
+    });
+    assert!(executed <= 3 * asked);
+    fleet.note(format_args!("{executed} executions of {asked} keys while a replica took over on request"));
+    fleet.again_until("nothing is executed any more", || ask() == ask());
+    let again = ask().iter().sum::<usize>() - before;
+    fleet.note(format_args!("{again} executions of what was there before"));
+    shares_again(&fleet);
     fleet.dismiss();
 }

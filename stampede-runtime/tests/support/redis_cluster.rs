@@ -1,4 +1,4 @@
-//! A real cluster of a test's own: three masters, each with a third of the slots.
+//! A real cluster of a test's own: three masters, each with a third of the slots, and a replica where a test wants one.
 
 // Each test uses a part of it.
 #![allow(dead_code)]
@@ -8,23 +8,46 @@ use std::time::{Duration, Instant};
 use super::redis_server::{PATIENCE, RedisServer, free_port};
 
 pub(crate) struct RedisCluster {
+    /// The masters, and after them the replica.
     pub(crate) nodes: Vec<RedisServer>,
     ids: Vec<String>,
 }
 
-const NODES: u16 = 3;
+const MASTERS: u16 = 3;
+/// Of the first node, where there is one.
+pub(crate) const REPLICA: usize = 3;
 const SLOTS: u16 = 16_384;
 
 impl RedisCluster {
     /// A cluster, or a line that says what is skipped for want of a server.
     pub(crate) fn start(test: &str) -> Option<RedisCluster> {
-        RedisCluster::start_with(test, &[])
+        RedisCluster::start_with(test, |_| Vec::new())
     }
 
     /// The same with more arguments for each node.
-    pub(crate) fn start_with(test: &str, arguments: &[&str]) -> Option<RedisCluster> {
+    pub(crate) fn start_with(test: &str, arguments: impl Fn(usize) -> Vec<String>) -> Option<RedisCluster> {
+        RedisCluster::of(test, MASTERS.into(), arguments)
+    }
+
+    /// One whose first node has a replica, which takes over when that is dead, whatever it has not heard of.
+    pub(crate) fn start_replicated(test: &str) -> Option<RedisCluster> {
+        let settings = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
+        let cluster = RedisCluster::of(test, REPLICA + 1, |_| settings.map(str::to_owned).to_vec())?;
+        cluster.nodes[REPLICA].ask(&["CLUSTER", "REPLICATE", &cluster.ids[0]]);
+        Self::until("all know of the replica", || {
+            let is_known = |node: &RedisServer| {
+                let told = node.ask(&["CLUSTER", "NODES"]);
+                told.lines().any(|line| line.contains("slave ") && line.contains(&cluster.ids[0]))
+            };
+            cluster.nodes.iter().all(is_known)
+        });
+        cluster.is_replicated(0, REPLICA);
+        Some(cluster)
+    }
+
+    fn of(test: &str, nodes: usize, arguments: impl Fn(usize) -> Vec<String>) -> Option<RedisCluster> {
         let mut cluster = RedisCluster { nodes: Vec::new(), ids: Vec::new() };
-        for _ in 0..NODES {
+        for node in 0..nodes {
             let bus = free_port().to_string();
             let own = [
                 ["--cluster-enabled", "yes"],
@@ -33,7 +56,8 @@ impl RedisCluster {
                 // One that is down is nothing to the others.
                 ["--cluster-require-full-coverage", "no"],
             ];
-            let all = own.iter().flatten().chain(arguments).map(ToString::to_string).collect();
+            let own = own.iter().flatten().map(ToString::to_string);
+            let all = own.chain(arguments(node)).collect();
             cluster.nodes.push(RedisServer::start_with(test, |_| all)?);
         }
         cluster.join();
@@ -43,18 +67,17 @@ impl RedisCluster {
     fn join(&mut self) {
         self.ids = self.nodes.iter().map(|node| node.ask(&["CLUSTER", "MYID"])).collect();
         let mut first = 0;
-        for (node, number) in self.nodes.iter().zip(1..) {
-            let last = if number == NODES { SLOTS - 1 } else { SLOTS / NODES * number - 1 };
+        for (node, number) in self.nodes.iter().zip(1..=MASTERS) {
+            let last = if number == MASTERS { SLOTS - 1 } else { SLOTS / MASTERS * number - 1 };
             node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &number.to_string()]);
             node.ask(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
             first = last + 1;
         }
         for one in &self.nodes {
             for other in &self.nodes {
-                let bus = other.ask(&["CONFIG", "GET", "cluster-port"]);
-                let bus = bus.lines().last().expect("a port").to_owned();
+                let bus = setting(other, "cluster-port");
                 if one.port() != other.port() {
-                    one.ask(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string(), &bus]);
+                    one.ask(&["CLUSTER", "MEET", "127.0.0.1", &port_for_nodes(other), &bus]);
                 }
             }
         }
@@ -68,9 +91,50 @@ impl RedisCluster {
                 let info = node.ask(&["CLUSTER", "INFO"]);
                 info.contains("cluster_state:ok")
                     && info.contains("cluster_slots_ok:16384")
-                    && node.ask(&["CLUSTER", "NODES"]).lines().filter(|line| line.contains(" connected ")).count() == 3
+                    && node.ask(&["CLUSTER", "NODES"]).lines().filter(|line| is_connected(line)).count()
+                        == self.nodes.len()
             });
         }
+    }
+
+    /// Whether a node says that it is a master and has slots. One that is dead says nothing.
+    pub(crate) fn is_master(&self, node: usize) -> bool {
+        let told = self.nodes[node].answer(&["CLUSTER", "NODES"]).unwrap_or_default();
+        told.lines().any(|line| line.contains("myself,master") && line.split(' ').nth(8).is_some())
+    }
+
+    /// Waits until a node is the replica of another and has all that the other has.
+    pub(crate) fn is_replicated(&self, from: usize, to: usize) {
+        let said = |node: usize, what: &str| {
+            let told = self.nodes[node].answer(&["INFO", "replication"]).unwrap_or_default();
+            told.lines().find_map(|line| Some(line.trim().strip_prefix(what)?.to_owned()))
+        };
+        Self::until("the replica has everything", || {
+            said(to, "master_port:") == Some(port_for_nodes(&self.nodes[from]))
+                && said(to, "master_link_status:").is_some_and(|status| status == "up")
+                && said(from, "master_repl_offset:") == said(to, "slave_repl_offset:")
+        });
+    }
+
+    /// From now on the replica hears nothing: it stands still, and its line to the master is cut.
+    pub(crate) fn deafen_replica(&self) {
+        self.is_replicated(0, REPLICA);
+        self.nodes[REPLICA].stop();
+        self.nodes[0].ask(&["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
+    /// Has a replica take over from its master, which lives.
+    pub(crate) fn fail_over(&self, from: usize, to: usize) {
+        self.is_replicated(from, to);
+        let mut asked = None::<Instant>;
+        Self::until("it takes over", || {
+            // On a busy machine it is given up after 5 s.
+            if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(6)) {
+                asked = Some(Instant::now());
+                self.nodes[to].ask(&["CLUSTER", "FAILOVER"]);
+            }
+            self.is_master(to) && !self.is_master(from)
+        });
     }
 
     /// Waits until something has happened.
@@ -116,7 +180,7 @@ impl RedisCluster {
 
     /// Moves the keys of a slot.
     pub(crate) fn move_keys(&self, slot: u16, from: usize, to: usize) {
-        let (port, slot) = (self.nodes[to].port().to_string(), slot.to_string());
+        let (port, slot) = (port_for_nodes(&self.nodes[to]), slot.to_string());
         loop {
             let keys = self.nodes[from].ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
             let keys: Vec<&str> = keys.lines().collect();
@@ -151,6 +215,21 @@ impl RedisCluster {
         self.move_keys(slot, from, to);
         self.end_moving(slot, from, to);
     }
+}
+
+/// What a server says of one of its settings; nothing where it has none of that name.
+fn setting(node: &RedisServer, name: &str) -> String {
+    node.ask(&["CONFIG", "GET", name]).lines().nth(1).unwrap_or_default().to_owned()
+}
+
+/// The port that other nodes know it by.
+fn port_for_nodes(node: &RedisServer) -> String {
+    if setting(node, "tls-cluster") == "yes" { setting(node, "tls-port") } else { node.port().to_string() }
+}
+
+/// Whether a line of `CLUSTER NODES` is about a node that is there.
+fn is_connected(line: &str) -> bool {
+    line.contains(" connected") && !line.contains("handshake")
 }
 
 /// What a node knows of each: its epoch and its slots.

@@ -124,7 +124,8 @@ impl Cluster {
     pub(super) async fn ping(&self, part: usize) -> Result<(), BackendError> {
         let map = self.nodes.map().await?;
         match map.nodes.iter().find(|node| node.number == part) {
-            Some(node) => node.link.ask(&cmd("PING")).await,
+            // While its breaker is open nothing else finds out that its slots have gone to another.
+            Some(node) => node.link.ask(&cmd("PING")).await.inspect_err(|_| self.nodes.doubt()),
             None => Ok(()),
         }
     }

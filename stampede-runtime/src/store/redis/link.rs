@@ -150,6 +150,11 @@ impl Link {
         matches!(&*self.core.state.borrow(), State::Up(line) if line.silent_since.load(Ordering::Relaxed) == 0)
     }
 
+    /// There was an attempt to connect, and whoever is asked now is not answered.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.core.is_first.load(Ordering::Relaxed) && !self.is_well()
+    }
+
     /// Sends a command.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BackendError> {
         let line = self.line().await?;

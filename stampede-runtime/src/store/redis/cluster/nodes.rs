@@ -61,6 +61,15 @@ impl Map {
         self.nodes.get(usize::from(self.owners[usize::from(slot)]))
     }
 
+    /// Whether a slot of a node that does not answer is another's in a later map.
+    fn loses_to(&self, later: &Map) -> bool {
+        let lost: Vec<bool> = self.nodes.iter().map(|node| node.link.is_lost()).collect();
+        let is_taken =
+            |slot| self.owner(slot).zip(later.owner(slot)).is_some_and(|(one, other)| !Arc::ptr_eq(one, other));
+        let is_of_lost = |slot: u16| lost.get(usize::from(self.owners[usize::from(slot)])).is_some_and(|lost| *lost);
+        (0..SLOTS).any(|slot| is_of_lost(slot) && is_taken(slot))
+    }
+
     fn is_like(&self, other: &Map) -> bool {
         (0..SLOTS).all(|slot| match (self.owner(slot), other.owner(slot)) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -100,7 +109,7 @@ struct Core {
     /// Those of the map, and those that redirections have named since.
     nodes: Mutex<Vec<Arc<Node>>>,
     /// The map is not right any more.
-    is_stale: Notify,
+    is_stale: Arc<Notify>,
     /// Somebody has asked since the last map.
     is_wanted: AtomicBool,
 }
@@ -128,7 +137,7 @@ impl Nodes {
                 ear,
                 state: watch::Sender::new(State::Quiet),
                 nodes: Mutex::default(),
-                is_stale: Notify::new(),
+                is_stale: Arc::default(),
                 is_wanted: AtomicBool::new(false),
             }
         });
@@ -267,7 +276,15 @@ impl Core {
         let taken: Vec<usize> = nodes.iter().map(|node| node.number).collect();
         let number = (1..PARTS).find(|number| !taken.contains(number)).unwrap_or(1 + taken.len() % (PARTS - 1));
         let hears = Hears { messages: false, changes: self.tracking };
-        let mut link = Link::new(Place::Here(client), self.timeouts, hears, Arc::clone(&self.waiters));
+        let (is_stale, is_first) = (Arc::clone(&self.is_stale), AtomicBool::new(true));
+        let pick = move || {
+            // Another may have its slots by now. A process that has everything in memory asks nothing and would not find out.
+            if !is_first.swap(false, Ordering::Relaxed) {
+                is_stale.notify_one();
+            }
+            Some(client.clone())
+        };
+        let mut link = Link::new(Place::Somewhere(Box::new(pick)), self.timeouts, hears, Arc::clone(&self.waiters));
         if is_late {
             link = link.late();
         }
@@ -351,19 +368,19 @@ impl Core {
             map.nodes.iter().for_each(|node| node.link.begin());
         }
         let map = Arc::new(map);
-        let mut is_moved = false;
+        let mut may_be_untold = false;
         self.state.send_if_modified(|state| match state {
             State::Known(before) if before.is_like(&map) => false,
             // Before the first, whatever waits for it waits for more than that.
             State::Known(before) => {
-                is_moved = true;
+                // Who had told of a key before does not any more, or was perhaps about to when it died.
+                may_be_untold = self.tracking || self.hears && before.loses_to(&map);
                 *before = Arc::clone(&map);
                 true
             }
             _ => false,
         });
-        if is_moved && self.tracking {
-            // Who had told of a key before does not any more.
+        if may_be_untold {
             self.waiters.news().lose();
         }
         map
