@@ -196,7 +196,8 @@ fn bounded_error() {
             (_, 'a'..='h') => (word.clone(), format!("what is it that {word} means to those who speak of it"), 0),
             _ => (format!("how does one open the box of {word}"), format!("how does one open a box of {word}"), 1),
         };
-        writeln!(pairs, r#"{{"a": "{a}", "b": "{b}", "label": {label}}}"#).expect("the temporary folder can be written to");
+        writeln!(pairs, r#"{{"a": "{a}", "b": "{b}", "label": {label}}}"#)
+            .expect("the temporary folder can be written to");
     }
     let page = page(example("bounded_error").arg(pairs.path()).args([&api.url(), "m"]));
     for max_error in ["0.10", "0.15", "0.20"] {

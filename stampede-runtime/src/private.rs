@@ -260,8 +260,7 @@ macro_rules! __verdict {
 pub use crate::{
     __carry as carry, __embedder as embedder, __fed_part as fed_part, __meant_site as meant_site,
     __must_carry as must_carry, __own as own, __part as part, __question as question, __share as share,
-    __stored_site as stored_site, __tenant as tenant,
-    __verdict as verdict,
+    __stored_site as stored_site, __tenant as tenant, __verdict as verdict,
 };
 
 /// Whether a value is the one that `none_ttl` is for.

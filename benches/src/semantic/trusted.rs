@@ -264,7 +264,8 @@ async fn warm<F: Function>() {
     for topic in 0..TOPICS {
         call::<F>(&Question { topic, wording: 0 }.to_string()).await;
     }
-    let learns = || F::stats().semantic.bound.is_some_and(|bound| bound.levels.last().is_none_or(|level| !level.is_served));
+    let learns =
+        || F::stats().semantic.bound.is_some_and(|bound| bound.levels.last().is_none_or(|level| !level.is_served));
     let mut labels = 0;
     while learns() {
         call::<F>(&Question::new().to_string()).await;
