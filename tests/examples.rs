@@ -202,7 +202,7 @@ fn bounded_error() {
     let page = page(example("bounded_error").arg(pairs.path()).args([&api.url(), "m"]));
     for max_error in ["0.10", "0.15", "0.20"] {
         let label = |by: &str| format!("{max_error:>7}  {by}");
-        let [by_shadow, by_verify] = ["shadow", "verify"].map(|by| match rows(&page, &label(by))[..] {
+        let [by_shadow, by_verify] = ["shadow", "verify"].map(|by| match rows::<7>(&page, &label(by))[..] {
             [[hits, wrong, rate, in_hindsight, threshold, ..]] => (hits, [wrong, rate], in_hindsight, threshold),
             _ => panic!("one row of {by} for {max_error}:\n{page}"),
         });
