@@ -128,7 +128,6 @@ pub struct Said<V>(pub V);
 impl<V: IntoVerdict> Said<V> {
     /// Its verdict.
     #[inline]
-    #[expect(clippy::missing_errors_doc, reason = "they are the verifier's")]
     pub fn stampede_verdict(self) -> Verdict {
         self.0.into_verdict()
     }
@@ -137,7 +136,6 @@ impl<V: IntoVerdict> Said<V> {
 /// For what is no verdict.
 pub trait InsteadOfVerdict: Sized {
     /// The replacement.
-    #[expect(clippy::missing_errors_doc, reason = "there are none")]
     fn stampede_verdict(self) -> Verdict {
         unreachable!("its program does not compile")
     }

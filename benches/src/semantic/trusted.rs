@@ -14,7 +14,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use stampede_runtime::{Stats, semantic_coalesce};
@@ -26,16 +26,16 @@ use crate::report::{Row, Section};
 
 const DIMENSIONS: usize = 384;
 /// Questions that have an answer.
-const TOPICS: u64 = 500;
+const TOPICS: usize = 500;
 /// How long bodies take, and judges that take any time, in milliseconds.
 const BODY: u64 = 20;
 const JUDGE: u64 = 2;
 /// Near questions of one round.
-const MANY: u64 = 200;
+const MANY: usize = 200;
 /// The same where each is executed.
-const FEW: u64 = 20;
+const FEW: usize = 20;
 /// Exact questions of one round.
-const EXACT: u64 = 4_000;
+const EXACT: usize = 4_000;
 /// What has not learnt by then never will.
 const LABELS_MAX: u64 = 5_000;
 
@@ -53,28 +53,30 @@ async fn take(millis: &AtomicU64) {
 }
 
 /// The answer is the topic, however it is asked for: no near hit is wrong.
-async fn body(question: &str) -> u64 {
+async fn body(question: &str) -> usize {
     EXECUTED.fetch_add(1, Relaxed);
     take(&BODY_TAKES).await;
     Question::read(question).topic
 }
 
-async fn yes(_asked: &str, _found: &str, _answer: &u64) -> bool {
+async fn yes(_asked: &str, _found: &str, _answer: &usize) -> bool {
     JUDGED.fetch_add(1, Relaxed);
     take(&JUDGE_TAKES).await;
     true
 }
 
-async fn no(asked: &str, found: &str, answer: &u64) -> bool {
+async fn no(asked: &str, found: &str, answer: &usize) -> bool {
     !yes(asked, found, answer).await
 }
 
 /// What is measured.
 trait Function: 'static {
-    fn ask(question: &str) -> impl Future<Output = u64>;
+    fn ask(question: &str) -> impl Future<Output = usize>;
     fn stats() -> Stats;
     /// Memory forgets its answers. The index and the verdicts stay.
     fn forget();
+    /// All of that is forgotten. What was learnt stays.
+    fn clear() -> impl Future<Output = ()>;
 }
 
 /// Functions that differ in nothing but these words.
@@ -82,14 +84,14 @@ macro_rules! functions {
     ($($name:ident: $function:ident($($words:tt)*);)*) => {
         $(
             #[semantic_coalesce(embed = embed, ttl = "1h", capacity = 100_000, $($words)*)]
-            async fn $function(question: &str) -> u64 {
+            async fn $function(question: &str) -> usize {
                 body(question).await
             }
 
             struct $name;
 
             impl Function for $name {
-                fn ask(question: &str) -> impl Future<Output = u64> {
+                fn ask(question: &str) -> impl Future<Output = usize> {
                     $function(question)
                 }
 
@@ -99,6 +101,10 @@ macro_rules! functions {
 
                 fn forget() {
                     $function::invalidate_where(|_| true);
+                }
+
+                async fn clear() {
+                    $function::clear().await.expect("all of it is in this process");
                 }
             }
         )*
@@ -121,6 +127,10 @@ const AT_ONCE: &str = "verify: yes, at once";
 
 pub(super) fn measure(effort: &Effort) -> Vec<Section> {
     let asking = Rc::new(runtime());
+    block_on(&asking, async {
+        learn::<BoundByVerify>().await;
+        learn::<BoundByShadow>().await;
+    });
     let runners = vec![
         near::<Plain>("nothing else", &asking),
         near::<Verified>(AT_ONCE, &asking),
@@ -213,7 +223,7 @@ fn near<F: Function>(name: &'static str, asking: &Rc<Runtime>) -> Runner<Sample>
     runner::<F>(name, asking, 0, MANY, false)
 }
 
-fn judged<F: Function>(name: &'static str, asking: &Rc<Runtime>, calls: u64) -> Runner<Sample> {
+fn judged<F: Function>(name: &'static str, asking: &Rc<Runtime>, calls: usize) -> Runner<Sample> {
     runner::<F>(name, asking, JUDGE, calls, false)
 }
 
@@ -226,14 +236,16 @@ fn runner<F: Function>(
     name: &'static str,
     asking: &Rc<Runtime>,
     judge: u64,
-    calls: u64,
+    calls: usize,
     is_remembered: bool,
 ) -> Runner<Sample> {
-    block_on(asking, warm::<F>());
     let asking = Rc::clone(asking);
     Runner::new(name, move || {
         let questions: Vec<String> = (0..calls).map(|_| Question::new().to_string()).collect();
         block_on(&asking, async {
+            // What was executed in the round before is in the index, too.
+            F::clear().await;
+            warm::<F>().await;
             if is_remembered {
                 for question in &questions {
                     call::<F>(question).await;
@@ -259,15 +271,18 @@ fn runner<F: Function>(
     })
 }
 
-/// Each topic has an answer, and what is to be learnt has been.
+/// Each topic has an answer.
 async fn warm<F: Function>() {
     for topic in 0..TOPICS {
         call::<F>(&Question { topic, wording: 0 }.to_string()).await;
     }
-    let learns =
-        || F::stats().semantic.bound.is_some_and(|bound| bound.levels.last().is_none_or(|level| !level.is_served));
+}
+
+/// What is to be learnt has been: all that is near is near enough.
+async fn learn<F: Function>() {
+    warm::<F>().await;
     let mut labels = 0;
-    while learns() {
+    while F::stats().semantic.bound.is_some_and(|bound| bound.levels.last().is_none_or(|level| !level.is_served)) {
         call::<F>(&Question::new().to_string()).await;
         labels += 1;
         assert!(labels < LABELS_MAX, "it does not learn");
@@ -296,7 +311,7 @@ fn exact<F: Function>(name: &'static str, asking: &Rc<Runtime>) -> Runner<f64> {
         let executed = EXECUTED.load(Relaxed);
         let begin = Instant::now();
         block_on(&asking, async {
-            for question in questions.iter().cycle().take(EXACT as usize) {
+            for question in questions.iter().cycle().take(EXACT) {
                 black_box(F::ask(black_box(question)).await);
             }
         });
@@ -308,20 +323,20 @@ fn exact<F: Function>(name: &'static str, asking: &Rc<Runtime>) -> Runner<f64> {
 /// A topic, and in which words it is asked for; 0: those that have the answer.
 #[derive(Clone, Copy)]
 struct Question {
-    topic: u64,
-    wording: u64,
+    topic: usize,
+    wording: usize,
 }
 
 impl Question {
     /// One that nobody has asked.
     fn new() -> Question {
-        static NEXT: AtomicU64 = AtomicU64::new(TOPICS);
+        static NEXT: AtomicUsize = AtomicUsize::new(TOPICS);
         let next = NEXT.fetch_add(1, Relaxed);
         Question { topic: next % TOPICS, wording: next / TOPICS }
     }
 
     fn read(text: &str) -> Question {
-        let digit = |letter| LETTERS.iter().position(|of| *of == letter).expect("a letter of ours") as u64;
+        let digit = |letter| LETTERS.iter().position(|of| *of == letter).expect("a letter of ours");
         let number = |word: &str| word.bytes().fold(0, |number, letter| 16 * number + digit(letter));
         let (rest, wording) = text.rsplit_once(" in words of ").expect("a question of ours");
         let (_, topic) = rest.rsplit_once(' ').expect("a question of ours");
@@ -330,9 +345,9 @@ impl Question {
 
     /// Two wordings of one topic are less near to one another than the default threshold.
     fn embedding(self) -> Vec<f32> {
-        let mut numbers = TOPIC_EMBEDDINGS[self.topic as usize].clone();
+        let mut numbers = TOPIC_EMBEDDINGS[self.topic].clone();
         if self.wording > 0 {
-            numbers[self.wording as usize % DIMENSIONS] += 0.3;
+            numbers[self.wording % DIMENSIONS] += 0.3;
         }
         numbers
     }
@@ -343,8 +358,8 @@ const LETTERS: &[u8; 16] = b"bcdfghjklmnpqrst";
 
 impl Display for Question {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let word = |number: u64| -> String {
-            let digit = |at: u32| char::from(LETTERS[(number >> (4 * at)) as usize % LETTERS.len()]);
+        let word = |number: usize| -> String {
+            let digit = |at| char::from(LETTERS[(number >> (4 * at)) % LETTERS.len()]);
             (0..4).rev().map(digit).collect()
         };
         write!(f, "what is to be known about {} in words of {}", word(self.topic), word(self.wording))
