@@ -1,5 +1,7 @@
 //! The examples, run as a person would run them: they end well, and say what they save.
 
+#[path = "../stampede-runtime/tests/support/embeddings_api.rs"]
+mod embeddings_api;
 #[path = "support/example.rs"]
 mod example;
 #[path = "../stampede-runtime/tests/support/postgres_server.rs"]
@@ -11,11 +13,14 @@ mod redis_server;
 #[expect(dead_code, reason = "it runs as an example")]
 mod testing_your_service;
 
+use std::io::Write as _;
 use std::process::Command;
 
+use embeddings_api::EmbeddingsApi;
 use example::example;
 use postgres_server::PostgresServer;
 use redis_server::RedisServer;
+use tempfile::NamedTempFile;
 
 /// What an example prints. It has to end well, and in silence on standard error.
 fn page(command: &mut Command) -> String {
@@ -177,6 +182,43 @@ fn semantic_pgvector() {
     has(&first, "4 requests, 2 executions");
     has(&second, "4 requests, 0 executions");
     has(&second, "  hit in the index, ");
+}
+
+/// The vectors of the API tell how long a text is: questions in nearly the same words are near, and a word is less near to a
+/// sentence about it.
+#[test]
+fn bounded_error() {
+    let api = EmbeddingsApi::start([]);
+    let mut pairs = NamedTempFile::new().expect("the temporary folder can be written to");
+    for [one, other] in ('a'..='z').flat_map(|one| ('a'..='z').map(move |other| [one, other])) {
+        let word = format!("{one}{other}");
+        let (a, b, label) = match (one, other) {
+            (_, 'a'..='h') => (word.clone(), format!("what is it that {word} means to those who speak of it"), 0),
+            _ => (format!("how does one open the box of {word}"), format!("how does one open a box of {word}"), 1),
+        };
+        writeln!(pairs, r#"{{"a": "{a}", "b": "{b}", "label": {label}}}"#)
+            .expect("the temporary folder can be written to");
+    }
+    let page = page(example("bounded_error").arg(pairs.path()).args([&api.url(), "m"]));
+    for max_error in ["0.10", "0.15", "0.20"] {
+        let [by_shadow, by_verify] = ["shadow", "verify"].map(|by| {
+            let rows = rows::<7>(&page, &format!("{max_error:>7}  {by}"));
+            let [[hits, wrong, _rate, in_hindsight, threshold, _executions, _verified]] = rows[..] else {
+                panic!("one row of {by} for {max_error}:\n{page}");
+            };
+            let [hits, wrong, in_hindsight] = [hits, wrong, in_hindsight].map(|figure| figure.parse::<u32>().unwrap());
+            // Words are less near to the sentences about them.
+            assert!(threshold.parse::<f32>().unwrap() > 0.95, "{page}");
+            assert_eq!(wrong, 0, "{page}");
+            assert!((1..=in_hindsight).contains(&hits), "{page}");
+            hits
+        });
+        // What is not served yet for being near is served for being verified.
+        assert!(by_shadow <= by_verify, "{page}");
+    }
+    let output = example("bounded_error").output().expect("the example starts");
+    assert_eq!(output.status.code(), Some(2));
+    has(str::from_utf8(&output.stderr).unwrap(), "error: it takes the file of pairs, the address of an embedder");
 }
 
 /// The figures are the attribute's doing, and not the example's.

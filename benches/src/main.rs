@@ -2,9 +2,9 @@
 //!
 //! `cargo bench -p stampede-benches -- [--quick] [--format json] [--peer NAME]… [SECTION]…`, where a section is one of
 //! `warm`, `miss`, `fan-out`, `grid`, `dropped`, `threads`, `blocked`, `options`, `expiry`, `hits`, `memory`, `redis`,
-//! `invalidation`, `takeover`, `load`, `semantic`, and parts of names will do. What counts are the ratios of one run; nanoseconds
-//! differ between machines, and on a shared one between minutes. What an attribute costs at compile time is a script beside this:
-//! `benches/compile-time`.
+//! `invalidation`, `takeover`, `load`, `semantic`, `semantic-trust`, and parts of names will do. What counts are the ratios of one
+//! run; nanoseconds differ between machines, and on a shared one between minutes. What an attribute costs at compile time is a
+//! script beside this: `benches/compile-time`.
 
 mod alloc;
 mod blocked;
@@ -38,7 +38,7 @@ use report::Section;
 /// A name and what it measures.
 type Measurement = (&'static str, fn(&Effort) -> Vec<Section>);
 
-const MEASUREMENTS: [Measurement; 16] = [
+const MEASUREMENTS: [Measurement; 17] = [
     ("warm", warm::measure),
     ("miss", miss::measure),
     ("fan-out", fan_out::measure),
@@ -56,6 +56,7 @@ const MEASUREMENTS: [Measurement; 16] = [
     ("takeover", takeover::measure),
     ("load", load::measure),
     ("semantic", semantic::measure),
+    ("semantic-trust", semantic::measure_trust),
 ];
 
 fn main() -> ExitCode {

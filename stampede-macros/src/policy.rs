@@ -301,10 +301,13 @@ pub(crate) fn hooks(args: &Args, item: &Item, runtime: &Runtime) -> Vec<Setting>
     if let Some(verify) = &given.verify {
         let at = verify.span();
         let private = runtime.private(at);
-        let [asked, found, value] = ["asked", "found", "value"].map(|name| Ident::new(name, Span::mixed_site()));
+        let inside = Span::mixed_site().located_at(at);
+        let [asked, found, value] = ["asked", "found", "value"].map(|name| Ident::new(name, inside));
         // It owns what the function borrows, and so can be told to the runtime as a pointer.
-        let verdict = quote_spanned!(at=> #private::verdict(#verify(&#asked, &#found, &#value)).await);
-        let owned = quote!(|#asked, #found, #value| ::std::boxed::Box::pin(async move { #verdict }));
+        let verdict = quote_spanned!(inside=> #private::verdict!(#verify, #asked, #found, #value));
+        let owned = quote_spanned! {inside=>
+            |#asked, #found, #value| ::std::boxed::Box::pin(async move { #verdict })
+        };
         set("verify", at, owned);
     }
     // What the type of the result has to allow is reported there.

@@ -1,15 +1,17 @@
-//! One mistake, one error. What cannot be shared, or be part of a key, is reported by a call made for that alone, and
-//! replaced by something that can, so that nothing else in the expansion fails because of it. The replacement never
+//! One mistake, one error. What cannot be shared, be part of a key, or judge, is reported by a call made for that alone,
+//! and replaced by something that can, so that nothing else in the expansion fails because of it. The replacement never
 //! runs: its program does not compile.
 
 use std::borrow::Borrow;
 use std::convert::Infallible;
+use std::future::{Pending, pending};
 use std::hash::Hasher;
 use std::marker::PhantomData;
 
 use crate::__private::OwnArg;
 use crate::key::Look;
 use crate::share::Share;
+use crate::verdict::{IntoVerdict, Judging, Verdict};
 
 /// Reports what cannot be shared.
 #[inline]
@@ -22,6 +24,18 @@ pub fn must_look<L: Look>(_look: &L) {}
 /// Reports what cannot be owned.
 #[inline]
 pub fn must_own<T: ?Sized + OwnArg>(_argument: &T) {}
+
+/// Reports what judges nothing.
+#[inline]
+pub fn must_judge<F: Judging>(_judging: &F) {}
+
+/// Reports what cannot judge on another thread.
+#[inline]
+pub fn must_send<F: Send>(_judging: &F) {}
+
+/// Reports what is no verdict.
+#[inline]
+pub fn must_say<V: IntoVerdict>(_said: &V) {}
 
 /// What has been looked at, so that no mistake is left in it to report. `R`: the result that it shares.
 pub struct Checked<X, R>(X, PhantomData<fn() -> R>);
@@ -85,6 +99,49 @@ impl<T: ?Sized> Borrow<T> for NotOwned<T> {
         unreachable!("its program does not compile")
     }
 }
+
+/// What a call of `verify` has given.
+pub struct Judged<F>(pub F);
+
+impl<F: Judging + Send> Judged<F> {
+    /// What it gives to await.
+    #[inline]
+    #[must_use]
+    pub fn stampede_judging(self) -> F {
+        self.0
+    }
+}
+
+/// For what judges nothing.
+pub trait InsteadOfJudging: Sized {
+    /// The replacement.
+    fn stampede_judging(self) -> Pending<bool> {
+        pending()
+    }
+}
+
+impl<F> InsteadOfJudging for Judged<F> {}
+
+/// What `verify` has said.
+pub struct Said<V>(pub V);
+
+impl<V: IntoVerdict> Said<V> {
+    /// Its verdict.
+    #[inline]
+    pub fn stampede_verdict(self) -> Verdict {
+        self.0.into_verdict()
+    }
+}
+
+/// For what is no verdict.
+pub trait InsteadOfVerdict: Sized {
+    /// The replacement.
+    fn stampede_verdict(self) -> Verdict {
+        unreachable!("its program does not compile")
+    }
+}
+
+impl<V> InsteadOfVerdict for Said<V> {}
 
 /// For what cannot be shared.
 pub trait InsteadOfShare<R>: Sized {

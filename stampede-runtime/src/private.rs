@@ -10,7 +10,8 @@ pub use crate::carry::pick::{
     Carried, CarriesNot, Carrying, Fallible, ViaNoCarry, ViaPointedText, ViaSerde, ViaText, must_carry, must_err,
 };
 pub use crate::checked::{
-    Borrowed, Checked, InsteadOfOwn, InsteadOfPart, InsteadOfShare, must_look, must_own, must_share,
+    Borrowed, Checked, InsteadOfJudging, InsteadOfOwn, InsteadOfPart, InsteadOfShare, InsteadOfVerdict, Judged, Said,
+    must_judge, must_look, must_own, must_say, must_send, must_share,
 };
 pub use crate::error::Error;
 pub use crate::fly::{Boarding, Call};
@@ -28,7 +29,7 @@ pub use crate::share::{
 pub use crate::site::{Here, Site};
 pub use crate::stats::Stats;
 pub use crate::tags::{Tag, tag, tags_by};
-pub use crate::verdict::{Comparable, IntoVerdict, Judging, Verdict, agree, verdict};
+pub use crate::verdict::{Comparable, IntoVerdict, Judging, Verdict, agree};
 
 /// How results of a type are shared: a value of a type that is `Share`.
 #[doc(hidden)]
@@ -240,10 +241,26 @@ macro_rules! __own {
     }};
 }
 
+/// What a function says of two questions and an answer. Awaits it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __verdict {
+    ($verify:expr, $asked:ident, $found:ident, $value:ident) => {{
+        #[allow(unused_imports)]
+        use $crate::__private::{InsteadOfJudging as _, InsteadOfVerdict as _};
+        let judging = $verify(&*$asked, &*$found, &$value);
+        $crate::__private::must_judge(&judging);
+        $crate::__private::must_send(&judging);
+        let said = $crate::__private::Judged(judging).stampede_judging().await;
+        $crate::__private::must_say(&said);
+        $crate::__private::Said(said).stampede_verdict()
+    }};
+}
+
 pub use crate::{
     __carry as carry, __embedder as embedder, __fed_part as fed_part, __meant_site as meant_site,
     __must_carry as must_carry, __own as own, __part as part, __question as question, __share as share,
-    __stored_site as stored_site, __tenant as tenant,
+    __stored_site as stored_site, __tenant as tenant, __verdict as verdict,
 };
 
 /// Whether a value is the one that `none_ttl` is for.

@@ -13,38 +13,40 @@ pub(crate) type Verify<V> = fn(String, String, V) -> Pin<Box<dyn Future<Output =
 /// A function's `agree`: what was served, and what was executed.
 pub(crate) type Agree<V> = fn(&V, &V) -> bool;
 
-/// What `verify` returns.
+/// What a call of `verify` gives.
+#[diagnostic::on_unimplemented(
+    message = "`verify` takes an async function, and this one is not",
+    label = "a call of it gives `{Self}`, which is no future",
+    note = "write `async fn …(asked: &str, found: &str, answer: &T) -> bool`, or `-> Result<bool, E>`"
+)]
+pub trait Judging: Future {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> Judging for F {}
+
+/// What that says in the end.
+#[diagnostic::on_unimplemented(
+    message = "`verify` says yes or no: it returns `bool` or `Result<bool, E>`",
+    label = "this one returns `{Self}`",
+    note = "`E` must become a `Box<dyn Error + Send + Sync>`, as errors and texts do"
+)]
 pub trait IntoVerdict {
     /// The verdict.
     fn into_verdict(self) -> Verdict;
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoVerdict for bool {
     fn into_verdict(self) -> Verdict {
         Ok(self)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Into<Box<dyn StdError + Send + Sync>>> IntoVerdict for Result<bool, E> {
     fn into_verdict(self) -> Verdict {
         self.map_err(Into::into)
     }
-}
-
-/// What a call of `verify` is.
-#[diagnostic::on_unimplemented(
-    message = "`verify` takes `async fn(&str, &str, &T) -> bool`, or one that returns `Result<bool, E>`",
-    label = "this call gives `{Self}`",
-    note = "it is asked with the question, the question found, and the answer of that; its future must be `Send`, and `E` must become a `Box<dyn Error + Send + Sync>`"
-)]
-pub trait Judging: Future<Output: IntoVerdict> + Send {}
-
-#[diagnostic::do_not_recommend]
-impl<F: Future<Output: IntoVerdict> + Send> Judging for F {}
-
-/// What `verify` says.
-pub async fn verdict<F: Judging>(judging: F) -> Verdict {
-    judging.await.into_verdict()
 }
 
 /// Values that can be compared when nobody says how.

@@ -255,7 +255,7 @@ fn thresholds_are_cosines() {
 #[test]
 fn near_hits_are_judged_by_functions() {
     let judged = expansion("verify = judges::same, verify_timeout = 1, verify_concurrent = N", ASK);
-    assert!(judged.contains("verdict (judges :: same (& asked , & found , & value)) . await"), "{judged}");
+    assert!(judged.contains("verdict ! (judges :: same , asked , found , value)"), "{judged}");
     assert!(judged.contains(". verify_concurrent (N)"), "{judged}");
     // Before the values are told to be compared by meaning, which they are with it.
     assert!(judged.find(". verify (") < judged.find(". meant ()"), "{judged}");
