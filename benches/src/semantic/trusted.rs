@@ -376,7 +376,6 @@ static TOPIC_EMBEDDINGS: LazyLock<Vec<Vec<f32>>> = LazyLock::new(|| {
     (0..TOPICS).map(|_| embedding()).collect()
 });
 
-#[expect(clippy::unused_async, reason = "an embedder is asked elsewhere")]
 async fn embed(texts: Vec<String>) -> Result<Vec<Vec<f32>>, Infallible> {
     Ok(texts.iter().map(|text| Question::read(text).embedding()).collect())
 }
