@@ -189,8 +189,8 @@ fn a_key_on_a_healthy_node_is_shared_while_another_node_hangs() {
     fleet.dismiss();
 }
 
-/// Executes keys, and says of which node each is.
-fn executed(fleet: &Fleet, cluster: &RedisCluster, keys: &[String]) -> Vec<usize> {
+/// Executes keys, and says on which node each is.
+fn owners_of(fleet: &Fleet, cluster: &RedisCluster, keys: &[String]) -> Vec<usize> {
     let kept = || -> Vec<String> { (0..3).map(|node| cluster.nodes[node].ask(&["KEYS", "*}"])).collect() };
     let owner = |key: &String| {
         let before = kept();
@@ -213,7 +213,7 @@ fn a_replica_that_takes_over_is_found_by_every_process() {
     let setup = Setup { url: Some(cluster.url()), ..Setup::default() };
     let fleet = Fleet::of(name, None, 3, &setup);
     let keys: Vec<String> = (0..12).map(|key| format!("k{key}")).collect();
-    let owners = executed(&fleet, &cluster, &keys);
+    let owners = owners_of(&fleet, &cluster, &keys);
     cluster.is_replicated(0, REPLICA);
     let ask = || {
         for (key, worker) in keys.iter().flat_map(|key| [(key, 0), (key, 1), (key, 2)]) {

@@ -1,6 +1,6 @@
 //! What `verify`, `shadow` and `max_error` cost: near questions of a function that has none of them, beside functions that have.
-//! Answered: an exact hit takes what it takes without; where nobody is asked, a near hit takes at most a tenth longer, and a fifth
-//! where each tenth is executed; where a judge is asked, as long as that takes.
+//! Wished: an exact hit takes what it takes without; where nobody is asked, a near hit takes at most a tenth longer (not reached where
+//! each tenth is executed: a fifth to a quarter); where a judge is asked, as long as that takes.
 //!
 //! One caller asks, one question after the other, each in words that nobody has used yet, and each near to one that has an answer.
 //! Before the next one it waits until what was begun behind it has ended, and that is not counted: a hit is measured as its
