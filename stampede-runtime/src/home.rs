@@ -60,18 +60,12 @@ mod real {
         }
 
         pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Task {
-            self.spawn_body(Box::pin(work))
-        }
-
-        // From here on all work is of one type. A task of tokio's is some sixty functions to compile, twice, and users would
-        // compile those for each kind of work of each of their functions.
-        fn spawn_body(&self, work: Work<()>) -> Task {
             #[cfg(feature = "test-util")]
-            let work: Work<()> = Box::pin(Scope::within(work));
+            let work = Scope::within(work);
             match self {
                 Home::Runtime(handle) => Task(Some(handle.spawn(work).abort_handle())),
                 Home::Threads => {
-                    blocking::spawn(work);
+                    blocking::spawn(Box::pin(work));
                     Task(None)
                 }
             }
@@ -87,6 +81,8 @@ mod real {
             self.spawn_task(Box::pin(work));
         }
 
+        // Of one type from here on. A task of tokio's is some sixty functions to compile, twice, and users would compile those for
+        // each kind of work of each of their functions. A body is spawned as it is: it would be one allocation more for each flight.
         fn spawn_task(&self, work: Work<()>) -> AbortHandle {
             #[cfg(feature = "test-util")]
             let work: Work<()> = Box::pin(Scope::within(work));
