@@ -387,7 +387,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[cfg(feature = "semantic")]
     pub(crate) fn take_out_derived(&self, id: Option<&Arc<Id>>) {
         if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
-            for node in meetings.take_out(question) {
+            for node in meetings.take_out(question.digest) {
                 self.drop_kept(&node);
             }
         }
@@ -397,7 +397,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[cfg(feature = "semantic")]
     pub(crate) fn take_out_older(&self, id: Option<&Arc<Id>>, newest: &Arc<Node<K, S>>) {
         if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
-            for node in meetings.take_out(question) {
+            for node in meetings.take_out(question.digest) {
                 if !Arc::ptr_eq(&node, newest) {
                     self.drop_kept(&node);
                 }

@@ -100,12 +100,13 @@ pub(crate) fn of_other<K: Key, S: Share>(other: &Node<K, S>, near: Near) -> Opti
         _ if other.came().is_near() => None,
         Ending::Value(value) => {
             let (copy, expires) = (S::split(S::value(value)).ok()?, other.expires());
-            if expires > Moment::now() {
+            // Of one that others may have taken out meanwhile, nobody would say it here.
+            if expires > Moment::now() && !other.is_doubtful() {
                 let keeping = Keeping { expires, calm_until: expires, weight: other.weight_of_value(), ..not_kept };
                 return Some((Ending::Value(copy), keeping));
             }
             // One that is not kept is as good as any; one that is past its time is its own question's alone.
-            (expires == Moment::PAST).then_some((Ending::Value(copy), not_kept))
+            (expires == Moment::PAST || expires > Moment::now()).then_some((Ending::Value(copy), not_kept))
         }
         Ending::Rare(rare) => {
             let rare = match &**rare {

@@ -70,6 +70,23 @@ fn what_is_taken_out_in_one_process_is_made_anew_in_others() {
 }
 
 #[test]
+fn what_others_have_in_memory_for_being_near_goes_with_what_it_was_taken_from() {
+    let Some(fleet) = start("near elsewhere", Servers::Both, 3, &long()) else { return };
+    for out in [Out::It, Out::All] {
+        let (one, near) = (out.one(), format!("{out:?}/{OTHER}"));
+        let made = fleet.ask(0, &one);
+        assert_eq!(fleet.ask(1, &near), made);
+        let hits = |fleet: &Fleet| fleet.stats(1, "meaning").of("cache_hits");
+        let before = hits(&fleet);
+        assert_eq!(fleet.ask(1, &near), made);
+        assert_eq!(hits(&fleet), before + 1, "it is not in memory");
+        assert!(out.take(&fleet, 2));
+        fleet.again_until("the other process has heard of it", || fleet.ask(1, &near).number() > made.number());
+    }
+    fleet.dismiss();
+}
+
+#[test]
 fn what_another_process_is_making_meanwhile_is_for_its_callers_alone() {
     each("meanwhile", 3, |fleet, servers, out| {
         fleet.close(0);

@@ -38,10 +38,23 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         for node in self.marks.take_out(mark, true) {
             self.hear_one(&node, how);
         }
+        // And what is here as another question's answer.
+        #[cfg(feature = "semantic")]
+        if let (Some(meetings), Mark::Entry(id)) = (&self.meetings, mark)
+            && let Id::Digest(question) = **id
+        {
+            for node in meetings.take_out(question) {
+                self.hear_one(&node, how);
+            }
+        }
     }
 
     /// The same of every key.
     pub(crate) fn hear_all(&self) {
+        #[cfg(feature = "semantic")]
+        if let Some(meetings) = &self.meetings {
+            meetings.clear();
+        }
         for node in self.nodes() {
             self.hear_one(&node, How::Remove);
         }

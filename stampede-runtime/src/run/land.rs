@@ -38,9 +38,10 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         }
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let mut landed = coalescing.land(&self.node, ending, keeping, by);
-        // With a lease, whoever has it says whether this is the newest.
+        // With a lease, whoever has it says whether this is the newest, unless it is another question's.
         let tells_news = coalescing.outside.as_ref().is_some_and(|outside| outside.tells_news());
-        if tells_news && leased.is_none() && landed == Landed::Kept && self.node.is_doubtful() {
+        let nobody_says = leased.is_none() || keeping.origin.near().is_some();
+        if tells_news && nobody_says && landed == Landed::Kept && self.node.is_doubtful() {
             coalescing.drop_kept(&self.node);
             landed = Landed::Gone;
         }

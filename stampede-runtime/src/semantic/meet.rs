@@ -197,7 +197,7 @@ impl<K, S: Share> Meetings<K, S> {
     }
 
     /// A question is taken out: its execution is not joined any more. Returns the flights that have its answer.
-    pub(crate) fn take_out(&self, question: &Question) -> Vec<Arc<Node<K, S>>> {
+    pub(crate) fn take_out(&self, question: Digest) -> Vec<Arc<Node<K, S>>> {
         let mut state = self.state();
         let now = state.tick();
         if state.is_idle() {
@@ -207,19 +207,11 @@ impl<K, S: Share> Meetings<K, S> {
                 state.taken_out.clear();
                 state.cleared = now;
             }
-            state.taken_out.insert(question.digest, now);
+            state.taken_out.insert(question, now);
         }
-        let mut gone = Vec::new();
-        if let Some(of_partition) = state.under_way.get_mut(&question.partition) {
-            gone.extend(of_partition.extract_if(.., |under_way| under_way.question == question.digest));
-            if of_partition.is_empty() {
-                state.under_way.remove(&question.partition);
-            }
-        }
-        let noted = state.noted.remove(&question.digest).unwrap_or_default();
+        let noted = state.noted.remove(&question).unwrap_or_default();
         state.noted_count -= noted.len();
         drop(state);
-        drop(gone);
         noted.iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -314,8 +306,8 @@ impl<K, S: Share> State<K, S> {
     /// Whether an execution can answer a look-up that `began` then.
     fn is_open(&self, other: &UnderWay<K, S>, began: u64, question: &Question, node: &Arc<Node<K, S>>) -> bool {
         let was_looked_for = other.ended.is_none_or(|ended| ended > began);
-        // Whoever has taken the question out wants no answer that was begun before.
-        let is_wanted = !self.was_taken_out(&question.digest, other.began);
+        // Whoever has taken one of the two out wants no answer that was begun before.
+        let is_wanted = [&question.digest, &other.question].iter().all(|it| !self.was_taken_out(it, other.began));
         was_looked_for && is_wanted && !Arc::ptr_eq(&other.node, node)
     }
 
