@@ -87,6 +87,31 @@ fn what_others_have_in_memory_for_being_near_goes_with_what_it_was_taken_from() 
 }
 
 #[test]
+fn who_comes_after_it_was_taken_out_elsewhere_joins_nothing_that_began_before() {
+    let Some(fleet) = start("no joining", Servers::Both, 2, &long()) else { return };
+    for out in [Out::It, Out::All] {
+        let (one, near, beside) = (out.one(), format!("{out:?}/{OTHER}"), format!("{out:?}/@120 beside"));
+        let kept = fleet.ask(0, &beside);
+        fleet.close(0);
+        let own = fleet.call(0, "meaning", &one, 1, &Task::value(0).gated());
+        fleet.started(&one, 1);
+        assert!(out.take(&fleet, 1));
+        // Messages come in their order, so the first has come when this one has.
+        assert!(fleet.invalidate(1, "meaning", &beside));
+        fleet.again_until("it has heard of both", || {
+            let call = fleet.call(0, "meaning", &beside, 1, &Task::value(0));
+            fleet.got(call[0]) != kept
+        });
+        let later = fleet.call(0, "meaning", &near, 1, &Task::value(0).gated());
+        fleet.started(&near, 1);
+        fleet.open(0);
+        let (own, later) = (fleet.got(own[0]), fleet.got(later[0]));
+        assert!(own.number() < later.number(), "{}", fleet.story());
+    }
+    fleet.dismiss();
+}
+
+#[test]
 fn what_another_process_is_making_meanwhile_is_for_its_callers_alone() {
     each("meanwhile", 3, |fleet, servers, out| {
         fleet.close(0);
