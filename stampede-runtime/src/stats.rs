@@ -118,7 +118,8 @@ pub struct Stats {
     /// How long those values took to make, likewise. Serialised in seconds.
     #[serde(serialize_with = "seconds")]
     pub time_saved: Duration,
-    /// Hits of a `#[semantic_coalesce]` function, in any tier, for exactly their question. Part of `cache_hits` and `stale_hits`.
+    /// Hits of a `#[semantic_coalesce]` function, in any tier, for exactly their question; also those in memory of what was found
+    /// for a near one before. Part of `cache_hits` and `stale_hits`.
     pub exact_hits: u64,
     /// Hits of such a function for a question that means the same. Part of `cache_hits`; those that joined an execution of
     /// such a question are part of `coalesce_hits`, and counted in `semantic.joined`.

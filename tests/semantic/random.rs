@@ -2,7 +2,7 @@
 //! question may be given: made in its partition, for a question near enough, not over, and begun after whatever had been taken
 //! out when it was asked. Nobody waits for ever, and all is counted.
 //!
-//! `PROPTEST_CASES=5000 cargo test --test behaviour semantic_random` runs more of them.
+//! `PROPTEST_CASES=5000 cargo test --test semantic random` runs more of them.
 
 use std::collections::HashMap;
 use std::env;
