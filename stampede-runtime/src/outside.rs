@@ -23,6 +23,8 @@ use crate::policy::Policy;
 use crate::registry;
 use crate::stats::Stats;
 use crate::tags::Tagged;
+#[cfg(feature = "semantic")]
+use crate::tier::Heard;
 use crate::tier::{Answer, Found, Given, Look, Tier, Wanted, Work};
 
 pub(crate) struct Outside<V> {
@@ -103,6 +105,12 @@ impl<V: 'static> Outside<V> {
     /// Whether it tells what other processes change.
     pub(crate) fn tells_news(&self) -> bool {
         self.tier.tells_news()
+    }
+
+    /// Other processes have taken something out.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn hear(&self, heard: Heard) {
+        self.tier.hear(heard);
     }
 
     /// Whether it has anything to say to a function with such a policy.

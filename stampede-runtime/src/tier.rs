@@ -99,6 +99,10 @@ pub(crate) trait Tier<V>: Send + Sync {
     /// Has a function's memory hear that.
     fn listen(&self, _function: Weak<dyn Function>) {}
 
+    /// Other processes have taken something out of what is shared: so it goes where nothing is.
+    #[cfg(feature = "semantic")]
+    fn hear(&self, _heard: Heard) {}
+
     /// Gives back what this process holds there.
     fn give_back(&self) -> Vec<Work<()>> {
         Vec::new()
@@ -108,6 +112,16 @@ pub(crate) trait Tier<V>: Send + Sync {
     fn add_stats(&self, stats: &mut Stats);
 
     fn reset_stats(&self);
+}
+
+/// What another process has taken out.
+#[cfg(feature = "semantic")]
+#[derive(Clone, Copy)]
+pub(crate) enum Heard {
+    /// The question with this digest.
+    One([u8; 32]),
+    /// Everything, or nobody knows what.
+    All,
 }
 
 /// Whether a value is kept.

@@ -184,13 +184,20 @@ fn nothing_comes_back_between_the_two_servers() {
 }
 
 #[test]
-fn what_a_process_keeps_to_itself_does_not_come_back_either() {
+fn what_a_process_keeps_to_itself_goes_too() {
     let Some(fleet) = start("to itself", Servers::Redis, 3, &long()) else { return };
-    assert_eq!(fleet.ask(0, ONE).number(), Some(1));
-    assert!(fleet.invalidate(1, "meaning", ONE));
-    // Other words to its memory, and the same question to its index, which nobody has told.
-    assert_eq!(fleet.ask(0, "@0  ONE").number(), Some(1));
-    assert_eq!(fleet.fresh(2, "meaning", ONE, &Task::value(0)).number(), Some(2), "{}", fleet.story());
+    for out in [Out::It, Out::All] {
+        let made = fleet.ask(0, &out.one());
+        // Another one of its memory, from its own index.
+        assert_eq!(fleet.ask(0, &format!("{out:?}/{OTHER}")), made);
+        assert!(out.take(&fleet, 1));
+        for question in ["@0  ONE", OTHER, "@10 third"] {
+            let question = format!("{out:?}/{question}");
+            fleet.again_until("it has heard of it", || fleet.ask(0, &question).number() > made.number());
+        }
+        let anew = fleet.fresh(2, "meaning", &out.one(), &Task::value(0));
+        assert!(anew.number() > made.number(), "{}", fleet.story());
+    }
     fleet.dismiss();
 }
 

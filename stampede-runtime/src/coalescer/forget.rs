@@ -15,6 +15,8 @@ use crate::outside::Saying;
 use crate::pattern::Pattern;
 use crate::share::Share;
 use crate::tags::{Mark, Tag, Tagged};
+#[cfg(feature = "semantic")]
+use crate::tier::Heard;
 
 /// How something is taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +37,32 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     /// The same, as another process has done it. A flight whose body has not begun may find what is newer, or make it: it goes
     /// on, and is kept if its lease shows that it is the newest.
     pub(crate) fn hear_marked(&self, mark: &Mark, how: How) {
+        #[cfg(feature = "semantic")]
+        if let Mark::Entry(id) = mark
+            && let Id::Digest(digest) = **id
+        {
+            self.hear_question(digest);
+        }
         for node in self.marks.take_out(mark, true) {
             self.hear_one(&node, how);
         }
-        // And what is here as another question's answer.
-        #[cfg(feature = "semantic")]
-        if let (Some(meetings), Mark::Entry(id)) = (&self.meetings, mark)
-            && let Id::Digest(question) = **id
-        {
-            for node in meetings.take_out(question) {
-                self.hear_one(&node, how);
-            }
+    }
+
+    /// The same of what is here as another question's answer, before what could be found in its place.
+    #[cfg(feature = "semantic")]
+    fn hear_question(&self, digest: [u8; 32]) {
+        let Some(meetings) = &self.meetings else { return };
+        self.tell_tier(Heard::One(digest));
+        for node in meetings.take_out(digest) {
+            self.hear_one(&node, How::Remove);
+        }
+    }
+
+    /// A tier of this process alone hears what others have said.
+    #[cfg(feature = "semantic")]
+    fn tell_tier(&self, heard: Heard) {
+        if let Some(outside) = &self.outside {
+            outside.hear(heard);
         }
     }
 
@@ -53,6 +70,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn hear_all(&self) {
         #[cfg(feature = "semantic")]
         if let Some(meetings) = &self.meetings {
+            self.tell_tier(Heard::All);
             meetings.clear();
         }
         for node in self.nodes() {
@@ -89,6 +107,8 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     /// Others may have changed anything. What is kept is old. What is in the air goes on, for those too who come now, and is
     /// kept only if its lease shows that it is the newest.
     pub(crate) fn doubt_all(&self) {
+        #[cfg(feature = "semantic")]
+        self.tell_tier(Heard::All);
         for node in self.nodes() {
             if !node.doubt() {
                 self.take_out_one(&node, How::Expire);

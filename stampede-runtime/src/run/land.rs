@@ -8,6 +8,7 @@ use crate::key::Key;
 use crate::leased::Leased;
 use crate::outside::Outside;
 use crate::share::Share;
+use crate::tier::Origin;
 
 impl<K: Key, S: Share, P> Execution<K, S, P> {
     pub(super) fn land(&mut self, ending: Ending<K, S>, keeping: &Keeping) {
@@ -38,9 +39,9 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         }
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let mut landed = coalescing.land(&self.node, ending, keeping, by);
-        // With a lease, whoever has it says whether this is the newest, unless it is another question's.
+        // With a lease, whoever has it says whether what it has made is the newest, and of what it has found nobody does.
         let tells_news = coalescing.outside.as_ref().is_some_and(|outside| outside.tells_news());
-        let nobody_says = leased.is_none() || keeping.origin.near().is_some();
+        let nobody_says = leased.is_none() || keeping.origin != Origin::Made;
         if tells_news && nobody_says && landed == Landed::Kept && self.node.is_doubtful() {
             coalescing.drop_kept(&self.node);
             landed = Landed::Gone;

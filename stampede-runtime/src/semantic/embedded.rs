@@ -204,7 +204,19 @@ impl EmbeddedIndex {
         near.iter().filter(|item| item.is_kept(now)).count() as u64
     }
 
-    fn take_all(&self, namespace: &str) -> u64 {
+    /// Takes one out. Whether it was kept.
+    pub(super) fn take_one(&self, of: &Partition, hash: &QuestionHash) -> bool {
+        let now = clock::instant();
+        let mut state = self.write();
+        // Noted also where nothing is kept: what is under way may be its first answer.
+        state.notes.removed(of, *hash, now);
+        let removed = state.with(of, |held| held.remove(hash)).flatten();
+        drop(state);
+        removed.is_some_and(|item| item.is_kept(now))
+    }
+
+    /// Takes out all of a namespace, and counts it.
+    pub(super) fn take_all(&self, namespace: &str) -> u64 {
         let now = clock::instant();
         let mut state = self.write();
         state.notes.cleared(namespace, now);
@@ -283,15 +295,7 @@ impl Index for EmbeddedIndex {
     }
 
     fn remove<'a>(&'a self, of: &'a Partition, hash: &'a QuestionHash) -> Pending<'a, bool> {
-        Box::pin(async move {
-            let now = clock::instant();
-            let mut state = self.write();
-            // Noted also where nothing is kept: what is under way may be its first answer.
-            state.notes.removed(of, *hash, now);
-            let removed = state.with(of, |held| held.remove(hash)).flatten();
-            drop(state);
-            Ok(removed.is_some_and(|item| item.is_kept(now)))
-        })
+        Box::pin(async move { Ok(self.take_one(of, hash)) })
     }
 
     fn remove_near<'a>(&'a self, of: &'a Partition, to: &'a Embedding, similarity: f32) -> Pending<'a, u64> {

@@ -1,6 +1,7 @@
 //! The tiers of one function that compares meanings: exactly this question in a backend, exactly this one in an index, the
 //! nearest one there.
 
+mod own;
 mod shared;
 
 use std::marker::PhantomData;
@@ -9,6 +10,7 @@ use std::vec::IntoIter;
 
 use tokio::time::Instant;
 
+use self::own::Own;
 use self::shared::{CODEC, Embeds, Shared};
 use super::batch::Batcher;
 use super::index::{Near, Partition};
@@ -23,7 +25,7 @@ use crate::key::Id;
 use crate::stats::{BackendState, Stats, count};
 use crate::store::{Guarded, Storable, Stored, Verb};
 use crate::tags::Tagged;
-use crate::tier::{Answer, Kept, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
+use crate::tier::{Answer, Heard, Kept, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
 
 /// Names that a function need not say.
 const BACKEND: &str = "redis";
@@ -65,12 +67,19 @@ impl<V: Storable + Send + 'static> Meant<V> {
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
             Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), rest: Rest::default(), model }
         });
-        let in_this_process = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
+        let (index, own) = index.map_or_else(
+            || {
+                let index = Arc::new(EmbeddedIndex::new());
+                let own = backend.is_some().then(|| Own::new(Arc::clone(&index)));
+                (Guarded::new("embedded".to_owned(), index as Arc<dyn Index>), own)
+            },
+            |index| (index, None),
+        );
         let shared = Arc::new(Shared {
             function,
             version: place.version,
-            is_alone: index.is_none(),
-            index: index.unwrap_or_else(in_this_process),
+            own,
+            index,
             embeds,
             policy: policy.clone(),
             live: Live::default(),
@@ -158,6 +167,14 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
     fn listen(&self, function: Weak<dyn Function>) {
         if let Some(exact) = &self.exact {
             exact.listen(function);
+        }
+    }
+
+    fn hear(&self, heard: Heard) {
+        match (&self.shared.own, heard) {
+            (None, _) => {}
+            (Some(own), Heard::One(question)) => own.hear_one(&question),
+            (Some(own), Heard::All) => own.hear_all(&self.shared.function),
         }
     }
 
@@ -312,7 +329,7 @@ impl<V: Storable + Send + 'static> Lease<V> for Indexed<V> {
     }
 
     fn commit(&self, value: &V, keeping: &Keeping, tagged: Option<&Arc<Tagged>>) -> Option<Work<bool>> {
-        if self.shared.is_alone && keeping.origin == Origin::Index {
+        if self.shared.own.is_some() && keeping.origin == Origin::Index {
             // Others may have taken it out.
             let end = self.lease.end(None)?;
             return Some(Box::pin(async move {

@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 
 use tokio::time::Instant;
 
+use super::own::Own;
 use crate::blocking;
 use crate::clock::{self, Moment};
 use crate::error::Error;
@@ -31,8 +32,8 @@ pub(super) struct Shared {
     pub(super) function: Arc<str>,
     pub(super) version: u32,
     pub(super) index: Arc<Guarded<dyn Index>>,
-    /// It is of this process alone: what others take out stays there.
-    pub(super) is_alone: bool,
+    /// It is of this process alone, beside a backend that all share.
+    pub(super) own: Option<Own>,
     /// `None`: no meaning is compared.
     pub(super) embeds: Option<Embeds>,
     pub(super) policy: Policy,
@@ -243,6 +244,9 @@ impl Shared {
         Some(Box::pin(async move {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return Ok(()) };
             let of = shared.partition(embeds, question);
+            if let Some(own) = &shared.own {
+                own.note(question.digest, &of, question.hash);
+            }
             let put = async {
                 let embedding = shared.embed(embeds, question).await.ok()?;
                 // Not before: what it takes to embed is no part of its time.
