@@ -26,6 +26,8 @@ use crate::hooks::{self, Hooks, Keeping};
 use crate::invalidation::Invalidation;
 use crate::key::{Id, Key, Look};
 use crate::lanes;
+#[cfg(feature = "semantic")]
+use crate::meeting::any;
 use crate::outside::{Outside, Saying};
 use crate::pattern::Pattern;
 use crate::policy::Policy;
@@ -55,14 +57,14 @@ pub(crate) struct Coalescing<K, S: Share> {
     table: Flights<K, S>,
     hasher: Hashes,
     /// What leads to flights and values other than their keys.
-    pub(crate) marks: Marks<K, S>,
+    pub(crate) marks: Marks,
     pub(crate) counters: Counters,
     pub(crate) permits: Option<Arc<Semaphore>>,
     /// Another tier, which may know what this process does not.
     pub(crate) outside: Option<Arc<Outside<S::Value>>>,
     /// Which flights mean the same, where that is compared.
     #[cfg(feature = "semantic")]
-    pub(crate) meetings: Option<Arc<Meetings<K, S>>>,
+    pub(crate) meetings: Option<Arc<Meetings>>,
     /// Whether near answers may be trusted, where anybody knows.
     #[cfg(feature = "semantic")]
     pub(crate) trust: Option<Arc<Trust>>,
@@ -332,13 +334,13 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     }
 
     /// Keeps a value that is past its `ttl` and may be of use to the flight that begins now.
-    pub(crate) fn keep_old<'a>(
+    pub(crate) fn keep_old(
         &self,
         flight: &Node<K, S>,
         id: Option<&Arc<Id>>,
         value: S::Value,
         keeping: &Keeping,
-        tags: impl Iterator<Item = &'a Tag> + Clone,
+        tags: &[&[Tag]],
     ) {
         let hash = flight.hash();
         let node = Arc::new(Node::landed(flight.key.clone(), hash, Ending::Value(value), keeping));
@@ -402,7 +404,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                     self.drop_kept(&node);
                 }
             }
-            meetings.note(question, newest);
+            meetings.note(question, &any(newest));
         }
     }
 
@@ -410,7 +412,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[cfg(feature = "semantic")]
     pub(crate) fn note(&self, id: Option<&Arc<Id>>, node: &Arc<Node<K, S>>) {
         if let (Some(meetings), Some(question)) = (&self.meetings, id.and_then(|id| id.question())) {
-            meetings.note(question, node);
+            meetings.note(question, &any(node));
         }
     }
 

@@ -80,7 +80,7 @@ pub(crate) struct Execution<K: Key, S: Share, P> {
     joined: Option<u64>,
     /// What it knows of flights that mean the same.
     #[cfg(feature = "semantic")]
-    meeting: Meeting<K, S>,
+    meeting: Meeting,
     /// What it knows of near answers.
     #[cfg(feature = "semantic")]
     trusted: Trusted<S::Value>,

@@ -4,13 +4,12 @@
 //! out of the table like any other: what it lands with is not kept. What a *value* says of itself is known only when there
 //! is one. So for each tag that was taken out it is noted when that was, and a value that is older is not entered.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use crate::flight::Node;
 use crate::key::Id;
 use crate::nest::{self, FlightId};
-use crate::share::Share;
 
 /// A tag's text.
 pub type Tag = Arc<str>;
@@ -98,11 +97,14 @@ pub(crate) enum Mark {
     Entry(Arc<Id>),
 }
 
-/// Flights and values of one function by their marks. They are held weakly, and what is gone is swept out as others come.
-pub(crate) struct Marks<K, S: Share>(Mutex<Entered<K, S>>);
+/// Something that is marked: a node of one function, of whatever type. So all of this is compiled once, not for each function.
+type Marked = dyn Any + Send + Sync;
 
-struct Entered<K, S: Share> {
-    by_mark: HashMap<Mark, Vec<Weak<Node<K, S>>>>,
+/// Flights and values of one function by their marks. They are held weakly, and what is gone is swept out as others come.
+pub(crate) struct Marks(Mutex<Entered>);
+
+struct Entered {
+    by_mark: HashMap<Mark, Vec<Weak<Marked>>>,
     /// How many there are.
     count: usize,
     /// When there are so many, those that are gone are swept out.
@@ -118,7 +120,7 @@ const MOST_TAKEN_OUT: usize = 10_000;
 
 const FIRST_SWEEP: usize = 1_024;
 
-impl<K, S: Share> Default for Marks<K, S> {
+impl Default for Marks {
     fn default() -> Self {
         Marks(Mutex::new(Entered {
             by_mark: HashMap::new(),
@@ -130,16 +132,16 @@ impl<K, S: Share> Default for Marks<K, S> {
     }
 }
 
-impl<K, S: Share> Marks<K, S> {
-    fn entered(&self) -> MutexGuard<'_, Entered<K, S>> {
+impl Marks {
+    fn entered(&self) -> MutexGuard<'_, Entered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a flight whose body has not begun.
-    pub(crate) fn enter(&self, node: &Arc<Node<K, S>>, marks: impl IntoIterator<Item = Mark>) {
+    pub(crate) fn enter(&self, node: &Weak<Marked>, entry: Option<Mark>, tags: &[Tag]) {
         let swept = {
             let mut entered = self.entered();
-            for mark in marks {
+            for mark in entry.into_iter().chain(tags.iter().cloned().map(Mark::Tag)) {
                 entered.put(mark, node);
             }
             entered.sweep()
@@ -149,19 +151,15 @@ impl<K, S: Share> Marks<K, S> {
 
     /// Enters what has a value by now. `false`: one of the tags was taken out since the flight of that number began, and it is
     /// not entered.
-    pub(crate) fn enter_value<'a>(
-        &self,
-        node: &Arc<Node<K, S>>,
-        since: FlightId,
-        tags: impl Iterator<Item = &'a Tag> + Clone,
-    ) -> bool {
+    pub(crate) fn enter_value(&self, node: &Weak<Marked>, since: FlightId, tags: &[&[Tag]]) -> bool {
         let swept = {
             let mut entered = self.entered();
             let is_older = |tag: &Tag| entered.taken_out.get(&**tag).is_some_and(|at| *at > since);
-            if entered.floor > since || tags.clone().any(is_older) {
+            let tags = || tags.iter().copied().flatten();
+            if entered.floor > since || tags().any(is_older) {
                 return false;
             }
-            for tag in tags {
+            for tag in tags() {
                 entered.put(Mark::Tag(Arc::clone(tag)), node);
             }
             entered.sweep()
@@ -170,8 +168,13 @@ impl<K, S: Share> Marks<K, S> {
         true
     }
 
-    /// All that is entered under a mark. `stays`: and will be.
-    pub(crate) fn take_out(&self, mark: &Mark, stays: bool) -> Vec<Arc<Node<K, S>>> {
+    /// All nodes that are entered under a mark. `stays`: and will be.
+    pub(crate) fn take_out<N: Any + Send + Sync>(&self, mark: &Mark, stays: bool) -> Vec<Arc<N>> {
+        let taken = self.take_out_any(mark, stays);
+        taken.iter().filter_map(Weak::upgrade).filter_map(|marked| marked.downcast().ok()).collect()
+    }
+
+    fn take_out_any(&self, mark: &Mark, stays: bool) -> Vec<Weak<Marked>> {
         let mut entered = self.entered();
         if let Mark::Tag(tag) = mark {
             let now = nest::new_id();
@@ -181,27 +184,25 @@ impl<K, S: Share> Marks<K, S> {
             }
             entered.taken_out.insert(Arc::clone(tag), now);
         }
-        let taken = if stays {
+        if stays {
             entered.by_mark.get(mark).cloned().unwrap_or_default()
         } else {
             let taken = entered.by_mark.remove(mark).unwrap_or_default();
             entered.count -= taken.len();
             taken
-        };
-        drop(entered);
-        taken.iter().filter_map(Weak::upgrade).collect()
+        }
     }
 }
 
-impl<K, S: Share> Entered<K, S> {
-    fn put(&mut self, mark: Mark, node: &Arc<Node<K, S>>) {
-        self.by_mark.entry(mark).or_default().push(Arc::downgrade(node));
+impl Entered {
+    fn put(&mut self, mark: Mark, node: &Weak<Marked>) {
+        self.by_mark.entry(mark).or_default().push(Weak::clone(node));
         self.count += 1;
     }
 
     /// Removes what is gone, once there is a lot. What is returned is to be dropped without the lock: memory is given back.
     #[must_use]
-    fn sweep(&mut self) -> Vec<Weak<Node<K, S>>> {
+    fn sweep(&mut self) -> Vec<Weak<Marked>> {
         let mut gone = Vec::new();
         if self.count >= self.sweep_at {
             self.by_mark.retain(|_, nodes| {

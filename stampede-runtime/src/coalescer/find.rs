@@ -102,7 +102,7 @@ impl<K: Key, S: Share> Looking<K, S> {
             // Entered before anybody can find it, or it is not kept at all.
             let tags = coalescing.hooks.tags_of(&found.value);
             if keeping.is_kept() {
-                coalescing.enter(&node, node.id(), found.tags.iter().chain(&tags));
+                coalescing.enter(&node, node.id(), &[&found.tags, &tags]);
             }
             coalescing.land(&node, Ending::Value(found.value), &keeping, By::Others);
         }

@@ -2,7 +2,7 @@
 //! made old.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{Coalescing, alike, remove};
 use crate::error::Error;
@@ -31,7 +31,8 @@ pub(crate) enum How {
 impl<K: Key, S: Share> Coalescing<K, S> {
     /// Takes out everything with a mark. Returns how many flights and values there were.
     pub(crate) fn take_out_marked(&self, mark: &Mark, how: How) -> usize {
-        self.marks.take_out(mark, how == How::Expire).iter().filter(|node| self.take_out_one(node, how)).count()
+        let taken = self.marks.take_out(mark, how == How::Expire);
+        taken.iter().filter(|node| self.take_out_one(node, how)).count()
     }
 
     /// The same, as another process has done it. A flight whose body has not begun may find what is newer, or make it: it goes
@@ -181,31 +182,32 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     pub(crate) fn enter_flight(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, tagged: Option<&Tagged>) {
         let entry = id.filter(|_| self.outside.as_ref().is_some_and(|outside| outside.tells_news()));
         if entry.is_some() || tagged.is_some() {
-            let tags = tagged.into_iter().flat_map(|tagged| tagged.of_call.iter());
-            let tags = tags.map(|tag| Mark::Tag(Arc::clone(tag)));
-            self.marks.enter(node, entry.map(|id| Mark::Entry(Id::alone(id))).into_iter().chain(tags));
+            let entry = entry.map(|id| Mark::Entry(Id::alone(id)));
+            self.marks.enter(&weak(node), entry, tagged.map_or(&[], |tagged| &tagged.of_call));
         }
     }
 
     /// Enters a value that was given.
     pub(crate) fn enter_given(&self, node: &Arc<Node<K, S>>, id: Option<&Arc<Id>>, tagged: &Tagged) {
         self.enter_flight(node, id, None);
-        self.enter(node, node.id(), tagged.of_call.iter().chain(tagged.of_value.get().into_iter().flatten()));
+        let of_value = tagged.of_value.get().map_or(&[][..], |tags| tags);
+        self.enter(node, node.id(), &[&tagged.of_call, of_value]);
     }
 
     /// Enters what is kept now under its tags. `false`: it is older than an invalidation, and is gone again.
-    pub(crate) fn enter<'a>(
-        &self,
-        node: &Arc<Node<K, S>>,
-        since: FlightId,
-        tags: impl Iterator<Item = &'a Tag> + Clone,
-    ) -> bool {
-        let is_newest = self.marks.enter_value(node, since, tags);
+    pub(crate) fn enter(&self, node: &Arc<Node<K, S>>, since: FlightId, tags: &[&[Tag]]) -> bool {
+        let is_newest = self.marks.enter_value(&weak(node), since, tags);
         if !is_newest {
             self.drop_kept(node);
         }
         is_newest
     }
+}
+
+/// A node of whatever type.
+fn weak<K: Key, S: Share>(node: &Arc<Node<K, S>>) -> Weak<dyn Any + Send + Sync> {
+    let weak: Weak<Node<K, S>> = Arc::downgrade(node);
+    weak
 }
 
 /// Whether a key is a readable one that matches.

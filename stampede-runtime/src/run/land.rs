@@ -35,7 +35,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         if let (Some(tagged), true) = (&self.tagged, keeping.is_kept())
             && let Some(tags) = tagged.of_value.get()
         {
-            coalescing.enter(&self.node, self.node.id(), tags.iter());
+            coalescing.enter(&self.node, self.node.id(), &[tags]);
         }
         let by = if let Stage::Saved = stage { By::Others } else { By::Body };
         let mut landed = coalescing.land(&self.node, ending, keeping, by);

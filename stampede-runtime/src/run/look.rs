@@ -139,9 +139,9 @@ where
             // Of no use to this call, and perhaps to its execution.
             if coalescing.policy.retains() {
                 let tags = coalescing.hooks.tags_of(&found.value);
-                let of_call = self.tagged.iter().flat_map(|tagged| tagged.of_call.iter());
-                let all = of_call.chain(&tags).chain(&found.tags);
-                coalescing.keep_old(&self.node, self.reason.id.as_ref(), found.value, &keeping, all);
+                let of_call = self.tagged.as_ref().map_or(&[][..], |tagged| &tagged.of_call);
+                let all = [of_call, &tags, &found.tags];
+                coalescing.keep_old(&self.node, self.reason.id.as_ref(), found.value, &keeping, &all);
             }
             self.look_on(found.or_else.map(|or_else| or_else()));
             return None;
@@ -174,9 +174,9 @@ where
         let keeping = self.tag(&found.value, keeping);
         // Those that nobody could have known before.
         let is_of_call = |tag: &&Tag| self.tagged.as_ref().is_some_and(|tagged| tagged.of_call.contains(tag));
-        let others: Vec<&Tag> = found.tags.iter().filter(|tag| !is_of_call(tag)).collect();
+        let others: Vec<Tag> = found.tags.iter().filter(|tag| !is_of_call(tag)).cloned().collect();
         if keeping.is_kept() && !others.is_empty() {
-            coalescing.enter(&self.node, self.node.id(), others.into_iter());
+            coalescing.enter(&self.node, self.node.id(), &[&others]);
         }
         Some((Ending::Value(found.value), keeping))
     }

@@ -7,6 +7,7 @@
 //! Here it is also known which flights, in the air or landed, have the answer to a question: those of its own, in whatever
 //! spelling, and those of others. Whoever takes a question out takes all of them out.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem::take;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,12 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::live::Refused;
 use super::{CANDIDATES, Embedding, Guards};
-use crate::clock::Moment;
-use crate::flight::{Ending, Node, Rare};
 use crate::home::HomeId;
 use crate::key::Question;
 use crate::policy::Policy;
-use crate::share::Share;
 use crate::stats::{Stats, count};
 use crate::tier::Near;
 
@@ -35,21 +33,37 @@ const TAKEN_OUT_MAX: usize = 10_000;
 /// How many flights are noted before those that are gone are first looked for.
 const NOTED_MIN: usize = 1_024;
 
+/// A flight, whatever its key and its value are. So meetings are compiled once, not for each function.
+pub(crate) trait Flight: Any + Send + Sync {
+    /// What it is to one that means the same, which gets a seat on it if it is in the air and moves for that one's `home`.
+    /// `is_over`: its answer is in the index, or nowhere.
+    fn receive(&self, is_over: bool, home: Option<HomeId>) -> Option<Received>;
+}
+
+/// How a flight receives another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    Seated,
+    /// It has landed, with what is the other's, too.
+    Landed,
+}
+
 /// The executions of one function that can be joined, and whose answer each flight has.
-pub(crate) struct Meetings<K, S: Share> {
+pub(crate) struct Meetings {
     threshold: f32,
     guards: Guards,
-    state: Mutex<State<K, S>>,
+    state: Mutex<State>,
     joined: AtomicU64,
     near_hits: AtomicU64,
     refused: Refused,
 }
 
-struct State<K, S: Share> {
+#[derive(Default)]
+struct State {
     /// Counts what happens.
     clock: u64,
     /// By partition, the oldest first.
-    under_way: HashMap<Digest, Vec<UnderWay<K, S>>>,
+    under_way: HashMap<Digest, Vec<UnderWay>>,
     /// Those of them that have ended: when, and where they are.
     ended: VecDeque<(u64, Digest, u64)>,
     /// When the look-ups began that are under way, and how many at each moment.
@@ -59,14 +73,14 @@ struct State<K, S: Share> {
     /// When all were.
     cleared: u64,
     /// By question, the flights that have its answer, or are to have it.
-    noted: HashMap<Digest, Vec<Weak<Node<K, S>>>>,
+    noted: HashMap<Digest, Vec<Weak<dyn Flight>>>,
     noted_count: usize,
     /// When there are so many, those that are gone are looked for.
     noted_max: usize,
 }
 
 /// An execution that can be joined.
-struct UnderWay<K, S: Share> {
+struct UnderWay {
     began: u64,
     /// Its answer is in the index, or nowhere.
     ended: Option<u64>,
@@ -74,7 +88,7 @@ struct UnderWay<K, S: Share> {
     text: Arc<str>,
     /// `None`: only its own question can join it.
     embedding: Option<Embedding>,
-    node: Arc<Node<K, S>>,
+    flight: Arc<dyn Flight>,
 }
 
 /// What a flight wants that is about to execute.
@@ -88,29 +102,17 @@ pub(crate) struct Wants<'a> {
     pub(crate) refused: &'a [Digest],
 }
 
-/// What a flight meets that is about to execute: with the question of that.
-pub(crate) enum Met<K, S: Share> {
-    /// Another one, which it has a seat on now.
-    Another(Arc<Node<K, S>>, Near, Arc<str>),
-    /// Another one that has ended just now.
-    Landed(Arc<Node<K, S>>, Near, Arc<str>),
+/// What a flight meets that is about to execute.
+pub(crate) enum Met {
+    /// Another one, with the question of that.
+    Another(Arc<dyn Flight>, Received, Near, Arc<str>),
     /// None. Others can join it from now on.
-    None(UnderWayMark<K, S>),
+    None(UnderWayMark),
 }
 
-impl<K, S: Share> Meetings<K, S> {
-    pub(crate) fn new(policy: &Policy) -> Arc<Meetings<K, S>> {
-        let state = State {
-            clock: 0,
-            under_way: HashMap::new(),
-            ended: VecDeque::new(),
-            looking: BTreeMap::new(),
-            taken_out: HashMap::new(),
-            cleared: 0,
-            noted: HashMap::new(),
-            noted_count: 0,
-            noted_max: NOTED_MIN,
-        };
+impl Meetings {
+    pub(crate) fn new(policy: &Policy) -> Arc<Meetings> {
+        let state = State { noted_max: NOTED_MIN, ..State::default() };
         Arc::new(Meetings {
             threshold: policy.threshold,
             guards: policy.guards,
@@ -121,31 +123,31 @@ impl<K, S: Share> Meetings<K, S> {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State<K, S>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A flight looks for the answer to its question. What is executed from here on can be met at the end of the look.
-    pub(crate) fn begin_looking(self: &Arc<Self>, question: &Question, node: &Arc<Node<K, S>>) -> Looking<K, S> {
+    pub(crate) fn begin_looking(self: &Arc<Self>, question: &Question, flight: &Arc<dyn Flight>) -> Looking {
         let mut state = self.state();
         let began = state.tick();
         *state.looking.entry(began).or_default() += 1;
-        state.note(question.digest, node);
+        state.note(question.digest, flight);
         drop(state);
         Looking { meetings: Arc::clone(self), began }
     }
 
     /// A flight will have a value that was put in.
-    pub(crate) fn note(&self, question: &Question, node: &Arc<Node<K, S>>) {
-        self.state().note(question.digest, node);
+    pub(crate) fn note(&self, question: &Question, flight: &Arc<dyn Flight>) {
+        self.state().note(question.digest, flight);
     }
 
     /// A look-up has found the answer to another question. `false`: that has been taken out since.
-    pub(crate) fn believe(&self, looking: &Looking<K, S>, source: Digest, node: &Arc<Node<K, S>>) -> bool {
+    pub(crate) fn believe(&self, looking: &Looking, source: Digest, flight: &Arc<dyn Flight>) -> bool {
         let mut state = self.state();
         let is_good = !state.was_taken_out(&source, looking.began);
         if is_good {
-            state.note(source, node);
+            state.note(source, flight);
         }
         is_good
     }
@@ -154,12 +156,12 @@ impl<K, S: Share> Meetings<K, S> {
     /// others cannot move what that drives. `is_refresh`: it executes in any case.
     pub(crate) fn meet(
         self: &Arc<Self>,
-        looking: &Looking<K, S>,
+        looking: &Looking,
         question: &Question,
-        node: &Arc<Node<K, S>>,
+        flight: &Arc<dyn Flight>,
         home: Option<HomeId>,
         wants: Wants<'_>,
-    ) -> Met<K, S> {
+    ) -> Met {
         let embedding = question.embedding.get();
         let least = wants.least.unwrap_or(self.threshold).max(question.least.unwrap_or(-1.0));
         let mut passed = Vec::new();
@@ -168,10 +170,17 @@ impl<K, S: Share> Meetings<K, S> {
             let nearest = if wants.executes || passed.len() >= CANDIDATES {
                 None
             } else {
-                state.nearest(looking.began, question, embedding, node, &passed, Wants { least: Some(least), ..wants })
+                state.nearest(
+                    looking.began,
+                    question,
+                    embedding,
+                    flight,
+                    &passed,
+                    Wants { least: Some(least), ..wants },
+                )
             };
             let Some((similarity, other)) = nearest else {
-                let (mark, oldest) = state.enter(self, question, embedding, node);
+                let (mark, oldest) = state.enter(self, question, embedding, flight);
                 drop(state);
                 // The users' values are dropped outside of the lock.
                 drop(oldest);
@@ -189,7 +198,7 @@ impl<K, S: Share> Meetings<K, S> {
                 state = self.state();
             }
             let near = Near { source, similarity, is_joined: true };
-            if let Some(met) = state.take(looking.began, question, began, (near, text), node, home) {
+            if let Some(met) = state.take(looking.began, question, began, (near, text), flight, home) {
                 return met;
             }
             passed.push(began);
@@ -197,7 +206,12 @@ impl<K, S: Share> Meetings<K, S> {
     }
 
     /// A question is taken out: its execution is not joined any more. Returns the flights that have its answer.
-    pub(crate) fn take_out(&self, question: Digest) -> Vec<Arc<Node<K, S>>> {
+    pub(crate) fn take_out<F: Flight>(&self, question: Digest) -> Vec<Arc<F>> {
+        let flights = self.take_out_any(question);
+        flights.iter().filter_map(Weak::upgrade).filter_map(known).collect()
+    }
+
+    fn take_out_any(&self, question: Digest) -> Vec<Weak<dyn Flight>> {
         let mut state = self.state();
         let now = state.tick();
         if state.is_idle() {
@@ -211,8 +225,7 @@ impl<K, S: Share> Meetings<K, S> {
         }
         let noted = state.noted.remove(&question).unwrap_or_default();
         state.noted_count -= noted.len();
-        drop(state);
-        noted.iter().filter_map(Weak::upgrade).collect()
+        noted
     }
 
     /// All questions are.
@@ -245,7 +258,13 @@ impl<K, S: Share> Meetings<K, S> {
     }
 }
 
-impl<K, S: Share> State<K, S> {
+/// The flight as what it is.
+pub(crate) fn known<F: Flight>(flight: Arc<dyn Flight>) -> Option<Arc<F>> {
+    let flight: Arc<dyn Any + Send + Sync> = flight;
+    flight.downcast().ok()
+}
+
+impl State {
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
@@ -260,7 +279,7 @@ impl<K, S: Share> State<K, S> {
         self.cleared > since || self.taken_out.get(question).is_some_and(|at| *at > since)
     }
 
-    fn note(&mut self, question: Digest, node: &Arc<Node<K, S>>) {
+    fn note(&mut self, question: Digest, flight: &Arc<dyn Flight>) {
         if self.noted_count >= self.noted_max {
             self.noted.retain(|_, nodes| {
                 nodes.retain(|node| node.strong_count() > 0);
@@ -270,7 +289,7 @@ impl<K, S: Share> State<K, S> {
             self.noted_max = NOTED_MIN.max(2 * self.noted_count);
         }
         let nodes = self.noted.entry(question).or_default();
-        let weak = Arc::downgrade(node);
+        let weak = Arc::downgrade(flight);
         if !nodes.iter().any(|known| known.ptr_eq(&weak)) {
             nodes.push(weak);
             self.noted_count += 1;
@@ -283,15 +302,15 @@ impl<K, S: Share> State<K, S> {
         began: u64,
         question: &Question,
         embedding: Option<&Embedding>,
-        node: &Arc<Node<K, S>>,
+        flight: &Arc<dyn Flight>,
         passed: &[u64],
         Wants { least, refused, .. }: Wants<'_>,
-    ) -> Option<(f32, &UnderWay<K, S>)> {
+    ) -> Option<(f32, &UnderWay)> {
         self.under_way
             .get(&question.partition)?
             .iter()
             .filter(|other| !passed.contains(&other.began) && !refused.contains(&other.question))
-            .filter(|other| self.is_open(other, began, question, node))
+            .filter(|other| self.is_open(other, began, question, flight))
             .filter_map(|other| {
                 if other.question == question.digest {
                     return Some((1.0, other));
@@ -304,11 +323,11 @@ impl<K, S: Share> State<K, S> {
     }
 
     /// Whether an execution can answer a look-up that `began` then.
-    fn is_open(&self, other: &UnderWay<K, S>, began: u64, question: &Question, node: &Arc<Node<K, S>>) -> bool {
+    fn is_open(&self, other: &UnderWay, began: u64, question: &Question, flight: &Arc<dyn Flight>) -> bool {
         let was_looked_for = other.ended.is_none_or(|ended| ended > began);
         // Whoever has taken one of the two out wants no answer that was begun before.
         let is_wanted = [&question.digest, &other.question].iter().all(|it| !self.was_taken_out(it, other.began));
-        was_looked_for && is_wanted && !Arc::ptr_eq(&other.node, node)
+        was_looked_for && is_wanted && !Arc::ptr_eq(&other.flight, flight)
     }
 
     /// Goes on with the execution that `was` under way, if it still is, or has come to an end that is anyone's.
@@ -318,40 +337,28 @@ impl<K, S: Share> State<K, S> {
         question: &Question,
         was: u64,
         (near, text): (Near, Arc<str>),
-        node: &Arc<Node<K, S>>,
+        flight: &Arc<dyn Flight>,
         home: Option<HomeId>,
-    ) -> Option<Met<K, S>> {
+    ) -> Option<Met> {
         let of_partition = self.under_way.get(&question.partition)?;
         let other = of_partition.iter().find(|other| other.began == was)?;
-        if !self.is_open(other, began, question, node) {
+        if !self.is_open(other, began, question, flight) {
             return None;
         }
-        let (has_ended, other) = (other.ended.is_some(), Arc::clone(&other.node));
-        let met = match other.ending() {
-            // What it found is its own question's, and perhaps not this one's.
-            Some(_) if other.came().is_near() => return None,
-            // What was not kept, like an error, is for those who came before the end.
-            Some(Ending::Value(_)) if has_ended || other.expires() > Moment::now() => {
-                Met::Landed(Arc::clone(&other), near, text)
-            }
-            Some(Ending::Rare(rare)) if has_ended && matches!(**rare, Rare::Fault(..) | Rare::Panicked(_)) => {
-                Met::Landed(Arc::clone(&other), near, text)
-            }
-            None if other.moves_for(home) && other.take_seat() => Met::Another(Arc::clone(&other), near, text),
-            _ => return None,
-        };
-        self.note(near.source, node);
+        let received = other.flight.receive(other.ended.is_some(), home)?;
+        let met = Met::Another(Arc::clone(&other.flight), received, near, text);
+        self.note(near.source, flight);
         Some(met)
     }
 
     /// Lets others join an execution from now on. Returns the oldest one, if there are too many.
     fn enter(
         &mut self,
-        meetings: &Arc<Meetings<K, S>>,
+        meetings: &Arc<Meetings>,
         question: &Question,
         embedding: Option<&Embedding>,
-        node: &Arc<Node<K, S>>,
-    ) -> (UnderWayMark<K, S>, Option<UnderWay<K, S>>) {
+        flight: &Arc<dyn Flight>,
+    ) -> (UnderWayMark, Option<UnderWay>) {
         let began = self.tick();
         let under_way = UnderWay {
             began,
@@ -359,7 +366,7 @@ impl<K, S: Share> State<K, S> {
             question: question.digest,
             text: Arc::from(&*question.text),
             embedding: embedding.cloned(),
-            node: Arc::clone(node),
+            flight: Arc::clone(flight),
         };
         let of_partition = self.under_way.entry(question.partition).or_default();
         let oldest = (of_partition.len() >= UNDER_WAY_MAX).then(|| of_partition.remove(0));
@@ -368,7 +375,7 @@ impl<K, S: Share> State<K, S> {
     }
 
     /// Lets go of what no look-up needs any more.
-    fn prune(&mut self) -> Vec<UnderWay<K, S>> {
+    fn prune(&mut self) -> Vec<UnderWay> {
         let oldest = self.looking.keys().next().copied().unwrap_or(u64::MAX);
         let mut gone = Vec::new();
         while let Some((ended, partition, began)) = self.ended.front().copied() {
@@ -392,12 +399,12 @@ impl<K, S: Share> State<K, S> {
 }
 
 /// A look-up that is under way.
-pub(crate) struct Looking<K, S: Share> {
-    meetings: Arc<Meetings<K, S>>,
+pub(crate) struct Looking {
+    meetings: Arc<Meetings>,
     began: u64,
 }
 
-impl<K, S: Share> Drop for Looking<K, S> {
+impl Drop for Looking {
     fn drop(&mut self) {
         let mut state = self.meetings.state();
         if let Some(count) = state.looking.get_mut(&self.began) {
@@ -413,13 +420,13 @@ impl<K, S: Share> Drop for Looking<K, S> {
 }
 
 /// An execution that others can join. Dropped, its answer is in the index, or nowhere.
-pub(crate) struct UnderWayMark<K, S: Share> {
-    meetings: Arc<Meetings<K, S>>,
+pub(crate) struct UnderWayMark {
+    meetings: Arc<Meetings>,
     partition: Digest,
     began: u64,
 }
 
-impl<K, S: Share> Drop for UnderWayMark<K, S> {
+impl Drop for UnderWayMark {
     fn drop(&mut self) {
         let mut state = self.meetings.state();
         let now = state.tick();
