@@ -76,6 +76,15 @@ pub struct Entry {
     pub cost: Duration,
 }
 
+impl Entry {
+    /// So much time has passed since it was found.
+    pub(super) fn grows_older(&mut self, by: Duration) {
+        self.age = self.age.saturating_add(by);
+        self.past = self.past.saturating_add(by.saturating_sub(self.fresh));
+        self.fresh = self.fresh.saturating_sub(by);
+    }
+}
+
 /// Without what is in it.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

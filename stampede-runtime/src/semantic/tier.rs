@@ -5,13 +5,12 @@ mod shared;
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
-use std::vec::IntoIter;
 
 use tokio::time::Instant;
 
-use self::shared::{CODEC, Embeds, Shared};
+use self::shared::{CODEC, Embeds, Nearest, Shared};
 use super::batch::Batcher;
-use super::index::{Near, Partition};
+use super::index::Partition;
 use super::live::Live;
 use super::rest::Rest;
 use super::{EmbeddedIndex, Index};
@@ -274,7 +273,7 @@ impl<V: Storable + Send + 'static> Seeker<V> {
     }
 
     /// The nearest one, and a way on to the next.
-    fn next_near(self, of: Partition, mut near: IntoIter<Near>, lease: Option<Arc<dyn Lease<V>>>) -> Answer<V> {
+    fn next_near(self, of: Partition, mut near: Nearest, lease: Option<Arc<dyn Lease<V>>>) -> Answer<V> {
         let found = self.id.question().and_then(|question| self.shared.next_near(&of, question, &mut near));
         let Some(mut found) = found else { return self.lead(lease) };
         found.lease = lease.as_ref().map(|lease| self.wrap(lease));

@@ -140,12 +140,7 @@ impl Shared {
     }
 
     /// The questions that are near enough, nearest first.
-    pub(super) async fn nearest(
-        &self,
-        of: &Partition,
-        question: &Question,
-        embedding: &Embedding,
-    ) -> IntoIter<index::Near> {
+    pub(super) async fn nearest(&self, of: &Partition, question: &Question, embedding: &Embedding) -> Nearest {
         let since = Instant::now();
         let near = self.ask(Verb::Read, self.index.backend().nearest(of, embedding, CANDIDATES)).await;
         self.live.index_time.took(since.elapsed());
@@ -156,7 +151,7 @@ impl Shared {
         }
         // What is no number is not near, either.
         near.retain(|near| near.similarity >= least);
-        near.into_iter()
+        Nearest { near: near.into_iter(), since: clock::instant() }
     }
 
     /// The answer of the first of them that no guard refuses.
@@ -164,9 +159,10 @@ impl Shared {
         self: &Arc<Self>,
         of: &Partition,
         question: &Question,
-        near: &mut IntoIter<index::Near>,
+        Nearest { near, since }: &mut Nearest,
     ) -> Option<Found<V>> {
-        for near in near {
+        for mut near in near {
+            near.entry.grows_older(clock::instant().saturating_duration_since(*since));
             let refused = self.policy.guards.refuse(&question.text, &near.entry.question);
             if let Some(guard) = refused.filter(|_| near.entry.hash != question.hash) {
                 self.live.refused.count(guard);
@@ -296,6 +292,12 @@ impl Shared {
             Err(NotEmbedded::Now) => own.and(Err(Error::unreached())),
         }
     }
+}
+
+/// Near questions that were found at a moment.
+pub(super) struct Nearest {
+    near: IntoIter<index::Near>,
+    since: Instant,
 }
 
 /// Why a question has no embedding.
