@@ -197,6 +197,20 @@ async fn what_is_looked_at_next_grows_old_while_it_thinks() {
     .await;
 }
 
+/// Times that no clock can count.
+#[tokio::test]
+async fn one_may_wait_for_ever() {
+    let settings = Settings::new().verify_timeout(Duration::MAX).backend_timeout(Duration::MAX);
+    alone_with(settings.embed_timeout(Duration::MAX), async {
+        let first = numbered("@0 one").await;
+        kept().await;
+        assert_eq!(numbered("@5 same").await, first);
+        numbered::clear().await.unwrap();
+        assert_ne!(numbered("@5 same").await, first);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn while_as_many_are_verified_as_may_be_others_are_executed() {
     async fn waits(_: &str, _: &str, _: &usize) -> Result<bool, Infallible> {

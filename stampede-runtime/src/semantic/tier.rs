@@ -131,7 +131,8 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         Box::pin(async move {
             // The index first, as in `forget`.
             let clear = shared.index.backend().clear(&shared.function);
-            let cleared = shared.ask_for(shared.policy.backend_timeout * CLEAR_BUDGETS, Verb::Remove, clear).await;
+            let budget = shared.policy.backend_timeout.saturating_mul(CLEAR_BUDGETS);
+            let cleared = shared.ask_for(budget, Verb::Remove, clear).await;
             let forgotten = match exact {
                 Some(exact) => exact.await,
                 None => Ok(()),
