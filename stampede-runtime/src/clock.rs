@@ -72,6 +72,7 @@ impl AtomicMoment {
 }
 
 /// Measures one execution, on the same clock that a test may have paused.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(imp::Instant);
 
 impl Stopwatch {

@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 use tokio::time::Instant;
 
 use crate::blocking;
-use crate::clock::{self, Moment};
+use crate::clock::{self, Moment, Stopwatch};
 use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::{Id, Question};
@@ -225,6 +225,7 @@ impl Shared {
     pub(super) fn put<V: Storable>(self: &Arc<Self>, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<Kept>> {
         self.embeds.as_ref()?;
         let (shared, id) = (Arc::clone(self), Arc::clone(id));
+        let (ends, cost, since) = (keeping.expires, keeping.cost, keeping.since.unwrap_or_else(Stopwatch::start));
         let encoded = CODEC.encode(value, self.policy.payload_bytes_max);
         let response = match encoded.map(String::from_utf8) {
             Ok(Ok(response)) => Some(response),
@@ -235,7 +236,6 @@ impl Shared {
                 None
             }
         };
-        let (ends, cost, landed) = (keeping.expires, keeping.cost, clock::instant());
         Some(Box::pin(async move {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return Ok(()) };
             let of = shared.partition(embeds, question);
@@ -251,7 +251,7 @@ impl Shared {
                     ttl,
                     retention: shared.policy.retention(),
                     cost,
-                    began: cost + clock::instant().saturating_duration_since(landed),
+                    began: since.elapsed(),
                     capacity: shared.policy.capacity,
                 };
                 Some(shared.ask(Verb::Write, shared.index.backend().put(&of, new)).await)
