@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use stampede_runtime::semantic::at_least;
 use stampede_runtime::semantic_coalesce;
 use stampede_runtime::testing::{Clock, Fault, isolate_with, settled};
@@ -398,6 +399,44 @@ async fn whoever_insists_on_more_takes_out_as_much() {
         assert_eq!(ask(A, Arc::clone(&world)).await, 100);
         at_least(0.99, ask::refresh(A, Arc::clone(&world))).await;
         assert_eq!(ask(A, Arc::clone(&world)).await, 3);
+    })
+    .await;
+}
+
+/// Nobody is missed for being taken out by somebody else at the same moment. Here that moment is when the value that is replaced
+/// is dropped.
+#[tokio::test(start_paused = true)]
+async fn while_a_refresh_takes_out_what_is_older() {
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Answer {
+        number: usize,
+        #[serde(skip)]
+        _last: Option<Arc<Last>>,
+    }
+
+    struct Last;
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            drop(renewed::invalidate("@0   one"));
+        }
+    }
+
+    #[semantic_coalesce(namespace = "invalidation", guard = none, skip(world))]
+    async fn renewed(question: &str, world: Arc<World>) -> Answer {
+        let _ = question;
+        let number = world.body().await;
+        Answer { number, _last: (number == 1).then(|| Arc::new(Last)) }
+    }
+
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::at_ease();
+        assert_eq!(renewed("@0 one", Arc::clone(&world)).await.number, 1);
+        settle().await;
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(renewed::refresh("@0  one", Arc::clone(&world)).await.number, 2);
+        assert_eq!(renewed("@0  one", Arc::clone(&world)).await.number, 3);
     })
     .await;
 }
