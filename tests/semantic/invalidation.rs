@@ -118,6 +118,7 @@ in_each_way! {
     of_what_is_on_its_way_to_the_index {
         not_there(Way::Invalidate(A), Fault::HoldCall),
         there(Way::Invalidate(A), Fault::HoldAnswer),
+        near_and_not_there(Way::Invalidate(B), Fault::HoldCall),
         near_and_there(Way::Invalidate(B), Fault::HoldAnswer),
         cleared_and_not_there(Way::Clear, Fault::HoldCall),
         cleared_and_there(Way::Clear, Fault::HoldAnswer),

@@ -225,7 +225,8 @@ impl Shared {
     pub(super) fn put<V: Storable>(self: &Arc<Self>, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<Kept>> {
         self.embeds.as_ref()?;
         let (shared, id) = (Arc::clone(self), Arc::clone(id));
-        let (ends, cost, since) = (keeping.expires, keeping.cost, keeping.since.unwrap_or_else(Stopwatch::start));
+        let began = keeping.since.unwrap_or_else(Stopwatch::start).began();
+        let (ends, cost) = (keeping.expires, keeping.cost);
         let encoded = CODEC.encode(value, self.policy.payload_bytes_max);
         let response = match encoded.map(String::from_utf8) {
             Ok(Ok(response)) => Some(response),
@@ -251,7 +252,7 @@ impl Shared {
                     ttl,
                     retention: shared.policy.retention(),
                     cost,
-                    began: since.elapsed(),
+                    began,
                     capacity: shared.policy.capacity,
                 };
                 Some(shared.ask(Verb::Write, shared.index.backend().put(&of, new)).await)
