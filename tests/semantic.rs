@@ -21,6 +21,7 @@ mod semantic {
     mod random;
     mod runtimes;
     mod stats;
+    mod threads;
     mod thresholds;
     mod time;
     mod values;

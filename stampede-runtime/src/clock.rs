@@ -72,6 +72,7 @@ impl AtomicMoment {
 }
 
 /// Measures one execution, on the same clock that a test may have paused.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(imp::Instant);
 
 impl Stopwatch {
@@ -81,6 +82,12 @@ impl Stopwatch {
 
     pub(crate) fn elapsed(&self) -> Duration {
         imp::precisely().saturating_duration_since(self.0)
+    }
+
+    /// When it was started.
+    #[cfg(feature = "semantic")]
+    pub(crate) fn began(self) -> std::time::Instant {
+        imp::std(self.0)
     }
 }
 
@@ -126,6 +133,11 @@ mod imp {
 
     pub(super) use super::instant as precisely;
 
+    #[cfg(feature = "semantic")]
+    pub(super) fn std(instant: Instant) -> std::time::Instant {
+        instant.into_std()
+    }
+
     pub(super) fn now() -> u64 {
         static START: OnceLock<std::time::Instant> = OnceLock::new();
         // Long before now: a clock that was paused earlier than this first look must not stand at the start.
@@ -157,6 +169,11 @@ mod imp {
 
     pub(super) fn precisely() -> Instant {
         Instant::now()
+    }
+
+    #[cfg(feature = "semantic")]
+    pub(super) fn std(instant: Instant) -> Instant {
+        instant
     }
 
     /// The clock begins at boot, and what came before that has to be told apart, too: 17 years.

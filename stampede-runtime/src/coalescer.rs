@@ -404,7 +404,6 @@ impl<K: Key, S: Share> Coalescing<K, S> {
                     self.drop_kept(&node);
                 }
             }
-            meetings.note(question, &any(newest));
         }
     }
 
@@ -540,7 +539,13 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
         let keys = |alike: &[Arc<Node<K, S>>]| {
             alike.iter().enumerate().filter(|(at, node)| alike[..*at].iter().all(|other| other.key != node.key)).count()
         };
-        cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum()
+        let count = cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum();
+        drop(cleared);
+        #[cfg(feature = "semantic")]
+        if let Some(meetings) = &self.meetings {
+            meetings.forget_gone();
+        }
+        count
     }
 
     fn doubt_all(&self) {

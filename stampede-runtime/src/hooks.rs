@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::carry::Carry;
-use crate::clock::Moment;
+use crate::clock::{Moment, Stopwatch};
 use crate::config::Config;
 use crate::error::Error;
 use crate::policy::Policy;
@@ -246,6 +246,9 @@ pub(crate) struct Keeping {
     pub(crate) calm_until: Moment,
     /// How long it took to make.
     pub(crate) cost: Duration,
+    /// Runs since its making began here, whatever came after its end. `None`: nothing was made.
+    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
+    pub(crate) since: Option<Stopwatch>,
     /// When it was made.
     pub(crate) made: Moment,
     /// What it counts against the capacity.
@@ -260,6 +263,7 @@ impl Keeping {
         expires: Moment::PAST,
         calm_until: Moment::PAST,
         cost: Duration::ZERO,
+        since: None,
         made: Moment::PAST,
         weight: 0,
         origin: Origin::Made,
@@ -270,7 +274,7 @@ impl Keeping {
         let calm = fresh.saturating_sub(early_window(cost, policy.early));
         let now = Moment::now();
         let (expires, calm_until) = (now.after(fresh), now.after(calm));
-        Keeping { expires, calm_until, cost, made: now, weight: 1, origin: Origin::Made }
+        Keeping { expires, calm_until, cost, since: None, made: now, weight: 1, origin: Origin::Made }
     }
 
     /// A value from outside, that was made so long ago.
@@ -283,7 +287,7 @@ impl Keeping {
             Life::Past(since) => {
                 let expires = now.before(since);
                 let calm_until = expires.after(policy.stale);
-                Keeping { expires, calm_until, cost, made, weight, origin: Origin::Made }
+                Keeping { expires, calm_until, cost, since: None, made, weight, origin: Origin::Made }
             }
         }
     }

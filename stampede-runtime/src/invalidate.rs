@@ -171,7 +171,8 @@ fn outside(
             Reach::Namespace(namespace) => (Prefix::of_namespace(namespace), None),
             Reach::All => (Prefix::of_all(), None),
         };
-        let (backends, budget) = (registry.backends(), registry.backend_timeout() * crate::store::CLEAR_BUDGETS);
+        let budget = registry.backend_timeout().saturating_mul(crate::store::CLEAR_BUDGETS);
+        let backends = registry.backends();
         for backend in &backends {
             backend.walks.fetch_add(1, SeqCst);
         }

@@ -284,8 +284,8 @@ where
             let output = ready!(Pin::new(body).poll(cx));
             // Dropped before anyone hears of the end: what the body held is free by then.
             self.body = None;
-            let took = match &self.stage {
-                Stage::Running(since) => since.elapsed(),
+            let (since, took) = match &self.stage {
+                Stage::Running(since) => (*since, since.elapsed()),
                 _ => unreachable!("a body that was polled is running"),
             };
             self.coalescing.counters.took(took);
@@ -299,7 +299,7 @@ where
                 Ok(value) => {
                     self.coalescing.counters.spent(self.coalescing.hooks.price_of(&value));
                     let keeping = self.coalescing.hooks.keeping(&value, took, policy);
-                    let keeping = self.tag(&value, keeping);
+                    let keeping = self.tag(&value, Keeping { since: Some(since), ..keeping });
                     (Ending::Value(value), keeping)
                 }
                 Err(fault) => {

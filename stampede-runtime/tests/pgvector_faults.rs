@@ -54,7 +54,7 @@ async fn put(index: &PgvectorIndex) -> Result<bool, BackendError> {
         ttl: HOUR,
         retention: HOUR,
         cost: HOUR,
-        began: Duration::ZERO,
+        began: Instant::now(),
         capacity: 10,
     };
     index.put(&of(), new).await

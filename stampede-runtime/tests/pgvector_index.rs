@@ -1,7 +1,7 @@
 //! PostgreSQL as an index, on a real server: what every index promises, and what is its own.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stampede_runtime::semantic::index::{Near, New, Partition, QuestionHash};
 use stampede_runtime::semantic::{Embedding, Index, PgvectorIndex, conformance};
@@ -55,7 +55,7 @@ fn new<'a>(name: &'a str, embedding: &'a Embedding) -> New<'a> {
         ttl: HOUR,
         retention: Duration::ZERO,
         cost: Duration::from_millis(20),
-        began: Duration::ZERO,
+        began: Instant::now(),
         capacity: 100_000,
     }
 }
@@ -197,7 +197,7 @@ async fn what_one_process_takes_out_another_does_not_put_back() {
     let Some(database) = Database::new("what_one_process_takes_out_another_does_not_put_back") else { return };
     let [one, other] = [index(&database.url(), 3).await, index(&database.url(), 3).await];
     let (of, to) = (partition("f"), embedding(&[1.0, 0.0, 0.0]));
-    let began = Duration::from_secs(5);
+    let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
     for name in ["kept", "never kept"] {
         if name == "kept" {
             assert!(one.put(&of, New { began, ..new(name, &to) }).await.unwrap());
@@ -257,6 +257,8 @@ async fn nothing_slips_past_a_clear() {
     let Some(database) = Database::new("nothing_slips_past_a_clear") else { return };
     let index = index(&database.url(), 3).await;
     let to = embedding(&[1.0, 0.0, 0.0]);
+    // Before all of this.
+    let began = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
     for round in 0..30 {
         let namespace = format!("f{round}");
         let of = partition(&namespace);
@@ -264,8 +266,7 @@ async fn nothing_slips_past_a_clear() {
             let (index, of, to) = (index.clone(), of.clone(), to.clone());
             tokio::spawn(async move {
                 let name = number.to_string();
-                // It began before all of this.
-                index.put(&of, New { began: HOUR, ..new(&name, &to) }).await.unwrap();
+                index.put(&of, New { began, ..new(&name, &to) }).await.unwrap();
             })
         });
         let puts: Vec<_> = puts.collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stampede_runtime::semantic::index::{New, Partition, QuestionHash};
 use stampede_runtime::semantic::{Embedding, Index, PgvectorIndex};
@@ -55,7 +55,7 @@ fn new<'a>(name: &'a str, embedding: &'a Embedding) -> New<'a> {
         ttl: HOUR,
         retention: Duration::ZERO,
         cost: Duration::from_millis(20),
-        began: Duration::ZERO,
+        began: Instant::now(),
         capacity: 100_000,
     }
 }

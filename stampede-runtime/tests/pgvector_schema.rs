@@ -1,7 +1,7 @@
 //! The table of an index in PostgreSQL: made once, never altered, and what is said of one that will not do.
 
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stampede_runtime::semantic::index::{New, Partition};
 use stampede_runtime::semantic::{Embedding, Index, PgvectorIndex, PgvectorSchema, SchemaError};
@@ -33,7 +33,7 @@ async fn works(index: &PgvectorIndex) {
         ttl: SLOW,
         retention: SLOW,
         cost: SLOW,
-        began: Duration::ZERO,
+        began: Instant::now(),
         capacity: 10,
     };
     assert!(index.put(&of, new).await.unwrap());
@@ -181,7 +181,7 @@ async fn what_else_differs_is_told() {
         ttl: SLOW,
         retention: SLOW,
         cost: SLOW,
-        began: Duration::ZERO,
+        began: Instant::now(),
         capacity: 10,
     };
     let refused = other.put(&of, new).await.unwrap_err();

@@ -148,6 +148,28 @@ async fn a_hundred_questions_during_an_outage_do_not_wait_for_one_another() {
     .await;
 }
 
+/// Many questions that fail at one moment are no reason to leave it alone for longer than three that fail one after the other.
+#[tokio::test(start_paused = true)]
+async fn one_batch_that_fails_is_no_long_outage() {
+    let parts = Parts::new();
+    hasty(&parts, async {
+        let world = World::at_ease();
+        ask("@0 known", Arc::clone(&world)).await;
+        parts.compass.is(Temper::Fails(EmbedErrorKind::Unreachable));
+        let mut calls = Vec::new();
+        for at in 0..50 {
+            let world = Arc::clone(&world);
+            calls.push(tokio::spawn(async move { ask(&format!("@90 one of many {at}"), world).await }));
+        }
+        all(calls).await;
+        parts.compass.is(Temper::Well);
+        // The first rest is half a second at most.
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(ask("@1 near", Arc::clone(&world)).await, 1, "{}", ask::stats());
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_text_that_is_not_taken_costs_the_others_nothing() {
     let parts = Parts::new();

@@ -8,7 +8,7 @@ use stampede_runtime::testing::{Fault, FaultyBackend};
 use stampede_runtime::{Config, Outcome, outcome, semantic_coalesce};
 use tracing::Level;
 
-use super::help::{World, boarded};
+use super::help::{World, boarded, settle};
 use super::parts::{Parts, Temper, add_up, patient};
 use super::process::{Log, process_with};
 
@@ -218,4 +218,25 @@ async fn spellings_of_one_text_are_one_question() {
         .await;
     }
     assert_eq!((world.runs(), parts.compass.texts()), (1, 1));
+}
+
+/// What NFKC makes one of, although it is another number, is not one question.
+#[tokio::test(start_paused = true)]
+async fn powers_and_fractions_are_other_numbers() {
+    let pairs = [
+        ("What is 2\u{B3}?", "What is 23?"),
+        ("Is 10\u{207B}\u{B2} m much?", "Is 10\u{2212}2 m much?"),
+        ("Is 1\u{BD} m much?", "Is 11\u{2044}2 m much?"),
+        ("What is 101\u{2082}?", "What is 1012?"),
+    ];
+    for (one, other) in pairs {
+        let (parts, world) = (Parts::new(), World::at_ease());
+        patient(&parts, async {
+            call(one, &world).await;
+            settle().await;
+            let (answer, became) = outcome(call(other, &world)).await;
+            assert!(answer.ends_with(other) && became == Some(Outcome::Executed), "{one} / {other}: {became:?}");
+        })
+        .await;
+    }
 }

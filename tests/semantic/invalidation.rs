@@ -1,15 +1,16 @@
 //! Invalidation wins, at whatever moment it comes: what was begun before it is given to those who wait already, and to nobody
 //! else, under no question.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use stampede_runtime::semantic::at_least;
 use stampede_runtime::semantic_coalesce;
-use stampede_runtime::testing::Fault;
+use stampede_runtime::testing::{Clock, Fault, isolate_with, settled};
 use tokio::time::advance;
 
-use super::help::{World, boarded, settle};
+use super::help::{World, boarded, in_time, settle};
 use super::parts::{Parts, Temper, add_up, patient};
 
 #[semantic_coalesce(namespace = "invalidation", guard = none, skip(world))]
@@ -117,6 +118,7 @@ in_each_way! {
     of_what_is_on_its_way_to_the_index {
         not_there(Way::Invalidate(A), Fault::HoldCall),
         there(Way::Invalidate(A), Fault::HoldAnswer),
+        near_and_not_there(Way::Invalidate(B), Fault::HoldCall),
         near_and_there(Way::Invalidate(B), Fault::HoldAnswer),
         cleared_and_not_there(Way::Clear, Fault::HoldCall),
         cleared_and_there(Way::Clear, Fault::HoldAnswer),
@@ -398,6 +400,77 @@ async fn whoever_insists_on_more_takes_out_as_much() {
         assert_eq!(ask(A, Arc::clone(&world)).await, 100);
         at_least(0.99, ask::refresh(A, Arc::clone(&world))).await;
         assert_eq!(ask(A, Arc::clone(&world)).await, 3);
+    })
+    .await;
+}
+
+/// Nobody is missed for being taken out by somebody else at the same moment. Here that moment is when the value that is replaced
+/// is dropped.
+#[tokio::test(start_paused = true)]
+async fn while_a_refresh_takes_out_what_is_older() {
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Answer {
+        number: usize,
+        #[serde(skip)]
+        _last: Option<Arc<Last>>,
+    }
+
+    struct Last;
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            drop(renewed::invalidate("@0   one"));
+        }
+    }
+
+    #[semantic_coalesce(namespace = "invalidation", guard = none, skip(world))]
+    async fn renewed(question: &str, world: Arc<World>) -> Answer {
+        let _ = question;
+        let number = world.body().await;
+        Answer { number, _last: (number == 1).then(|| Arc::new(Last)) }
+    }
+
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::at_ease();
+        assert_eq!(renewed("@0 one", Arc::clone(&world)).await.number, 1);
+        settle().await;
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(renewed::refresh("@0  one", Arc::clone(&world)).await.number, 2);
+        assert_eq!(renewed("@0  one", Arc::clone(&world)).await.number, 3);
+    })
+    .await;
+}
+
+/// When an execution began does not depend on how long it takes to decide what becomes of its value.
+#[tokio::test(start_paused = true)]
+async fn of_what_is_near_to_what_is_decided_for_long() {
+    static CLOCK: OnceLock<Clock> = OnceLock::new();
+
+    fn is_decided() -> bool {
+        CLOCK.get().expect("it is there").advance(Duration::from_secs(60));
+        true
+    }
+
+    #[semantic_coalesce(namespace = "invalidation", guard = none, cache_if = |_| is_decided(), skip(world))]
+    async fn decided(question: &str, world: Arc<World>) -> usize {
+        let _ = question;
+        world.body().await
+    }
+
+    let parts = Parts::new();
+    let isolated = isolate_with(parts.config().build().unwrap());
+    let clock = CLOCK.get_or_init(|| isolated.clock());
+    in_time(async {
+        let world = World::new();
+        let first = boarded(decided(A, Arc::clone(&world))).await;
+        world.begun(1).await;
+        clock.advance(Duration::from_millis(1));
+        decided::invalidate(B).await.unwrap();
+        world.open_all();
+        assert_eq!(first.await.unwrap(), 1);
+        settled().await;
+        assert_eq!(decided(B, Arc::clone(&world)).await, 2);
     })
     .await;
 }

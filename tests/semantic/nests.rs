@@ -103,6 +103,24 @@ async fn so_may_one_of_a_function_that_does_one_thing_at_a_time() {
     .await;
 }
 
+/// What queues for the permit that its own body holds would never begin.
+#[tokio::test(start_paused = true)]
+async fn nor_does_it_join_what_waits_for_its_end() {
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::new();
+        // The body asks in other words what another call has asked meanwhile, and what queues behind the body.
+        let first = boarded(alone_at_it("@0 one", &["@80 other"], Arc::clone(&world))).await;
+        let queued = boarded(alone_at_it("@90 far", &[], Arc::clone(&world))).await;
+        assert_eq!(world.runs(), 1);
+        world.open_all();
+        assert_eq!(first.await.unwrap().unwrap(), "1 of 2");
+        assert_eq!(queued.await.unwrap().unwrap(), "3");
+        assert_eq!(alone_at_it::stats().in_flight, 0);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn others_may_have_joined_before_it_asks() {
     let parts = Parts::new();

@@ -160,6 +160,57 @@ async fn its_time_is_what_the_configuration_says() {
     .await;
 }
 
+/// The second nearest is no younger for having waited.
+#[tokio::test(start_paused = true)]
+async fn what_is_looked_at_next_grows_old_while_it_thinks() {
+    /// Thinks of the nearest for as long as the question says, and refuses it.
+    async fn thinks(asked: &str, found: &str, _: &usize) -> bool {
+        if found.starts_with("@0") {
+            let seconds = asked.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            return false;
+        }
+        true
+    }
+    #[semantic_coalesce(namespace = "verify", guard = none, verify = thinks, verify_timeout = "1h", ttl = "30s")]
+    async fn aging(question: &str) -> usize {
+        let _ = question;
+        RUNS.fetch_add(1, SeqCst)
+    }
+    alone(async {
+        let far = [aging("@0 a").await, aging("@25 b").await];
+        kept().await;
+        assert_eq!(aging("@12 between, after 20").await, far[1]);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        let (answer, became) = outcome(aging("@12 between, after 20")).await;
+        assert!(
+            answer != far[1] && became == Some(Outcome::Executed),
+            "it is kept no longer than the other: {became:?}"
+        );
+        aging::clear().await.unwrap();
+        let far = [aging("@0 a").await, aging("@25 b").await];
+        kept().await;
+        let (answer, became) = outcome(aging("@12 between, after 40")).await;
+        assert!(answer != far[1] && became == Some(Outcome::Executed), "it is not taken when it is over: {became:?}");
+        add_up(&aging::stats());
+    })
+    .await;
+}
+
+/// Times that no clock can count.
+#[tokio::test]
+async fn one_may_wait_for_ever() {
+    let settings = Settings::new().verify_timeout(Duration::MAX).backend_timeout(Duration::MAX);
+    alone_with(settings.embed_timeout(Duration::MAX), async {
+        let first = numbered("@0 one").await;
+        kept().await;
+        assert_eq!(numbered("@5 same").await, first);
+        numbered::clear().await.unwrap();
+        assert_ne!(numbered("@5 same").await, first);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn while_as_many_are_verified_as_may_be_others_are_executed() {
     async fn waits(_: &str, _: &str, _: &usize) -> Result<bool, Infallible> {

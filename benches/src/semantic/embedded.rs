@@ -46,7 +46,7 @@ fn section(entries: usize, effort: &Effort) -> Section {
                 ttl: Duration::from_secs(3600),
                 retention: Duration::ZERO,
                 cost: Duration::ZERO,
-                began: Duration::ZERO,
+                began: Instant::now(),
                 capacity: entries,
             };
             assert!(index.put(&of, new).await.expect("it is in this process"));

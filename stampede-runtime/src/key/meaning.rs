@@ -255,6 +255,7 @@ pub(crate) use self::question::Question;
 
 #[cfg(feature = "semantic")]
 mod question {
+    use std::borrow::Cow;
     use std::fmt;
     use std::sync::OnceLock;
 
@@ -265,7 +266,8 @@ mod question {
     /// A question as it stands outside of memory.
     ///
     /// Questions are equal in their normal form: Unicode NFKC, case folded, no white space around it and single spaces in it.
-    /// The embedder and the guards get it without the case folded, which says something.
+    /// What is raised, lowered or a fraction is told from what it stands behind. The embedder and the guards get it without the
+    /// case folded, which says something.
     #[derive(Clone)]
     pub struct Question {
         /// Of all that tells it from other questions of its function.
@@ -292,6 +294,7 @@ mod question {
                 canonical::text(&mut hasher, text);
                 hasher
             };
+            let text = &*apart(text);
             let folded = canonical::normalise(text, Steps::ALL);
             let shown = if folded.len() > QUESTION_BYTES_MAX {
                 String::new()
@@ -313,6 +316,51 @@ mod question {
                 embedding: OnceLock::new(),
             }
         }
+    }
+
+    /// How a character stands to the one before it.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Stands {
+        Beside,
+        Raised,
+        Lowered,
+        /// It is a number by itself.
+        Alone,
+    }
+
+    impl Stands {
+        fn of(c: char) -> Stands {
+            match c {
+                '²' | '³' | '¹' | '\u{2070}'..='\u{207F}' | '\u{1D2C}'..='\u{1D61}' => Stands::Raised,
+                '\u{2080}'..='\u{209C}' | '\u{1D62}'..='\u{1D6A}' => Stands::Lowered,
+                '¼'..='¾' | '\u{2150}'..='\u{215F}' | '\u{2189}' | '\u{2460}'..='\u{249B}' | '\u{24EA}' => {
+                    Stands::Alone
+                }
+                _ => Stands::Beside,
+            }
+        }
+    }
+
+    /// NFKC makes `2³` a number of two digits, and `1½` one that begins with 11. So where such a character stands behind
+    /// another, or a digit behind it, something comes between.
+    fn apart(text: &str) -> Cow<'_, str> {
+        if text.is_ascii() || text.chars().all(|c| Stands::of(c) == Stands::Beside) {
+            return text.into();
+        }
+        let (mut parts, mut before) = (String::with_capacity(text.len() + 8), ' ');
+        for c in text.chars() {
+            let (stands, stood) = (Stands::of(c), Stands::of(before));
+            parts.extend(match stands {
+                _ if before.is_whitespace() => None,
+                Stands::Beside => (stood != Stands::Beside && c.is_numeric()).then_some(' '),
+                Stands::Raised => (stood != stands).then_some('^'),
+                Stands::Lowered => (stood != stands).then_some('_'),
+                Stands::Alone => Some(' '),
+            });
+            parts.push(c);
+            before = c;
+        }
+        parts.into()
     }
 
     impl Question {
@@ -354,6 +402,25 @@ mod tests {
         assert_eq!((one.digest, one.hash), (other.digest, other.hash));
         assert_eq!((&*one.text, &*other.text), ("What is Rust?", "what is rust?"));
         assert_ne!(one.digest, question("what is rust", None, "m").digest);
+    }
+
+    #[test]
+    fn what_is_raised_lowered_or_a_fraction_is_no_further_digit() {
+        let text = |text: &str| question(text, None, "m").text.into_string();
+        for (written, normal) in [
+            ("2³", "2^3"),
+            ("10⁻²³ m²", "10^\u{2212}23 m^2"),
+            ("(a+b)ⁿ", "(a+b)^n"),
+            ("101₂", "101_2"),
+            ("1½", "1 1\u{2044}2"),
+            ("½ ½½", "1\u{2044}2 1\u{2044}2 1\u{2044}2"),
+            ("²³⁵U", "235U"),
+            ("x²3", "x^2 3"),
+            ("２３", "23"),
+        ] {
+            assert_eq!(text(written), normal);
+        }
+        assert_ne!(question("2³", None, "m").digest, question("23", None, "m").digest);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::flight::{Ending, Rare};
 use crate::home;
 use crate::hooks::Keeping;
 use crate::key::Key;
+#[cfg(feature = "semantic")]
+use crate::nest;
 use crate::share::Share;
 use crate::tags::Tag;
 use crate::tier::{Answer, Found, Life, Look, OrElse, Origin, Told, Wanted, Work};
@@ -58,6 +60,8 @@ where
     /// Begins, unless it goes on with another flight that means the same. There may be nothing more to do.
     #[cfg(feature = "semantic")]
     pub(super) fn begin_or_join(&mut self) -> Option<(Ending<K, S>, Keeping)> {
+        // One that queues for a permit which is held for this one must not be waited for.
+        let _held = nest::hold(self.held.clone());
         let wants = self.trusted.wants(self.coalescing.trust.as_ref(), self.reason.wanted);
         match self.meeting.meet(&self.coalescing, self.reason.id.as_ref(), &self.node, wants) {
             Some((seat, near, text)) if seat.node.ending().is_some() => {

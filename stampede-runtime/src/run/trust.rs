@@ -2,6 +2,7 @@
 //! body runs all the same, for a comparison.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -20,6 +21,9 @@ use crate::tier::{Found, Life, Near, Wanted, Work};
 
 /// A question, by its digest.
 type Digest = [u8; 32];
+
+/// Longer than anyone waits for a verdict, and little enough for a clock.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// How a flight ends.
 type End<K, S> = (Ending<K, S>, Keeping);
@@ -199,7 +203,7 @@ where
         let Some(((trust, verify), text)) = parts else { return Known::Nothing };
         let Some(question) = self.reason.id.as_ref().and_then(|id| id.question()) else { return Known::Nothing };
         let limit = coalescing.policy.verify_timeout;
-        let until = *self.trusted.heard().until.get_or_insert_with(|| Instant::now() + limit);
+        let until = *self.trusted.heard().until.get_or_insert_with(|| Instant::now() + limit.min(LONGEST));
         let digest = answer.map(|answer| digest_of(&question.digest, &source, &answer));
         let pair = || {
             // The user's `Clone`: a panic of it is this flight's.

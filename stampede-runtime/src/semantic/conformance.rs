@@ -32,6 +32,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Embedding;
 use super::index::{Entry, Index, Near, New, Partition, QuestionHash};
+use crate::clock;
 use crate::store::BackendError;
 
 mod apart;
@@ -267,6 +268,7 @@ struct Put<'a> {
     response: &'a str,
     ttl: Duration,
     retention: Duration,
+    /// How long ago.
     began: Duration,
     capacity: usize,
 }
@@ -289,6 +291,7 @@ impl<'a> Put<'a> {
     }
 
     fn new_of(&self) -> New<'_> {
+        let now = clock::instant().into_std();
         New {
             hash: hash(self.name),
             question: self.name,
@@ -297,7 +300,7 @@ impl<'a> Put<'a> {
             ttl: self.ttl,
             retention: self.retention,
             cost: COST,
-            began: self.began,
+            began: now.checked_sub(self.began).unwrap_or(now),
             capacity: self.capacity,
         }
     }

@@ -122,7 +122,7 @@ impl EmbeddedIndex {
         // Copied before the lock is taken, its number given after.
         let mut item = Item::new(0, new, now);
         let mut state = self.write();
-        if state.notes.refuse(of, &new.hash, new.embedding, item.began) {
+        if state.notes.refuse(of, &new.hash, new.embedding, Some(item.began)) {
             return Ok(false);
         }
         let kept = state.partitions.get(of).and_then(|held| held.get(&new.hash));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Embedding;
 use crate::store::Pending;
@@ -50,9 +50,9 @@ pub struct New<'a> {
     pub retention: Duration,
     /// How long it took to make.
     pub cost: Duration,
-    /// How long ago its making began. What began before the last [`remove`](Index::remove) or [`clear`](Index::clear) of it,
+    /// When its making began. What began before the last [`remove`](Index::remove) or [`clear`](Index::clear) of it,
     /// before a [`remove_near`](Index::remove_near) that it is near enough to, or before what is kept, is not put.
-    pub began: Duration,
+    pub began: Instant,
     /// How many entries its partition keeps, at least 1. Those that were made first make room.
     pub capacity: usize,
 }
@@ -74,6 +74,15 @@ pub struct Entry {
     pub past: Duration,
     /// How long it took to make.
     pub cost: Duration,
+}
+
+impl Entry {
+    /// So much time has passed since it was found.
+    pub(super) fn grows_older(&mut self, by: Duration) {
+        self.age = self.age.saturating_add(by);
+        self.past = self.past.saturating_add(by.saturating_sub(self.fresh));
+        self.fresh = self.fresh.saturating_sub(by);
+    }
 }
 
 /// Without what is in it.

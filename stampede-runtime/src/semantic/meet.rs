@@ -205,13 +205,13 @@ impl Meetings {
         }
     }
 
-    /// A question is taken out: its execution is not joined any more. Returns the flights that have its answer.
+    /// A question is taken out: its execution is not joined any more. Returns the flights that have its answer. They stay noted
+    /// until they are gone: whoever else takes the question out meanwhile finds them, too.
     pub(crate) fn take_out<F: Flight>(&self, question: Digest) -> Vec<Arc<F>> {
-        let flights = self.take_out_any(question);
-        flights.iter().filter_map(Weak::upgrade).filter_map(known).collect()
+        self.take_out_any(question).into_iter().filter_map(known).collect()
     }
 
-    fn take_out_any(&self, question: Digest) -> Vec<Weak<dyn Flight>> {
+    fn take_out_any(&self, question: Digest) -> Vec<Arc<dyn Flight>> {
         let mut state = self.state();
         let now = state.tick();
         if state.is_idle() {
@@ -223,21 +223,23 @@ impl Meetings {
             }
             state.taken_out.insert(question, now);
         }
-        let noted = state.noted.remove(&question).unwrap_or_default();
-        state.noted_count -= noted.len();
-        noted
+        state.noted(question)
     }
 
     /// All questions are.
     pub(crate) fn clear(&self) {
         let mut state = self.state();
         state.cleared = state.tick();
-        state.noted_count = 0;
-        let gone = (take(&mut state.under_way), take(&mut state.noted));
+        let gone = take(&mut state.under_way);
         state.ended.clear();
         state.taken_out.clear();
         drop(state);
         drop(gone);
+    }
+
+    /// Lets go of flights that are gone.
+    pub(crate) fn forget_gone(&self) {
+        self.state().forget_gone();
     }
 
     /// A call was answered with a near question's answer: one that was found, or one that it joined.
@@ -281,12 +283,7 @@ impl State {
 
     fn note(&mut self, question: Digest, flight: &Arc<dyn Flight>) {
         if self.noted_count >= self.noted_max {
-            self.noted.retain(|_, nodes| {
-                nodes.retain(|node| node.strong_count() > 0);
-                !nodes.is_empty()
-            });
-            self.noted_count = self.noted.values().map(Vec::len).sum();
-            self.noted_max = NOTED_MIN.max(2 * self.noted_count);
+            self.forget_gone();
         }
         let nodes = self.noted.entry(question).or_default();
         let weak = Arc::downgrade(flight);
@@ -294,6 +291,28 @@ impl State {
             nodes.push(weak);
             self.noted_count += 1;
         }
+    }
+
+    /// The flights that have a question's answer, or are to have it.
+    fn noted(&mut self, question: Digest) -> Vec<Arc<dyn Flight>> {
+        let Some(nodes) = self.noted.get_mut(&question) else { return Vec::new() };
+        let before = nodes.len();
+        nodes.retain(|node| node.strong_count() > 0);
+        self.noted_count -= before - nodes.len();
+        let noted = nodes.iter().filter_map(Weak::upgrade).collect();
+        if nodes.is_empty() {
+            self.noted.remove(&question);
+        }
+        noted
+    }
+
+    fn forget_gone(&mut self) {
+        self.noted.retain(|_, nodes| {
+            nodes.retain(|node| node.strong_count() > 0);
+            !nodes.is_empty()
+        });
+        self.noted_count = self.noted.values().map(Vec::len).sum();
+        self.noted_max = NOTED_MIN.max(2 * self.noted_count);
     }
 
     /// The nearest execution that is not `passed`, and that a look-up which `began` then can go on with.

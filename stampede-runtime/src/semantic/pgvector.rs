@@ -200,7 +200,8 @@ impl Index for PgvectorIndex {
             let texts: [Arc<str>; 3] = [text::hex(&new.hash).into(), new.question.into(), new.response.into()];
             let [cost, ttl, kept] = [new.cost, new.ttl, new.ttl.saturating_add(new.retention)].map(micros);
             let (clock, known) = (Arc::clone(&self.core.clock), self.core.clock.at(called));
-            let (since, capacity) = (new.began, i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX));
+            let since = called.saturating_duration_since(new.began);
+            let capacity = i64::try_from(new.capacity.max(1)).unwrap_or(i64::MAX);
             let work: Work<i64> = Box::new(move |connection| {
                 let (beginning, statement, texts) = (beginning.clone(), statement.clone(), texts.clone());
                 let (place, numbers, clock) = (Arc::clone(&place), Arc::clone(&numbers), Arc::clone(&clock));

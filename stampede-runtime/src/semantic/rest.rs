@@ -20,9 +20,11 @@ pub(super) struct Rest(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// In a row.
+    /// In a row. Of those that were asked together no more count than it takes for a rest.
     failures: u32,
     until: Option<Instant>,
+    /// Somebody tries it.
+    is_tried: bool,
 }
 
 impl Rest {
@@ -38,6 +40,7 @@ impl Rest {
             Some(_) => {
                 // This one tries. If nobody ever hears of it, the next one does.
                 state.until = Some(now + state.rest());
+                state.is_tried = true;
                 true
             }
             None => true,
@@ -50,6 +53,11 @@ impl Rest {
 
     pub(super) fn failed(&self) {
         let mut state = self.state();
+        if state.until.is_some() && !state.is_tried {
+            // It was asked before the rest began.
+            return;
+        }
+        state.is_tried = false;
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES {
             state.until = Some(clock::instant() + state.rest());
@@ -91,11 +99,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rests_grow_up_to_a_limit_and_an_answer_between_failures_begins_anew() {
+    async fn many_failures_at_once_begin_one_rest() {
         let rest = Rest::default();
         for _ in 0..100 {
             rest.failed();
         }
+        advance(FIRST_REST).await;
+        assert!(rest.may_ask());
+        for _ in 0..100 {
+            rest.failed();
+        }
+        advance(2 * FIRST_REST).await;
+        assert!(rest.may_ask());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rests_grow_up_to_a_limit_and_an_answer_between_failures_begins_anew() {
+        let rest = Rest::default();
+        for _ in 0..100 {
+            advance(LONGEST_REST).await;
+            rest.may_ask();
+            rest.failed();
+        }
+        assert!(!rest.may_ask());
         advance(LONGEST_REST).await;
         assert!(rest.may_ask());
         rest.answered();

@@ -6,14 +6,13 @@ mod shared;
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
-use std::vec::IntoIter;
 
 use tokio::time::Instant;
 
 use self::own::Own;
-use self::shared::{CODEC, Embeds, Shared};
+use self::shared::{CODEC, Embeds, Nearest, Shared};
 use super::batch::Batcher;
-use super::index::{Near, Partition};
+use super::index::Partition;
 use super::live::Live;
 use super::rest::Rest;
 use super::{EmbeddedIndex, Index};
@@ -141,7 +140,8 @@ impl<V: Storable + Send + 'static> Tier<V> for Meant<V> {
         Box::pin(async move {
             // The index first, as in `forget`.
             let clear = shared.index.backend().clear(&shared.function);
-            let cleared = shared.ask_for(shared.policy.backend_timeout * CLEAR_BUDGETS, Verb::Remove, clear).await;
+            let budget = shared.policy.backend_timeout.saturating_mul(CLEAR_BUDGETS);
+            let cleared = shared.ask_for(budget, Verb::Remove, clear).await;
             let forgotten = match exact {
                 Some(exact) => exact.await,
                 None => Ok(()),
@@ -291,7 +291,7 @@ impl<V: Storable + Send + 'static> Seeker<V> {
     }
 
     /// The nearest one, and a way on to the next.
-    fn next_near(self, of: Partition, mut near: IntoIter<Near>, lease: Option<Arc<dyn Lease<V>>>) -> Answer<V> {
+    fn next_near(self, of: Partition, mut near: Nearest, lease: Option<Arc<dyn Lease<V>>>) -> Answer<V> {
         let found = self.id.question().and_then(|question| self.shared.next_near(&of, question, &mut near));
         let Some(mut found) = found else { return self.lead(lease) };
         found.lease = lease.as_ref().map(|lease| self.wrap(lease));

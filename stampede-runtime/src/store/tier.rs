@@ -194,7 +194,7 @@ impl Shared {
 
     /// The same for what goes through all of it.
     async fn ask_whole<T>(&self, answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
-        let answer = self.backend.ask_whole(self.budget * CLEAR_BUDGETS, answer).await;
+        let answer = self.backend.ask_whole(self.budget.saturating_mul(CLEAR_BUDGETS), answer).await;
         self.note(WHOLE, |_| Some(Verb::Remove), Verb::Remove, answer)
     }
 

@@ -202,6 +202,7 @@ impl Index for Tricky {
             let cut = Embedding::new(new.embedding.as_slice()[..new.embedding.dimensions().min(8)].to_vec(), 0);
             let cut = cut.map_err(|error| crate::store::BackendError::new(BackendErrorKind::Refused, error))?;
             let whole_seconds = Duration::from_secs(new.ttl.as_secs());
+            let age = clock::instant().into_std().saturating_duration_since(new.began);
             match self.trick {
                 Trick::KeepsTheFirst if kept.is_some() => return Ok(true),
                 Trick::TakesQuestionsForHashes => new.hash = *blake3::hash(new.question.as_bytes()).as_bytes(),
@@ -214,8 +215,8 @@ impl Index for Tricky {
                 }
                 Trick::IgnoresCapacity => new.capacity = usize::MAX,
                 Trick::ComparesOtherDimensions => new.embedding = &cut,
-                Trick::NotesNoRemovals | Trick::TheLastPutWins => new.began = Duration::ZERO,
-                Trick::NotesOfOneAreOfAll if self.state().removed && !new.began.is_zero() => return Ok(false),
+                Trick::NotesNoRemovals | Trick::TheLastPutWins => new.began = clock::instant().into_std(),
+                Trick::NotesOfOneAreOfAll if self.state().removed && age >= BEFORE / 2 => return Ok(false),
                 _ => {}
             }
             self.state().put.insert(key, (new.ttl.saturating_sub(new.retention), new.embedding.clone()));

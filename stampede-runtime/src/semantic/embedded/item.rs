@@ -16,8 +16,7 @@ pub(super) struct Item {
     response: Box<str>,
     pub(super) dimensions: usize,
     put_at: Instant,
-    /// None: before all that the clock can count.
-    pub(super) began: Option<Instant>,
+    pub(super) began: Instant,
     pub(super) stale_at: Instant,
     pub(super) gone_at: Instant,
     cost: Duration,
@@ -37,7 +36,7 @@ impl Item {
             response: new.response.into(),
             dimensions: new.embedding.dimensions(),
             put_at: now,
-            began: now.checked_sub(new.began),
+            began: Instant::from_std(new.began),
             stale_at,
             gone_at: end(stale_at, new.retention),
             cost: new.cost,

@@ -38,7 +38,7 @@ fn new(number: usize, embedding: &Embedding) -> New<'_> {
         ttl: Duration::from_secs(600),
         retention: Duration::ZERO,
         cost: Duration::ZERO,
-        began: Duration::ZERO,
+        began: tokio::time::Instant::now().into_std(),
         capacity: 100_000,
     }
 }

@@ -9,7 +9,7 @@
 //! | `1.2.3` | itself |
 //! | `10k` · `3bn` · `2.5 million` · `5 lakh` | 10000 · 3000000000 · 2500000 · 500000 |
 //! | `50%` · `50 per cent` · `fifty percent` | 50 %, which is not 50 |
-//! | `-5` · `minus five` | -5, where nothing stands directly before it |
+//! | `-5` · `minus five` · `x=-5` | -5, where nothing stands before it that it could be taken from |
 //! | `twenty-one` · `two hundred and five` · `a million` | 21 · 205 · 1000000 |
 //! | `21st` · `twenty-first` | 21 |
 //! | `d5200` · `5km` | 5200 · 5 |
@@ -283,7 +283,7 @@ fn is_negative(text: &Text<'_>, at: usize) -> bool {
         return if sign.is_empty() {
             before.is_none()
         } else {
-            sign.ends_with(|c: char| c.is_whitespace() || c == '(')
+            sign.ends_with(|c: char| c.is_whitespace() || "([{=<>≤≥≈≠~^*/×÷·+,;:|$€£".contains(c))
         };
     }
     let is_minus = before.is_some_and(|before| before.folded == "minus") && text.follows(at);

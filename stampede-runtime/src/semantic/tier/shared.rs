@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::own::Own;
 use crate::blocking;
-use crate::clock::{self, Moment};
+use crate::clock::{self, Moment, Stopwatch};
 use crate::error::Error;
 use crate::hooks::Keeping;
 use crate::key::{Id, Question};
@@ -141,12 +141,7 @@ impl Shared {
     }
 
     /// The questions that are near enough, nearest first.
-    pub(super) async fn nearest(
-        &self,
-        of: &Partition,
-        question: &Question,
-        embedding: &Embedding,
-    ) -> IntoIter<index::Near> {
+    pub(super) async fn nearest(&self, of: &Partition, question: &Question, embedding: &Embedding) -> Nearest {
         let since = Instant::now();
         let near = self.ask(Verb::Read, self.index.backend().nearest(of, embedding, CANDIDATES)).await;
         self.live.index_time.took(since.elapsed());
@@ -157,7 +152,7 @@ impl Shared {
         }
         // What is no number is not near, either.
         near.retain(|near| near.similarity >= least);
-        near.into_iter()
+        Nearest { near: near.into_iter(), since: clock::instant() }
     }
 
     /// The answer of the first of them that no guard refuses.
@@ -165,9 +160,10 @@ impl Shared {
         self: &Arc<Self>,
         of: &Partition,
         question: &Question,
-        near: &mut IntoIter<index::Near>,
+        Nearest { near, since }: &mut Nearest,
     ) -> Option<Found<V>> {
-        for near in near {
+        for mut near in near {
+            near.entry.grows_older(clock::instant().saturating_duration_since(*since));
             let refused = self.policy.guards.refuse(&question.text, &near.entry.question);
             if let Some(guard) = refused.filter(|_| near.entry.hash != question.hash) {
                 self.live.refused.count(guard);
@@ -230,6 +226,8 @@ impl Shared {
     pub(super) fn put<V: Storable>(self: &Arc<Self>, id: &Arc<Id>, value: &V, keeping: &Keeping) -> Option<Work<Kept>> {
         self.embeds.as_ref()?;
         let (shared, id) = (Arc::clone(self), Arc::clone(id));
+        let began = keeping.since.unwrap_or_else(Stopwatch::start).began();
+        let (ends, cost) = (keeping.expires, keeping.cost);
         let encoded = CODEC.encode(value, self.policy.payload_bytes_max);
         let response = match encoded.map(String::from_utf8) {
             Ok(Ok(response)) => Some(response),
@@ -240,7 +238,6 @@ impl Shared {
                 None
             }
         };
-        let (ends, cost, landed) = (keeping.expires, keeping.cost, clock::instant());
         Some(Box::pin(async move {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return Ok(()) };
             let of = shared.partition(embeds, question);
@@ -259,7 +256,7 @@ impl Shared {
                     ttl,
                     retention: shared.policy.retention(),
                     cost,
-                    began: cost + clock::instant().saturating_duration_since(landed),
+                    began,
                     capacity: shared.policy.capacity,
                 };
                 Some(shared.ask(Verb::Write, shared.index.backend().put(&of, new)).await)
@@ -300,6 +297,12 @@ impl Shared {
             Err(NotEmbedded::Now) => own.and(Err(Error::unreached())),
         }
     }
+}
+
+/// Near questions that were found at a moment.
+pub(super) struct Nearest {
+    near: IntoIter<index::Near>,
+    since: Instant,
 }
 
 /// Why a question has no embedding.
