@@ -151,6 +151,7 @@ fn walk(below: String, take_out: impl Fn(&dyn Function) -> usize, reach: Reach<'
 }
 
 /// Takes out what backends have of the functions whose names begin so.
+#[cfg_attr(not(feature = "backends"), expect(clippy::needless_pass_by_value, reason = "for backends"))]
 fn outside(
     registry: Arc<Registry>,
     walk: Arc<Walk>,

@@ -30,7 +30,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
         #[cfg(feature = "semantic")]
         let mark = self.meeting.end().filter(|_| keeping.is_kept());
         #[cfg(not(feature = "semantic"))]
-        let mark = ();
+        let mark: Option<Box<()>> = None;
         // What its value says of itself is entered before anybody can find it, or it is not kept at all.
         if let (Some(tagged), true) = (&self.tagged, keeping.is_kept())
             && let Some(tags) = tagged.of_value.get()
@@ -56,9 +56,7 @@ impl<K: Key, S: Share, P> Execution<K, S, P> {
             let home = coalescing.home_outside();
             match (landed, self.node.value()) {
                 (Landed::Kept, Some(value)) if !has_leases => {
-                    saying.store(&home, value, keeping, self.tagged.as_ref(), move |_| {
-                        let _held = mark;
-                    });
+                    saying.store(&home, value, keeping, self.tagged.as_ref(), move |_| drop(mark));
                 }
                 // What is there is older than what was just made.
                 (Landed::Kept | Landed::Unkept, _) => saying.take_back(&home),
