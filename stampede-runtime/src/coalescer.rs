@@ -480,6 +480,13 @@ pub(crate) trait Function: Any + Send + Sync {
     fn give_back(&self) -> Vec<Work<()>>;
 }
 
+/// Hashes and whose they are, equal ones beside each other. Of one type, since sorting is a lot of code for each function.
+fn by_hash(hashes: Vec<u64>) -> Vec<(u64, usize)> {
+    let mut order: Vec<_> = hashes.into_iter().zip(0..).collect();
+    order.sort_unstable();
+    order
+}
+
 impl<K: Key, S: Share> Function for Coalescing<K, S> {
     fn stats(&self) -> Stats {
         let mut kept = 0;
@@ -535,11 +542,12 @@ impl<K: Key, S: Share> Function for Coalescing<K, S> {
             }
         });
         // A key that is being refreshed has two nodes. Compared without a lock, as `Eq` is the user's.
-        cleared.sort_unstable_by_key(|node| node.hash());
-        let keys = |alike: &[Arc<Node<K, S>>]| {
-            alike.iter().enumerate().filter(|(at, node)| alike[..*at].iter().all(|other| other.key != node.key)).count()
+        let order = by_hash(cleared.iter().map(|node| node.hash()).collect());
+        let key = |(_, at): &(u64, usize)| &cleared[*at].key;
+        let keys = |alike: &[(u64, usize)]| {
+            alike.iter().enumerate().filter(|(at, it)| alike[..*at].iter().all(|other| key(other) != key(it))).count()
         };
-        let count = cleared.chunk_by(|one, next| one.hash() == next.hash()).map(keys).sum();
+        let count = order.chunk_by(|one, next| one.0 == next.0).map(keys).sum();
         drop(cleared);
         #[cfg(feature = "semantic")]
         if let Some(meetings) = &self.meetings {
