@@ -283,6 +283,8 @@ mod question {
         pub(crate) least: Option<f32>,
         /// Its meaning, once that is known.
         pub(crate) embedding: OnceLock<Embedding>,
+        /// It had none when it was looked up. What comes of that look-up is kept without one: a miss asks the embedder once.
+        pub(crate) not_embedded: OnceLock<()>,
     }
 
     impl Question {
@@ -311,6 +313,7 @@ mod question {
                 text: if shown.len() > QUESTION_BYTES_MAX { "".into() } else { shown.into() },
                 least,
                 embedding: OnceLock::new(),
+                not_embedded: OnceLock::new(),
             }
         }
     }

@@ -264,7 +264,10 @@ impl<V: Storable + Send + 'static> Seeker<V> {
             return self.lead(lease);
         };
         // Also for what is to be newer than anything there: it is kept with it.
-        let Ok(embedding) = shared.embed(embeds, question).await else { return self.lead(lease) };
+        let Ok(embedding) = shared.embed(embeds, question).await else {
+            let _ = question.not_embedded.set(());
+            return self.lead(lease);
+        };
         if self.look.wanted != Wanted::Any {
             return self.lead(lease);
         }

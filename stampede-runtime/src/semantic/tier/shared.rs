@@ -244,7 +244,10 @@ impl Shared {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return Ok(()) };
             let of = shared.partition(embeds, question);
             let put = async {
-                let embedding = shared.embed(embeds, question).await.ok()?;
+                let embedding = match question.not_embedded.get() {
+                    Some(()) => question.embedding.get()?,
+                    None => shared.embed(embeds, question).await.ok()?,
+                };
                 // Not before: what it takes to embed is no part of its time.
                 let ttl = ends.since(Moment::now());
                 let new = New {
