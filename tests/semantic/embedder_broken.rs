@@ -2,6 +2,7 @@
 //! is still shared, and all of it is counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use stampede_runtime::semantic::{EmbedErrorKind, Embedded, Embedder};
@@ -386,6 +387,46 @@ async fn one_of_one_text_fails_for_that_text() {
         assert_eq!(own("three", Arc::clone(&world)).await, 1);
         assert!(own::stats().semantic.embed_failures() > 0);
         assert_eq!(parts.compass.texts(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_other_dimensions_than_its_index_is_not_asked_at_all() {
+    let (log, _guard) = Log::install();
+    let parts = Parts::new();
+    parts.index.dimensions.store(2, SeqCst);
+    let config = Config::builder().embedder(parts.compass.clone()).index("meanings", Arc::clone(&parts.index));
+    process_with(config.namespace("embedder", Settings::new().backend("meanings")), async {
+        let world = World::at_ease();
+        assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
+        assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
+        assert_eq!(ask("@10 other", Arc::clone(&world)).await, 2);
+        let stats = ask::stats();
+        assert_eq!(stats.semantic.index_state.to_string(), "missing");
+        assert_eq!((parts.compass.texts(), parts.index.put.asked(), parts.index.exact.asked()), (0, 0, 0));
+        let lines = log.lines(Level::ERROR);
+        assert_eq!((lines.len(), log.lines(Level::WARN).len()), (1, 0), "{lines:?}");
+        let expected = "the index `meanings` keeps embeddings of 2 dimensions, and `compass` makes them of 3";
+        assert!(lines[0].contains(expected) && lines[0].contains("embedder::ask"), "{lines:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_answers_alone_tell_that_they_have_other_dimensions() {
+    let (log, _guard) = Log::install();
+    let parts = Parts::new();
+    parts.index.dimensions.store(3, SeqCst);
+    patient(&parts, async {
+        let world = World::at_ease();
+        assert_eq!(own("one", Arc::clone(&world)).await, 1);
+        assert_eq!(own("two", Arc::clone(&world)).await, 2);
+        assert_eq!(own("one", Arc::clone(&world)).await, 1);
+        let stats = own::stats();
+        assert_eq!((faults(&stats)[5], stats.semantic.index_failures, parts.index.put.asked()), (2, 0, 0), "{stats}");
+        let lines = log.lines(Level::WARN);
+        assert!(lines.len() == 1 && lines[0].contains("has 1 dimensions, and 3 are expected"), "{lines:?}");
     })
     .await;
 }

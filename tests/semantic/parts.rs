@@ -132,6 +132,8 @@ pub(super) struct FakeIndex {
     lie: Mutex<Option<fn(&mut Entry)>>,
     /// How near it says that everything is.
     similarity: Mutex<Option<f32>>,
+    /// Those that it says it keeps.
+    pub(super) dimensions: AtomicUsize,
 }
 
 impl FakeIndex {
@@ -217,6 +219,10 @@ impl Index for FakeIndex {
 
     fn ping(&self) -> Pending<'_, ()> {
         Box::pin(self.ping.act(self.kept.ping()))
+    }
+
+    fn dimensions(&self) -> usize {
+        self.dimensions.load(SeqCst)
     }
 }
 

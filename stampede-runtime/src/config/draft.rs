@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::backends::What;
 use super::{Config, ConfigError};
 use crate::policy::Settings;
+#[cfg(feature = "semantic")]
+use crate::semantic::index::{INDEX, unfit};
 
 /// What some settings hold for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +125,10 @@ impl Draft {
             }
             self.scopes.insert(scope, said);
         }
+        #[cfg(feature = "semantic")]
+        if let Some(problem) = self.unfit_embedder() {
+            self.problem(problem);
+        }
         if !self.problems.is_empty() {
             return Err(ConfigError::Invalid(self.problems));
         }
@@ -143,6 +149,13 @@ impl Draft {
             config.embedder = self.embedder;
         }
         Ok(config)
+    }
+
+    /// Of the embedder and the index that functions have that name none. Those of others are seen at their first call.
+    #[cfg(feature = "semantic")]
+    fn unfit_embedder(&self) -> Option<String> {
+        let (embedder, index) = (self.embedder.get()?, self.backends.index(INDEX)?);
+        unfit(&index, &*embedder)
     }
 
     #[cfg(feature = "backends")]

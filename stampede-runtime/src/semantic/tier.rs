@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use self::shared::{CODEC, Embeds, Shared};
 use super::batch::Batcher;
-use super::index::{Near, Partition};
+use super::index::{INDEX, Near, Partition, unfit};
 use super::live::Live;
 use super::rest::Rest;
 use super::{EmbeddedIndex, Index};
@@ -25,9 +25,8 @@ use crate::store::{Guarded, Storable, Stored, Verb};
 use crate::tags::Tagged;
 use crate::tier::{Answer, Kept, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
 
-/// Names that a function need not say.
+/// A name that a function need not say, as [`INDEX`].
 const BACKEND: &str = "redis";
-const INDEX: &str = "pgvector";
 /// Taking out all entries of a function may take so many times as long as one answer.
 const CLEAR_BUDGETS: u32 = 20;
 
@@ -60,10 +59,18 @@ impl<V: Storable + Send + 'static> Meant<V> {
                 "no embedder is configured, so only equal questions are shared; name one with `embed = …` or in the configuration",
             );
         }
+        let of_index = index.as_ref().map_or(0, |index| index.backend().dimensions());
+        let embedder = embedder.filter(|embedder| {
+            let problem = index.as_ref().and_then(|index| unfit(index, embedder));
+            if let Some(problem) = &problem {
+                tracing::error!(target: "stampede", function = &*function, "{problem}; only equal questions are shared");
+            }
+            problem.is_none()
+        });
         let embeds = embedder.map(|embedder| {
             let (id, dimensions) = (embedder.model_id(), embedder.dimensions());
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
-            Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), rest: Rest::default(), model }
+            Embeds { batcher: Batcher::new(embedder, of_index, policy.embed_timeout), rest: Rest::default(), model }
         });
         let in_this_process = || Guarded::new("embedded".to_owned(), Arc::new(EmbeddedIndex::new()) as Arc<dyn Index>);
         let shared = Arc::new(Shared {

@@ -41,6 +41,33 @@ the configuration has 2 problems:
     );
 }
 
+#[cfg(feature = "pgvector")]
+#[test]
+fn an_embedder_and_an_index_of_other_dimensions() {
+    use crate::semantic::PgvectorIndex;
+
+    let index =
+        |dimensions| PgvectorIndex::builder("postgres://host").dimensions(dimensions).build().expect("it is right");
+    let with = |dimensions| Config::builder().embedder(LexicalEmbedder::new()).index("pgvector", index(dimensions));
+    let model = crate::semantic::Embedder::model_id(&LexicalEmbedder::new()).to_owned();
+    assert_refused(
+        &with(384),
+        &format!(
+            "\
+the configuration has 1 problem:
+- the index `pgvector` keeps embeddings of 384 dimensions, and `{model}` makes them of 1024; give the index, and its table, 1024 dimensions, or take another embedder
+"
+        ),
+    );
+    with(1024).build().expect("both are of 1024");
+    // Only its answers tell how many they have.
+    let unknown = from_fn("m", 0, |texts: Vec<String>| async move { Ok::<_, String>(vec![vec![1.0]; texts.len()]) });
+    Config::builder().embedder(unknown).index("pgvector", index(384)).build().expect("nothing is known to be wrong");
+    // Functions that name it may have an embedder of their own.
+    let other = Config::builder().embedder(LexicalEmbedder::new()).index("other", index(384));
+    other.build().expect("nobody has it by itself");
+}
+
 #[test]
 fn a_name_that_nothing_has() {
     let wrong = |name| Config::builder().namespace("llm", Settings::new().backend(name)).backend("main", memory());
