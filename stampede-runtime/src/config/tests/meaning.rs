@@ -1,11 +1,31 @@
 //! Indexes and embedders, by name.
 
 use super::*;
-use crate::semantic::{EmbeddedIndex, LexicalEmbedder, from_fn};
+use crate::semantic::{EmbeddedIndex, Guard, Guards, LexicalEmbedder, from_fn};
 use crate::store::MemoryBackend;
 
 fn memory() -> MemoryBackend {
     MemoryBackend::new(1_000)
+}
+
+#[test]
+fn guards_of_a_namespace_are_stronger_than_those_of_an_attribute_and_these_than_configured_ones() {
+    let guards = |config: ConfigBuilder, options: Options| {
+        config.build().expect("it is right").policy("a", &options, true).0.guards
+    };
+    let semantic = || Options::new().semantic();
+    let attribute = || semantic().guards(&["negation"]);
+    let negation = Guards::of(&[Guard::Negation]);
+    assert_eq!(guards(Config::builder(), semantic()), Guards::default());
+    assert_eq!(guards(Config::builder(), attribute()), negation);
+    assert_eq!(guards(Config::builder(), semantic().guards(&[])), Guards::NONE);
+    let defaults = || Config::builder().defaults(Settings::new().guard(Guards::of(&[Guard::Quoted])));
+    assert_eq!(guards(defaults(), semantic()), Guards::of(&[Guard::Quoted]));
+    assert_eq!(guards(defaults(), attribute()), negation);
+    assert_eq!(guards(defaults(), semantic().guards(&[])), Guards::NONE);
+    let namespace = |guards| defaults().namespace("a", Settings::new().guard(guards));
+    assert_eq!(guards(namespace(Guards::of(&Guard::ALL)), attribute()), Guards::of(&Guard::ALL));
+    assert_eq!(guards(namespace(Guards::NONE), attribute()), Guards::NONE);
 }
 
 #[test]
