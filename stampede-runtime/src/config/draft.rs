@@ -7,6 +7,8 @@ use std::time::Duration;
 #[cfg(feature = "backends")]
 use super::backends::What;
 use super::{Config, ConfigError};
+#[cfg(feature = "semantic")]
+use crate::policy::DISTRIBUTED_BACKEND;
 use crate::policy::Settings;
 #[cfg(feature = "semantic")]
 use crate::semantic::index::{INDEX, unfit};
@@ -80,6 +82,17 @@ impl Draft {
         } else {
             format!("in code: `{name}` is the name of a backend and of an index")
         });
+    }
+
+    /// An index cannot have the name that a backend is found by.
+    #[cfg(feature = "semantic")]
+    pub(super) fn check_name_of_index(&mut self, place: impl fmt::Display, name: &str) {
+        if name == DISTRIBUTED_BACKEND {
+            self.problem(format!(
+                "{place}: an index is called `{name}`, as the backend is that functions find by themselves; give it another \
+                 name, such as `{INDEX}`"
+            ));
+        }
     }
 
     pub(super) fn has(&self, scope: &Scope) -> bool {
