@@ -271,6 +271,7 @@ pub(super) fn add_up(stats: &Stats, calls: u64) {
     super::process::check(stats, calls);
     assert!(stats.exact_hits + stats.semantic_hits == stats.cache_hits + stats.stale_hits, "{stats}");
     assert!(stats.semantic_hits <= stats.cache_hits, "{stats}");
+    assert_eq!(stats.semantic_hits, stats.semantic.index_hits + stats.semantic.memory_hits, "{stats}");
     assert!((0.0..=1.0).contains(&stats.semantic_rate), "{stats}");
 }
 

@@ -27,6 +27,7 @@ impl<Q: Asked, T: Whose, R: Look> Meaning<Q, T, R> {
 
 impl<Q: Asked, T: Whose, R: Look> Look for Meaning<Q, T, R> {
     type Own = (Option<u32>, Q::Own, T::Own, R::Own);
+    const HAS_QUESTION: bool = true;
 
     #[inline(always)]
     fn hash<H: Hasher>(&self, hasher: &mut H) {

@@ -20,7 +20,7 @@ use crate::home::HomeId;
 use crate::key::Question;
 use crate::policy::Policy;
 use crate::share::Share;
-use crate::stats::{Stats, count};
+use crate::stats::{Stats, Striped, count};
 use crate::tier::Near;
 
 /// A question, by its digest.
@@ -42,6 +42,7 @@ pub(crate) struct Meetings<K, S: Share> {
     state: Mutex<State<K, S>>,
     joined: AtomicU64,
     near_hits: AtomicU64,
+    near_again: Striped,
     refused: Refused,
 }
 
@@ -117,6 +118,7 @@ impl<K, S: Share> Meetings<K, S> {
             state: Mutex::new(state),
             joined: AtomicU64::new(0),
             near_hits: AtomicU64::new(0),
+            near_again: Striped::default(),
             refused: Refused::default(),
         })
     }
@@ -232,15 +234,22 @@ impl<K, S: Share> Meetings<K, S> {
         count(if near.is_joined { &self.joined } else { &self.near_hits });
     }
 
+    /// Memory has answered a call with what a near question was once given. As often as any hit, and so counted like one.
+    pub(crate) fn count_again(&self) {
+        self.near_again.add_one();
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
         stats.semantic.joined += self.joined.load(Relaxed);
         stats.semantic.index_hits += self.near_hits.load(Relaxed);
+        stats.semantic.memory_hits += self.near_again.sum();
         self.refused.add_to(&mut stats.semantic.refused);
     }
 
     pub(crate) fn reset_stats(&self) {
         self.joined.store(0, Relaxed);
         self.near_hits.store(0, Relaxed);
+        self.near_again.reset();
         self.refused.reset();
     }
 }
