@@ -135,7 +135,7 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     #[inline(always)]
     pub(crate) fn hit<L: Look<Own = K>>(&self, look: &L) -> Result<S::Output, Missed<K, S>> {
         let hash = self.hash(look);
-        let mut is_there = false;
+        let (mut is_there, mut is_near) = (false, false);
         let hit = self.table.glance(hash, |node| {
             if !look.is(&node.key) {
                 return None;
@@ -143,11 +143,16 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             is_there = true;
             let value = node.fresh()?;
             node.residence().warm();
+            // Other functions do not even look.
+            is_near = L::HAS_QUESTION && node.came().is_near();
             Some(S::value(value))
         });
         match hit {
             Some(output) => {
                 self.counters.cache_hits.add_one();
+                if is_near {
+                    self.count_near_again();
+                }
                 Ok(output)
             }
             // A thread without a lane has not been shown anything.
@@ -159,6 +164,16 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     /// The same with what there is to say of it. Wherever a hit is worth something, this is asked: it counts that.
     pub(crate) fn hit_closer<L: Look<Own = K>>(&self, look: &L) -> Result<(S::Output, Outcome), Missed<K, S>> {
         self.look_closer(look, self.hash(look))
+    }
+
+    /// Counts a hit in memory whose value is the answer to a near question.
+    #[inline(never)]
+    #[cfg_attr(not(feature = "semantic"), allow(clippy::unused_self, reason = "for meanings"))]
+    fn count_near_again(&self) {
+        #[cfg(feature = "semantic")]
+        if let Some(meetings) = &self.meetings {
+            meetings.count_again();
+        }
     }
 
     /// What there is of a key that has no value of which nothing is to be decided.
@@ -205,6 +220,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             Some(hit) => {
                 self.counters.hit(is_stale);
                 self.counters.saved(saved);
+                if matches!(hit.1, Outcome::Semantic { .. }) {
+                    self.count_near_again();
+                }
                 Ok(hit)
             }
             None => Err(Missed { hash, in_the_air, aging }),
@@ -273,6 +291,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
         })?;
         self.counters.hit(false);
         self.counters.saved(saved);
+        if matches!(hit.1, Outcome::Semantic { .. }) {
+            self.count_near_again();
+        }
         Some(hit)
     }
 

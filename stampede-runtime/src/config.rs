@@ -147,12 +147,7 @@ impl ConfigBuilder {
         if name.is_empty() {
             self.draft.problem("in code: an index has no name");
         }
-        if name == DISTRIBUTED_BACKEND {
-            self.draft.problem(format!(
-                "in code: an index is called `{name}`, as the backend is that functions find by themselves; give it another \
-                 name, such as `pgvector`"
-            ));
-        }
+        self.draft.check_name_of_index("in code", &name);
         if let Some(before) = self.draft.backends.add_index(name.clone(), index) {
             self.draft.twice(&name, before, backends::What::Index);
         }

@@ -27,6 +27,8 @@ pub use text::{Escaped, Globbed, Text, text};
 pub trait Look: Sized {
     /// The key as it is stored.
     type Own: Key;
+    /// It has a question, whose value may be the answer to another one.
+    const HAS_QUESTION: bool = false;
     /// Feeds the key to a hasher.
     fn hash<H: Hasher>(&self, hasher: &mut H);
     /// Whether this is the stored key. Compares in full: equal hashes prove nothing.

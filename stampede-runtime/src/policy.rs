@@ -8,6 +8,10 @@ use std::time::Duration;
 use crate::semantic::{Embedder, Guards};
 use crate::tier::Life;
 
+/// What a configuration says of them is of no use to anybody.
+#[cfg(not(feature = "semantic"))]
+type Guards = ();
+
 /// How many values a function keeps unless told otherwise.
 const CAPACITY: usize = 1_000;
 
@@ -23,8 +27,6 @@ pub struct Options {
     pub(crate) semantic: bool,
     /// It is a [`Cache`](crate::Cache), which keeps values unless told otherwise.
     pub(crate) keeps: bool,
-    #[cfg(feature = "semantic")]
-    pub(crate) guards: Guards,
     #[cfg(feature = "semantic")]
     pub(crate) embedder: Option<Arc<dyn Embedder>>,
     pub(crate) finish_abandoned: bool,
@@ -161,7 +163,7 @@ impl Options {
     #[must_use]
     pub fn guards(self, names: &'static [&'static str]) -> Self {
         #[cfg(feature = "semantic")]
-        return Options { guards: Guards::named(names), ..self };
+        return Options { settings: self.settings.guard(Guards::named(names)), ..self };
         #[cfg(not(feature = "semantic"))]
         let _ = names;
         #[cfg(not(feature = "semantic"))]
@@ -237,6 +239,7 @@ pub struct Settings {
     pub(crate) verify_concurrent: Option<usize>,
     pub(crate) shadow: Option<f64>,
     pub(crate) max_error: Option<f64>,
+    pub(crate) guard: Option<Guards>,
 }
 
 impl Settings {
@@ -244,6 +247,14 @@ impl Settings {
     #[must_use]
     pub fn new() -> Settings {
         Settings::default()
+    }
+
+    /// What turns a near hit into a miss. Default `numbers` and `antonyms`. For functions that compare meanings.
+    #[cfg(feature = "semantic")]
+    #[must_use]
+    pub fn guard(mut self, guards: Guards) -> Self {
+        self.guard = Some(guards);
+        self
     }
 
     /// What is wrong with these settings, one sentence each.
@@ -301,6 +312,7 @@ impl Settings {
             verify_concurrent: self.verify_concurrent.or(other.verify_concurrent),
             shadow: self.shadow.or(other.shadow),
             max_error: self.max_error.or(other.max_error),
+            guard: self.guard.or(other.guard),
         }
     }
 }
@@ -477,7 +489,7 @@ impl Policy {
             shadow: settings.shadow.filter(|_| can_leave).unwrap_or_default().clamp(0.0, 1.0),
             max_error,
             #[cfg(feature = "semantic")]
-            guards: options.guards,
+            guards: settings.guard.unwrap_or_default(),
             finish_abandoned: options.finish_abandoned,
             attached: options.attached,
             blocking: options.blocking,

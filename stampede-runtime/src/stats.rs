@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+#[cfg(feature = "semantic")]
+pub(crate) use self::live::Striped;
 pub(crate) use self::live::{Counters, Worth, count};
 pub use self::semantic::{
     BoundStats, EmbedFaults, ErrorRate, LevelStats, Refusals, SemanticStats, ShadowStats, TierTime, VerifyStats,
@@ -118,11 +120,11 @@ pub struct Stats {
     /// How long those values took to make, likewise. Serialised in seconds.
     #[serde(serialize_with = "seconds")]
     pub time_saved: Duration,
-    /// Hits of a `#[semantic_coalesce]` function, in any tier, for exactly their question; also those in memory of what was found
-    /// for a near one before. Part of `cache_hits` and `stale_hits`.
+    /// Hits of a `#[semantic_coalesce]` function, in any tier, for exactly their question. Part of `cache_hits` and `stale_hits`.
     pub exact_hits: u64,
-    /// Hits of such a function for a question that means the same. Part of `cache_hits`; those that joined an execution of
-    /// such a question are part of `coalesce_hits`, and counted in `semantic.joined`.
+    /// Hits of such a function for a question that means the same: in the index, and in memory, of what was found there or
+    /// joined before. Part of `cache_hits`; those that joined an execution of such a question are part of `coalesce_hits`, and
+    /// counted in `semantic.joined`.
     pub semantic_hits: u64,
     /// Vectors that were made of questions.
     pub embeddings_generated: u64,
@@ -260,8 +262,9 @@ impl Stats {
         if self.semantic.is_used {
             #[cfg(feature = "semantic")]
             self.semantic.derive();
-            self.semantic_hits = self.semantic.index_hits;
-            self.exact_hits = (self.cache_hits + self.stale_hits).saturating_sub(self.semantic_hits);
+            // A call that is being counted now may be in one of the sums only.
+            self.semantic_hits = (self.semantic.index_hits + self.semantic.memory_hits).min(self.cache_hits);
+            self.exact_hits = self.cache_hits + self.stale_hits - self.semantic_hits;
             let hits = self.exact_hits + self.semantic_hits;
             self.semantic_rate = if hits == 0 { 0.0 } else { self.semantic_hits as f64 / hits as f64 };
         }

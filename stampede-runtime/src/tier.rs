@@ -271,7 +271,6 @@ pub(crate) enum Came {
 }
 
 impl Came {
-    #[cfg_attr(not(feature = "semantic"), expect(dead_code, reason = "for meanings"))]
     pub(crate) fn is_near(self) -> bool {
         matches!(self, Came::Near { .. })
     }

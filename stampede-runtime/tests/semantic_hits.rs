@@ -75,11 +75,13 @@ async fn a_hit_allocates_nothing_but_its_value() {
     let keyed = |question: &'static str| keyed(&user, "m", 0.5, None, question);
     let (first, of_key, now) = (plain(ASKED).await, keyed(ASKED).await, sync(ASKED));
     for question in [ASKED, NEAR] {
-        // Brings what is near to memory, where it is a hit like any other.
-        assert_eq!(
-            (plain(question).await, keyed(question).await, sync(question)),
-            (first.clone(), of_key.clone(), now.clone())
-        );
+        // Brings what is near to memory, where it is a hit like any other; the first of a thread makes the thread's counters.
+        for _ in 0..2 {
+            assert_eq!(
+                (plain(question).await, keyed(question).await, sync(question)),
+                (first.clone(), of_key.clone(), now.clone())
+            );
+        }
         assert_eq!(allocations(plain(question)), (first.clone(), 0), "{question}");
         assert_eq!(allocations(keyed(question)), (of_key.clone(), 0), "{question}");
         assert_eq!(allocations(async { sync(question) }), (now.clone(), 0), "{question}");

@@ -2,11 +2,12 @@
 //! is still shared, and all of it is counted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use stampede_runtime::semantic::{EmbedErrorKind, Embedded, Embedder};
 use stampede_runtime::testing::FaultyBackend;
-use stampede_runtime::{Config, EmbedFaults, Settings, Stats, Tier, outcome, semantic_coalesce};
+use stampede_runtime::{Config, EmbedFaults, Settings, Stats, Tier, outcome, refresh, semantic_coalesce};
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
@@ -14,7 +15,7 @@ use tracing::Level;
 
 use super::help::{World, all, boarded, crowd, in_a_process_of_its_own, settle};
 use super::parts::{Compass, Parts, Temper, add_up, exact, hasty, hasty_and_brief, patient};
-use super::process::{Log, process_with};
+use super::process::{HOUR, Log, process_with};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -58,10 +59,10 @@ async fn each_is_answered(parts: &Parts, temper: Temper, kind: usize) {
     settle().await;
     let stats = ask::stats();
     let mut expected = [0; 7];
-    // Each was embedded for its look-up and to be kept.
-    expected[kind] = stats.semantic.embed_failures();
+    // Each was embedded for its look-up, and not once more to be kept.
+    expected[kind] = 2;
     assert_eq!((faults(&stats), stats.semantic.index_writes), (expected, 0), "{temper:?}");
-    assert!((2..=4).contains(&expected[kind]), "{temper:?}");
+    assert_eq!(stats.semantic.embed_failures(), 2, "{temper:?}");
     assert_eq!(stats.semantic.index_failures, 0, "{temper:?}");
     add_up(&stats, 12);
 
@@ -114,9 +115,45 @@ async fn one_that_hangs_costs_its_budget_once_and_then_the_call_goes_on() {
         assert_eq!(all(calls).await, [1; 10]);
         assert_eq!(began.elapsed().as_secs(), 3, "nobody waits for it to be kept");
         let stats = ask::stats();
-        assert!(stats.semantic.embed_faults.timed_out >= 1, "{stats}");
         assert_eq!(stats.semantic.embed_time.max.as_secs(), 3);
         add_up(&stats, 10);
+        settle().await;
+        assert_eq!((ask::stats().semantic.embed_faults.timed_out, parts.compass.batches()), (1, 1), "nor to be kept");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_is_asked_once_for_each_miss() {
+    let (parts, backend) = (Parts::new(), FaultyBackend::new());
+    let settings = Settings::new().backend_timeout(24 * HOUR);
+    process_with(parts.config().backend("redis", backend.clone()).defaults(settings), async {
+        let world = World::at_ease();
+        parts.compass.is(Temper::Fails(EmbedErrorKind::TimedOut));
+        for miss in 1..=2 {
+            ask(&format!("@{miss}0 miss"), Arc::clone(&world)).await;
+            settle().await;
+            assert_eq!(parts.compass.texts(), miss);
+        }
+        // Redis has them, and the index has not.
+        let stats = ask::stats();
+        assert_eq!((stats.backend_writes, stats.semantic.index_writes), (2, 0), "{stats}");
+        assert_eq!(parts.index.put.asked(), 0);
+
+        // What no look-up went before asks for itself.
+        ask::insert("@70 given", 70);
+        settle().await;
+        assert_eq!((parts.compass.texts(), parts.index.put.asked()), (3, 0));
+        parts.compass.is(Temper::Well);
+        advance(MINUTE).await;
+        ask::insert("@80 given", 80);
+        settle().await;
+        assert_eq!((parts.compass.texts(), parts.index.put.asked()), (4, 1));
+        // So does a refresh of what had none.
+        refresh(ask("@10 miss", Arc::clone(&world))).await;
+        settle().await;
+        assert_eq!((parts.compass.texts(), parts.index.put.asked()), (5, 2));
+        assert_eq!(ask("@11 near", Arc::clone(&world)).await, 3);
     })
     .await;
 }
@@ -226,7 +263,7 @@ async fn what_is_exactly_in_the_index_or_the_backend_needs_no_embedding() {
     patient(&parts, async {
         let became = outcome(ask("@0 one", Arc::clone(&world))).await;
         assert_eq!((became.0, exact(became.1)), (1, Some(Tier::Index)));
-        assert_eq!(parts.compass.texts(), 1 + 2, "each that was not found was asked for once or twice");
+        assert_eq!(parts.compass.texts(), 1 + 1, "each that was not found was asked for once");
     })
     .await;
 }
@@ -372,6 +409,46 @@ async fn one_of_one_text_fails_for_that_text() {
         assert_eq!(own("three", Arc::clone(&world)).await, 1);
         assert!(own::stats().semantic.embed_failures() > 0);
         assert_eq!(parts.compass.texts(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_other_dimensions_than_its_index_is_not_asked_at_all() {
+    let (log, _guard) = Log::install();
+    let parts = Parts::new();
+    parts.index.dimensions.store(2, SeqCst);
+    let config = Config::builder().embedder(parts.compass.clone()).index("meanings", Arc::clone(&parts.index));
+    process_with(config.namespace("embedder", Settings::new().backend("meanings")), async {
+        let world = World::at_ease();
+        assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
+        assert_eq!(ask("@0 one", Arc::clone(&world)).await, 1);
+        assert_eq!(ask("@10 other", Arc::clone(&world)).await, 2);
+        let stats = ask::stats();
+        assert_eq!(stats.semantic.index_state.to_string(), "missing");
+        assert_eq!((parts.compass.texts(), parts.index.put.asked(), parts.index.exact.asked()), (0, 0, 0));
+        let lines = log.lines(Level::ERROR);
+        assert_eq!((lines.len(), log.lines(Level::WARN).len()), (1, 0), "{lines:?}");
+        let expected = "the index `meanings` keeps embeddings of 2 dimensions, and `compass` makes them of 3";
+        assert!(lines[0].contains(expected) && lines[0].contains("embedder::ask"), "{lines:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_answers_alone_tell_that_they_have_other_dimensions() {
+    let (log, _guard) = Log::install();
+    let parts = Parts::new();
+    parts.index.dimensions.store(3, SeqCst);
+    patient(&parts, async {
+        let world = World::at_ease();
+        assert_eq!(own("one", Arc::clone(&world)).await, 1);
+        assert_eq!(own("two", Arc::clone(&world)).await, 2);
+        assert_eq!(own("one", Arc::clone(&world)).await, 1);
+        let stats = own::stats();
+        assert_eq!((faults(&stats)[5], stats.semantic.index_failures, parts.index.put.asked()), (2, 0, 0), "{stats}");
+        let lines = log.lines(Level::WARN);
+        assert!(lines.len() == 1 && lines[0].contains("has 1 dimensions, and 3 are expected"), "{lines:?}");
     })
     .await;
 }

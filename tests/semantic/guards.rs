@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use stampede_runtime::{Outcome, outcome, semantic_coalesce};
+use stampede_runtime::semantic::{Guard, Guards};
+use stampede_runtime::{Outcome, Settings, outcome, semantic_coalesce};
 
 use super::help::{World, boarded};
 use super::parts::{Parts, add_up, is_near, patient};
+use super::process::{HOUR, process_with};
 
 #[semantic_coalesce(namespace = "guards", skip(world))]
 async fn usual(question: &str, world: Arc<World>) -> usize {
@@ -61,6 +63,47 @@ async fn numbers_and_opposites_are_told_apart_unless_one_says_otherwise() {
         let refused = usual::stats().semantic.refused;
         assert_eq!((refused.numbers, refused.antonyms, refused.all()), (1, 1, 2));
         assert_eq!(unguarded::stats().semantic.refused.all(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_switches_them_whatever_an_attribute_says() {
+    let parts = Parts::new();
+    let timeouts = || Settings::new().backend_timeout(24 * HOUR).embed_timeout(24 * HOUR);
+    let apart = async |pair: [&'static str; 2]| {
+        let world = World::at_ease();
+        let mut answers = [0; 3];
+        for question in pair {
+            answers = [
+                usual(question, Arc::clone(&world)).await,
+                guarded(question, Arc::clone(&world)).await,
+                unguarded(question, Arc::clone(&world)).await,
+            ];
+        }
+        usual::clear().await.unwrap();
+        guarded::clear().await.unwrap();
+        unguarded::clear().await.unwrap();
+        // Each of the three executes the first: what is more than that tells them apart.
+        answers.map(|answer| answer > 3)
+    };
+    let negation = Guards::of(&[Guard::Negation]);
+    let defaults = parts.config().defaults(timeouts().guard(negation));
+    process_with(defaults, async {
+        assert_eq!(apart(PAIRS[0]).await, [false, true, false], "only what the attribute leaves open");
+        assert_eq!(apart(PAIRS[2]).await, [true, true, false]);
+    })
+    .await;
+    let namespace = |guards| parts.config().defaults(timeouts()).namespace("guards", Settings::new().guard(guards));
+    process_with(namespace(negation), async {
+        assert_eq!(apart(PAIRS[0]).await, [false; 3]);
+        assert_eq!(apart(PAIRS[2]).await, [true; 3]);
+    })
+    .await;
+    process_with(namespace(Guards::NONE), async {
+        for pair in PAIRS {
+            assert_eq!(apart(pair).await, [false; 3]);
+        }
     })
     .await;
 }

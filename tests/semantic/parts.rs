@@ -132,6 +132,8 @@ pub(super) struct FakeIndex {
     lie: Mutex<Option<fn(&mut Entry)>>,
     /// How near it says that everything is.
     similarity: Mutex<Option<f32>>,
+    /// Those that it says it keeps.
+    pub(super) dimensions: AtomicUsize,
 }
 
 impl FakeIndex {
@@ -218,6 +220,10 @@ impl Index for FakeIndex {
     fn ping(&self) -> Pending<'_, ()> {
         Box::pin(self.ping.act(self.kept.ping()))
     }
+
+    fn dimensions(&self) -> usize {
+        self.dimensions.load(SeqCst)
+    }
 }
 
 /// An embedder and an index.
@@ -265,6 +271,7 @@ pub(super) fn add_up(stats: &Stats, calls: u64) {
     super::process::check(stats, calls);
     assert!(stats.exact_hits + stats.semantic_hits == stats.cache_hits + stats.stale_hits, "{stats}");
     assert!(stats.semantic_hits <= stats.cache_hits, "{stats}");
+    assert_eq!(stats.semantic_hits, stats.semantic.index_hits + stats.semantic.memory_hits, "{stats}");
     assert!((0.0..=1.0).contains(&stats.semantic_rate), "{stats}");
 }
 

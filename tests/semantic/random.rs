@@ -394,7 +394,7 @@ impl Play {
             return Err(format!("something is left: {stats}"));
         }
         check(&stats, self.calls);
-        if stats.semantic_hits > stats.cache_hits {
+        if stats.semantic.index_hits + stats.semantic.memory_hits > stats.cache_hits {
             return Err(format!("hits do not add up: {stats}"));
         }
         Ok(())

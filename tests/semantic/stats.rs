@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stampede_runtime::semantic::at_least;
 use stampede_runtime::testing::{Fault, FaultyBackend};
 use stampede_runtime::{Outcome, Tier, all_stats, cached, outcome, reset_stats, semantic_coalesce};
 use tokio::time::advance;
@@ -50,9 +51,10 @@ async fn each_way_of_being_answered() {
         assert_eq!(became("@f far").await, Outcome::Executed);
         let stats = ask::stats();
         assert_eq!((stats.requests, stats.executions, stats.cache_hits, stats.led), (7, 3, 4, 3), "{stats}");
-        assert_eq!((stats.exact_hits, stats.semantic_hits, stats.semantic_rate), (3, 1, 0.25), "{stats}");
+        assert_eq!((stats.exact_hits, stats.semantic_hits, stats.semantic_rate), (2, 2, 0.5), "{stats}");
         let semantic = &stats.semantic;
-        assert_eq!((semantic.backend_exact_hits, semantic.index_exact_hits, semantic.index_hits), (1, 0, 1));
+        assert_eq!((semantic.backend_exact_hits, semantic.index_exact_hits), (1, 0));
+        assert_eq!((semantic.index_hits, semantic.memory_hits), (1, 1));
         assert_eq!((semantic.refused.numbers, semantic.refused.all(), semantic.joined), (1, 1, 0));
         assert_eq!((stats.embeddings_generated, semantic.embedding_batches), (4, 4));
         assert_eq!((semantic.below_threshold.iter().sum::<u64>(), semantic.below_threshold[12]), (1, 1));
@@ -61,6 +63,45 @@ async fn each_way_of_being_answered() {
         // Every look-up took its time in each tier that it got to.
         assert_eq!((semantic.backend_time.count, semantic.index_exact_time.count), (5, 4));
         assert_eq!((semantic.embed_time.count, semantic.index_time.count), (4, 4));
+    })
+    .await;
+}
+
+/// Whatever way a hit takes: by an attribute alone, with more insisted on, with its outcome told.
+#[tokio::test(start_paused = true)]
+async fn what_memory_has_of_a_near_question_is_a_semantic_hit_each_time() {
+    let parts = Parts::new();
+    patient(&parts, async {
+        let world = World::new();
+        let first = boarded(ask("@a one", Arc::clone(&world))).await;
+        let joined = boarded(ask("@b joined", Arc::clone(&world))).await;
+        settle().await;
+        world.open_all();
+        assert_eq!((first.await.unwrap(), joined.await.unwrap()), (1, 1));
+        settle().await;
+        ask("@b found", Arc::clone(&world)).await;
+        let expected = |index, memory, exact| {
+            let stats = ask::stats();
+            let semantic = (stats.semantic.index_hits, stats.semantic.memory_hits);
+            assert_eq!((semantic, stats.exact_hits), ((index, memory), exact), "{stats}");
+            assert_eq!((stats.semantic_hits, stats.semantic.joined), (index + memory, 1), "{stats}");
+        };
+        expected(1, 0, 0);
+        for near in ["@b joined", "@b found"] {
+            for _ in 0..10 {
+                ask(near, Arc::clone(&world)).await;
+            }
+            at_least(0.95, ask(near, Arc::clone(&world))).await;
+            let (_, became) = outcome(ask(near, Arc::clone(&world))).await;
+            assert!(matches!(became, Some(Outcome::Semantic { tier: Tier::Memory, .. })), "{became:?}");
+        }
+        expected(1, 24, 0);
+        for _ in 0..5 {
+            ask("@a one", Arc::clone(&world)).await;
+            outcome(ask("@a one", Arc::clone(&world))).await;
+        }
+        expected(1, 24, 10);
+        add_up(&ask::stats(), 37);
     })
     .await;
 }
@@ -154,9 +195,15 @@ async fn all_can_be_seen_reset_shown_and_written() {
         let all = all_stats();
         assert_eq!(all["counted::ask"], ask::stats());
         let shown = all["counted::ask"].to_string();
-        for part in
-            ["4 requests", "3 executions", "1 near in the index", "1 not near enough", "2 writes", "index closed"]
-        {
+        for part in [
+            "4 requests",
+            "3 executions",
+            "1 near in the index",
+            "0 near in memory",
+            "1 not near enough",
+            "2 writes",
+            "index closed",
+        ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(!all["counted::plain"].to_string().contains("meaning"));
@@ -181,7 +228,7 @@ async fn all_can_be_seen_reset_shown_and_written() {
         assert_eq!((expected.requests, kept), (0, 4));
         assert_eq!((semantic.embedding_batches, semantic.embed_failures(), semantic.index_writes), (0, 0, 0));
         assert_eq!((semantic.index_time.count, semantic.embed_time.max), (0, Duration::ZERO));
-        assert_eq!((semantic.below_threshold, semantic.index_hits), ([0; 20], 0));
+        assert_eq!((semantic.below_threshold, semantic.index_hits, semantic.memory_hits), ([0; 20], 0, 0));
         // What there is is still there.
         parts.compass.is(Temper::Well);
         assert_eq!(ask("@a one", Arc::clone(&world)).await, 1);

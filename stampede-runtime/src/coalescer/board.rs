@@ -78,6 +78,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
     fn board_behind<L: Look<Own = K>>(&self, look: &L, hash: u64, old: Arc<Node<K, S>>) -> Boarded<K, S> {
         self.counters.hit(Moment::now() >= old.expires());
         self.counters.saved(self.worth(&old));
+        if old.came().is_near() {
+            self.count_near_again();
+        }
         old.residence().warm();
         match self.begin_behind(look, hash, &old) {
             Some((seat, home)) => Boarded::Behind(old, seat, home),
@@ -237,6 +240,9 @@ impl<K: Key, S: Share> Coalescing<K, S> {
             drop(join.map(|node| self.seat(node, Due::Nothing)));
             if !how.again {
                 self.counters.hit(age == Age::Stale);
+                if node.came().is_near() {
+                    self.count_near_again();
+                }
             }
             self.counters.saved(self.worth(&node));
             return Some(Boarded::Hit(node));

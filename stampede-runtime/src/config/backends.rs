@@ -9,7 +9,15 @@ use std::sync::Arc;
 use crate::semantic::Index;
 use crate::store::{Backend, Guarded};
 
-pub(crate) type AnyBackend = Arc<dyn Backend>;
+type AnyBackend = Arc<dyn Backend>;
+
+/// What a file or variables describe.
+#[cfg(feature = "config-files")]
+pub(super) enum Made {
+    Backend(AnyBackend),
+    #[cfg(feature = "pgvector")]
+    Index(Arc<dyn Index>),
+}
 
 /// The backends of a configuration, and its indexes: a name is one of either.
 #[derive(Clone, Default)]
@@ -50,16 +58,25 @@ impl Backends {
         self.0.insert(name, Named { kind, store }).map(|named| named.what())
     }
 
+    #[cfg(feature = "semantic")]
+    fn put_index(&mut self, name: String, kind: &'static str, index: Arc<dyn Index>) -> Option<What> {
+        let store = Store::Index(Guarded::new(name.clone(), index));
+        self.0.insert(name, Named { kind, store }).map(|named| named.what())
+    }
+
     /// Returns what had that name before, if something did.
     #[cfg(feature = "semantic")]
     pub(super) fn add_index<I: Index>(&mut self, name: String, index: I) -> Option<What> {
-        let store = Store::Index(Guarded::new(name.clone(), Arc::new(index)));
-        self.0.insert(name, Named { kind: type_name::<I>(), store }).map(|named| named.what())
+        self.put_index(name, type_name::<I>(), Arc::new(index))
     }
 
     #[cfg(feature = "config-files")]
-    pub(super) fn insert(&mut self, name: String, kind: &'static str, backend: AnyBackend) {
-        self.put(name, kind, backend);
+    pub(super) fn insert(&mut self, name: String, kind: &'static str, made: Made) {
+        match made {
+            Made::Backend(backend) => self.put(name, kind, backend),
+            #[cfg(feature = "pgvector")]
+            Made::Index(index) => self.put_index(name, kind, index),
+        };
     }
 
     /// A backend that could not be made: nobody is told that it is missing, too.

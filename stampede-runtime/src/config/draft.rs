@@ -7,7 +7,11 @@ use std::time::Duration;
 #[cfg(feature = "backends")]
 use super::backends::What;
 use super::{Config, ConfigError};
+#[cfg(feature = "semantic")]
+use crate::policy::DISTRIBUTED_BACKEND;
 use crate::policy::Settings;
+#[cfg(feature = "semantic")]
+use crate::semantic::index::{INDEX, unfit};
 
 /// What some settings hold for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +84,17 @@ impl Draft {
         });
     }
 
+    /// An index cannot have the name that a backend is found by.
+    #[cfg(feature = "semantic")]
+    pub(super) fn check_name_of_index(&mut self, place: impl fmt::Display, name: &str) {
+        if name == DISTRIBUTED_BACKEND {
+            self.problem(format!(
+                "{place}: an index is called `{name}`, as the backend is that functions find by themselves; give it another \
+                 name, such as `{INDEX}`"
+            ));
+        }
+    }
+
     pub(super) fn has(&self, scope: &Scope) -> bool {
         self.scopes.contains_key(scope)
     }
@@ -123,6 +138,10 @@ impl Draft {
             }
             self.scopes.insert(scope, said);
         }
+        #[cfg(feature = "semantic")]
+        if let Some(problem) = self.unfit_embedder() {
+            self.problem(problem);
+        }
         if !self.problems.is_empty() {
             return Err(ConfigError::Invalid(self.problems));
         }
@@ -143,6 +162,13 @@ impl Draft {
             config.embedder = self.embedder;
         }
         Ok(config)
+    }
+
+    /// Of the embedder and the index that functions have that name none. Those of others are seen at their first call.
+    #[cfg(feature = "semantic")]
+    fn unfit_embedder(&self) -> Option<String> {
+        let (embedder, index) = (self.embedder.get()?, self.backends.index(INDEX)?);
+        unfit(&index, &*embedder)
     }
 
     #[cfg(feature = "backends")]

@@ -6,6 +6,8 @@ use bytesize::ByteSize;
 use config::ValueKind;
 
 use crate::policy::{Codec, Settings};
+#[cfg(feature = "semantic")]
+use crate::semantic::{Guard, Guards};
 
 /// A key of `[defaults]` and of each namespace.
 pub(super) struct Key {
@@ -51,6 +53,7 @@ keys! {
     verify_concurrent: count,
     shadow: part,
     max_error: part,
+    guard: guards,
 }
 
 /// What only an attribute can say: it belongs to the code that it stands on.
@@ -61,7 +64,6 @@ pub(super) static OF_ATTRIBUTES: &[&str] = &[
     "companion",
     "embed",
     "fields",
-    "guard",
     "key",
     "method",
     "namespace",
@@ -114,6 +116,34 @@ fn part(value: &ValueKind) -> Result<f64, &'static str> {
 fn cosine(value: &ValueKind) -> Result<f64, &'static str> {
     let read = decimal(value).filter(|cosine| (-1.0..=1.0).contains(cosine));
     read.ok_or("a cosine similarity from -1 to 1, such as 0.92")
+}
+
+/// Names in a list; in a variable, which is text, with commas between them.
+#[cfg(feature = "semantic")]
+fn guards(value: &ValueKind) -> Result<Guards, &'static str> {
+    let text = |value: &ValueKind| if let ValueKind::String(text) = value { Some(text.clone()) } else { None };
+    let names: Option<Vec<String>> = match value {
+        ValueKind::Array(list) => list.iter().map(|name| text(&name.kind)).collect(),
+        _ => text(value).map(|text| text.split(',').map(str::to_owned).collect()),
+    };
+    let names: Vec<String> = names.unwrap_or_default().iter().map(|name| name.trim().to_ascii_lowercase()).collect();
+    let guard = |name: &String| Guard::ALL.into_iter().find(|guard| guard.name() == name);
+    let read = match &names[..] {
+        [] => None,
+        [only] if only == "none" => Some(Guards::NONE),
+        several => {
+            let guards: Option<Vec<Guard>> = several.iter().map(guard).collect();
+            guards.map(|guards| Guards::of(&guards))
+        }
+    };
+    read.ok_or("a list of \"numbers\", \"antonyms\", \"negation\", \"entities\" and \"quoted\", or \"none\"")
+}
+
+/// Nobody asks them.
+#[cfg(not(feature = "semantic"))]
+#[expect(clippy::unnecessary_wraps, reason = "of one shape with the other")]
+fn guards(_: &ValueKind) -> Result<(), &'static str> {
+    Ok(())
 }
 
 fn name(value: &ValueKind) -> Result<String, &'static str> {

@@ -1,10 +1,10 @@
-//! The kinds of backends and embedders that files and variables can ask for. A new kind is a new row.
+//! The kinds of backends, indexes and embedders that files and variables can ask for. A new kind is a new row.
 
 use std::sync::Arc;
 
 use config::ValueKind;
 
-use super::backends::AnyBackend;
+use super::backends::Made;
 use super::draft::Draft;
 #[cfg(feature = "redis")]
 use super::keys::{duration, yes_or_no};
@@ -16,6 +16,7 @@ use crate::store::RedisBackend;
 
 #[cfg(feature = "semantic")]
 pub(super) mod embedders;
+mod indexes;
 
 pub(super) struct Kind<T> {
     pub(super) name: &'static str,
@@ -25,11 +26,11 @@ pub(super) struct Kind<T> {
     make: fn(&mut Given<'_>) -> Option<T>,
 }
 
-pub(super) static KINDS: &[Kind<AnyBackend>] = &[
+pub(super) static KINDS: &[Kind<Made>] = &[
     Kind {
         name: "memory",
         keys: &["capacity"],
-        make: |given| Some(Arc::new(MemoryBackend::new(given.needed("capacity", size)?))),
+        make: |given| Some(Made::Backend(Arc::new(MemoryBackend::new(given.needed("capacity", size)?)))),
     },
     Kind {
         name: "redis",
@@ -45,6 +46,7 @@ pub(super) static KINDS: &[Kind<AnyBackend>] = &[
         ],
         make: redis,
     },
+    Kind { name: "pgvector", keys: indexes::KEYS, make: indexes::pgvector },
     // Has the keys that a backend elsewhere has.
     #[cfg(test)]
     Kind {
@@ -57,13 +59,13 @@ pub(super) static KINDS: &[Kind<AnyBackend>] = &[
                 given.wrong("url", "a url begins with `remote://`");
                 return None;
             }
-            Some(Arc::new(MemoryBackend::new(1_000)))
+            Some(Made::Backend(Arc::new(MemoryBackend::new(1_000))))
         },
     },
 ];
 
 #[cfg(feature = "redis")]
-fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
+fn redis(given: &mut Given<'_>) -> Option<Made> {
     let url = given.needed("url", text);
     let [username, password] = ["username", "password"].map(|key| given.value(key, text));
     let of_sentinels = ["sentinel_username", "sentinel_password"].map(|key| given.value(key, text));
@@ -92,7 +94,7 @@ fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
         builder = builder.tracking(tracking);
     }
     match builder.make() {
-        Ok(backend) => Some(Arc::new(backend)),
+        Ok(backend) => Some(Made::Backend(Arc::new(backend))),
         Err(problems) => {
             for (key, problem) in problems {
                 given.wrong(key, &problem);
@@ -103,13 +105,13 @@ fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
 }
 
 #[cfg(not(feature = "redis"))]
-fn redis(given: &mut Given<'_>) -> Option<AnyBackend> {
+fn redis(given: &mut Given<'_>) -> Option<Made> {
     given.wrong("kind", "kind `redis` needs the cargo feature `redis` of `stampede-runtime`");
     None
 }
 
 /// Texts are where addresses and passwords are.
-#[cfg(any(test, feature = "openai", feature = "redis"))]
+#[cfg(any(test, feature = "openai", feature = "pgvector", feature = "redis"))]
 fn text(value: &ValueKind) -> Result<String, &'static str> {
     match value {
         ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
@@ -147,8 +149,8 @@ impl Given<'_> {
     }
 }
 
-/// Makes a backend, or says everything that is wrong with it.
-pub(super) fn make(said: &Said, draft: &mut Draft) -> Option<(&'static str, AnyBackend)> {
+/// Makes a backend or an index, or says everything that is wrong with it.
+pub(super) fn make(said: &Said, draft: &mut Draft) -> Option<(&'static str, Made)> {
     one_of(KINDS, said, draft)
 }
 

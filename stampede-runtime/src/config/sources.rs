@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
+#[cfg(feature = "pgvector")]
+use super::backends::Made;
 #[cfg(feature = "backends")]
 use super::backends::What;
 use super::draft::{Draft, Scope, folded};
@@ -373,8 +375,12 @@ impl Walk<'_> {
             if let Some(what) = self.draft.backends.what(&name) {
                 let article = if what == What::Index { "an" } else { "a" };
                 self.draft.problem(format!("{}: code gives {article} {what} of that name too", said.place));
-            } else if let Some((kind, backend)) = super::kinds::make(&said, self.draft) {
-                self.draft.backends.insert(name, kind, backend);
+            } else if let Some((kind, made)) = super::kinds::make(&said, self.draft) {
+                #[cfg(feature = "pgvector")]
+                if let Made::Index(_) = made {
+                    self.draft.check_name_of_index(&said.place, &name);
+                }
+                self.draft.backends.insert(name, kind, made);
             } else {
                 // One problem is enough: it is configured, and whoever names it is right.
                 self.draft.backends.broken(name);

@@ -490,7 +490,7 @@ the configuration has 7 problems:
 - stampede.toml: `default`: unknown key; did you mean `defaults`?
 - stampede.toml: `defaults.cache_if`: unknown key; `cache_if` is for attributes only
 - stampede.toml: `defaults.tll`: unknown key; did you mean `ttl`?
-- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`, `threshold`, `embed_timeout`, `verify_timeout`, `verify_concurrent`, `shadow`, `max_error`
+- stampede.toml: `defaults.zzz`: unknown key; there are `ttl`, `stale`, `stale_if_error`, `early`, `jitter`, `none_ttl`, `cache_err`, `capacity`, `timeout`, `soft_timeout`, `wait`, `max_concurrent`, `backend`, `backend_timeout`, `codec`, `payload_bytes_max`, `lease`, `share_errors`, `threshold`, `embed_timeout`, `verify_timeout`, `verify_concurrent`, `shadow`, `max_error`, `guard`
 - stampede.toml: `elsewhere`: unknown key; there are `defaults`, `namespaces`, `backends`, `embedder`
 - stampede.toml: `namespaces`: a table of keys belongs here, not \"llm\"
 - stampede.toml: `ttl`: unknown key; settings belong under `[defaults]` or a namespace
@@ -743,6 +743,10 @@ the configuration has 2 problems:
 
     #[cfg(feature = "semantic")]
     mod with_embedder;
+    #[cfg(feature = "semantic")]
+    mod with_guards;
+    #[cfg(feature = "backends")]
+    mod with_index;
 
     #[cfg(feature = "backends")]
     mod with_backends {
@@ -792,11 +796,11 @@ the configuration has 2 problems:
 the configuration has 9 problems:
 - stampede.toml: `backends.five`: a table of keys belongs here, not 5
 - stampede.toml: `namespaces.a.ttl`: `ttl` takes whole seconds, or a duration with units such as "1h30m" or "250ms"; not the text that stands there
-- stampede.toml: `backends.four`: `kind` is missing; there are `memory`, `redis`, `remote`
+- stampede.toml: `backends.four`: `kind` is missing; there are `memory`, `redis`, `pgvector`, `remote`
 - stampede.toml: `backends.one.capacity`: `capacity` takes a size, such as "64MiB", or a number of bytes, more than zero
 - stampede.toml: `backends.six.passwort`: unknown key; did you mean `password`?
 - stampede.toml: `backends.six.url`: a url begins with `remote://`
-- stampede.toml: `backends.three.kind`: unknown kind; there are `memory`, `redis`, `remote`
+- stampede.toml: `backends.three.kind`: unknown kind; there are `memory`, `redis`, `pgvector`, `remote`
 - stampede.toml: `backends.two.kind`: unknown kind; did you mean `memory`?
 - stampede.toml: defaults: no backend is called that; there are `four`, `one`, `six`, `three`, `two`
 "#,

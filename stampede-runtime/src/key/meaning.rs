@@ -27,6 +27,7 @@ impl<Q: Asked, T: Whose, R: Look> Meaning<Q, T, R> {
 
 impl<Q: Asked, T: Whose, R: Look> Look for Meaning<Q, T, R> {
     type Own = (Option<u32>, Q::Own, T::Own, R::Own);
+    const HAS_QUESTION: bool = true;
 
     #[inline(always)]
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -285,6 +286,8 @@ mod question {
         pub(crate) least: Option<f32>,
         /// Its meaning, once that is known.
         pub(crate) embedding: OnceLock<Embedding>,
+        /// It had none when it was looked up. What comes of that look-up is kept without one: a miss asks the embedder once.
+        pub(crate) not_embedded: OnceLock<()>,
     }
 
     impl Question {
@@ -314,6 +317,7 @@ mod question {
                 text: if shown.len() > QUESTION_BYTES_MAX { "".into() } else { shown.into() },
                 least,
                 embedding: OnceLock::new(),
+                not_embedded: OnceLock::new(),
             }
         }
     }

@@ -57,6 +57,8 @@ struct Shared {
     embedder: Arc<dyn Embedder>,
     /// Read once: nothing of the user's runs under a lock.
     batch_max: usize,
+    /// Of a vector, where the embedder does not say it. 0: any.
+    dimensions: usize,
     timeout: Duration,
     /// By the runtime that moves them, where only that one does. A lane that nobody needs is taken out.
     lanes: Mutex<HashMap<Option<HomeId>, Lane>>,
@@ -77,11 +79,12 @@ struct Lane {
 }
 
 impl Batcher {
-    /// `timeout`: how long a caller waits, and how long a call of the embedder may take. More than zero.
-    pub(crate) fn new(embedder: Arc<dyn Embedder>, timeout: Duration) -> Batcher {
+    /// `dimensions`: of what is kept, 0 for any. `timeout`: how long a caller waits, and how long a call of the embedder may
+    /// take. More than zero.
+    pub(crate) fn new(embedder: Arc<dyn Embedder>, dimensions: usize, timeout: Duration) -> Batcher {
         let batch_max = embedder.batch_max().max(1);
         let (lanes, counts) = (Mutex::default(), Counts::default());
-        Batcher(Arc::new(Shared { embedder, batch_max, timeout, lanes, counts }))
+        Batcher(Arc::new(Shared { embedder, batch_max, dimensions, timeout, lanes, counts }))
     }
 
     /// What has been asked of the embedder so far.
@@ -214,6 +217,7 @@ impl Runner {
     /// Asks the embedder, in a task of its own: so a panic is an answer, also one of a destructor.
     async fn call(&self, texts: &[String]) -> Answers {
         let (embedder, texts) = (Arc::clone(&self.shared.embedder), texts.to_vec());
+        let of_index = self.shared.dimensions;
         let began = Instant::now();
         let mut task = JoinSet::new();
         task.spawn(async move {
@@ -222,7 +226,10 @@ impl Runner {
                 let problem = format!("it has {} vectors for {} texts", vectors.len(), texts.len());
                 return Err(EmbedError::new(EmbedErrorKind::Invalid, problem));
             }
-            let dimensions = embedder.dimensions();
+            let dimensions = match embedder.dimensions() {
+                0 => of_index,
+                said => said,
+            };
             Ok(vectors.into_iter().map(|values| Embedding::new(values, dimensions)).collect())
         });
         let answers = match timeout(self.shared.timeout, task.join_next()).await {

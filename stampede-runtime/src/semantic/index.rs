@@ -4,8 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Embedding;
-use crate::store::Pending;
+use super::{Embedder, Embedding};
+use crate::store::{Guarded, Pending};
+
+/// The name of the index that functions find by themselves.
+pub(crate) const INDEX: &str = "pgvector";
 
 /// All that has to be equal for one question to be answered as another was. Compared exactly.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -136,6 +139,24 @@ pub trait Index: fmt::Debug + Send + Sync + 'static {
 
     /// Whether it answers.
     fn ping(&self) -> Pending<'_, ()>;
+
+    /// How many dimensions the embeddings have that it keeps. 0: any.
+    fn dimensions(&self) -> usize {
+        0
+    }
+}
+
+/// What to say of an index that keeps no embeddings of an embedder.
+pub(crate) fn unfit(index: &Guarded<dyn Index>, embedder: &dyn Embedder) -> Option<String> {
+    let [kept, made] = [index.backend().dimensions(), embedder.dimensions()];
+    (kept != made && kept != 0 && made != 0).then(|| {
+        format!(
+            "the index `{}` keeps embeddings of {kept} dimensions, and `{}` makes them of {made}; give the index, and its \
+             table, {made} dimensions, or take another embedder",
+            index.name(),
+            embedder.model_id(),
+        )
+    })
 }
 
 impl<I: Index + ?Sized> Index for Arc<I> {
@@ -169,5 +190,9 @@ impl<I: Index + ?Sized> Index for Arc<I> {
 
     fn ping(&self) -> Pending<'_, ()> {
         (**self).ping()
+    }
+
+    fn dimensions(&self) -> usize {
+        (**self).dimensions()
     }
 }

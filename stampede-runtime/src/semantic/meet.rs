@@ -18,7 +18,7 @@ use super::{CANDIDATES, Embedding, Guards};
 use crate::home::HomeId;
 use crate::key::Question;
 use crate::policy::Policy;
-use crate::stats::{Stats, count};
+use crate::stats::{Stats, Striped, count};
 use crate::tier::Near;
 
 /// A question, by its digest.
@@ -55,6 +55,7 @@ pub(crate) struct Meetings {
     state: Mutex<State>,
     joined: AtomicU64,
     near_hits: AtomicU64,
+    near_again: Striped,
     refused: Refused,
 }
 
@@ -119,6 +120,7 @@ impl Meetings {
             state: Mutex::new(state),
             joined: AtomicU64::new(0),
             near_hits: AtomicU64::new(0),
+            near_again: Striped::default(),
             refused: Refused::default(),
         })
     }
@@ -247,15 +249,22 @@ impl Meetings {
         count(if near.is_joined { &self.joined } else { &self.near_hits });
     }
 
+    /// Memory has answered a call with what a near question was once given. As often as any hit, and so counted like one.
+    pub(crate) fn count_again(&self) {
+        self.near_again.add_one();
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
         stats.semantic.joined += self.joined.load(Relaxed);
         stats.semantic.index_hits += self.near_hits.load(Relaxed);
+        stats.semantic.memory_hits += self.near_again.sum();
         self.refused.add_to(&mut stats.semantic.refused);
     }
 
     pub(crate) fn reset_stats(&self) {
         self.joined.store(0, Relaxed);
         self.near_hits.store(0, Relaxed);
+        self.near_again.reset();
         self.refused.reset();
     }
 }

@@ -310,6 +310,10 @@ impl Index for PgvectorIndex {
             Ok(self.ask(Repeat::Harmless, work).await?)
         })
     }
+
+    fn dimensions(&self) -> usize {
+        self.core.schema.dimensions()
+    }
 }
 
 impl PgvectorIndex {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use self::own::Own;
 use self::shared::{CODEC, Embeds, Nearest, Shared};
 use super::batch::Batcher;
-use super::index::Partition;
+use super::index::{INDEX, Partition, unfit};
 use super::live::Live;
 use super::rest::Rest;
 use super::{EmbeddedIndex, Index};
@@ -26,9 +26,8 @@ use crate::store::{Guarded, Storable, Stored, Verb};
 use crate::tags::Tagged;
 use crate::tier::{Answer, Heard, Kept, Lease, Life, Look, OrElse, Origin, Tier, Told, Wanted, Work};
 
-/// Names that a function need not say.
+/// A name that a function need not say, as [`INDEX`].
 const BACKEND: &str = "redis";
-const INDEX: &str = "pgvector";
 /// Taking out all entries of a function may take so many times as long as one answer.
 const CLEAR_BUDGETS: u32 = 20;
 
@@ -61,10 +60,18 @@ impl<V: Storable + Send + 'static> Meant<V> {
                 "no embedder is configured, so only equal questions are shared; name one with `embed = …` or in the configuration",
             );
         }
+        let of_index = index.as_ref().map_or(0, |index| index.backend().dimensions());
+        let embedder = embedder.filter(|embedder| {
+            let problem = index.as_ref().and_then(|index| unfit(index, embedder));
+            if let Some(problem) = &problem {
+                tracing::error!(target: "stampede", function = &*function, "{problem}; only equal questions are shared");
+            }
+            problem.is_none()
+        });
         let embeds = embedder.map(|embedder| {
             let (id, dimensions) = (embedder.model_id(), embedder.dimensions());
             let model = if dimensions == 0 { id.into() } else { format!("{id}@{dimensions}").into() };
-            Embeds { batcher: Batcher::new(embedder, policy.embed_timeout), rest: Rest::default(), model }
+            Embeds { batcher: Batcher::new(embedder, of_index, policy.embed_timeout), rest: Rest::default(), model }
         });
         let (index, own) = index.map_or_else(
             || {
@@ -281,7 +288,10 @@ impl<V: Storable + Send + 'static> Seeker<V> {
             return self.lead(lease);
         };
         // Also for what is to be newer than anything there: it is kept with it.
-        let Ok(embedding) = shared.embed(embeds, question).await else { return self.lead(lease) };
+        let Ok(embedding) = shared.embed(embeds, question).await else {
+            let _ = question.not_embedded.set(());
+            return self.lead(lease);
+        };
         if self.look.wanted != Wanted::Any {
             return self.lead(lease);
         }

@@ -239,11 +239,11 @@ impl Striped {
         self.cells().sum()
     }
 
-    fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         self.total().saturating_sub(self.forgotten.load(Relaxed))
     }
 
-    fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.forgotten.store(self.total(), Relaxed);
     }
 

@@ -11,7 +11,7 @@ use crate::semantic::bound::{self, Labels};
 
 /// What a `#[semantic_coalesce]` function did besides what every function does.
 ///
-/// Counted once for each look-up, which concurrent calls with one question share.
+/// Counted once for each look-up, which concurrent calls with one question share, unless something else is said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SemanticStats {
@@ -24,6 +24,8 @@ pub struct SemanticStats {
     pub index_exact_hits: u64,
     /// Look-ups that found a near question in the index.
     pub index_hits: u64,
+    /// Calls that memory answered with what a look-up had found for a near question before. Each counts.
+    pub memory_hits: u64,
     /// Look-ups that found a near question whose execution was under way, or had just ended.
     pub joined: u64,
     /// Near questions that a guard refused.
@@ -288,6 +290,7 @@ impl SemanticStats {
         self.backend_exact_hits += other.backend_exact_hits;
         self.index_exact_hits += other.index_exact_hits;
         self.index_hits += other.index_hits;
+        self.memory_hits += other.memory_hits;
         self.joined += other.joined;
         self.refused.add(&other.refused);
         for (sum, more) in self.below_threshold.iter_mut().zip(other.below_threshold) {
@@ -355,11 +358,12 @@ impl fmt::Display for SemanticStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "meaning: {} exact in the backend, {} exact in the index, {} near in the index, {} joined, {} refused by guards, \
-             {} not near enough, {} embedder failures; index {}: {} writes, {} failures",
+            "meaning: {} exact in the backend, {} exact in the index, {} near in the index, {} near in memory, {} joined, \
+             {} refused by guards, {} not near enough, {} embedder failures; index {}: {} writes, {} failures",
             self.backend_exact_hits,
             self.index_exact_hits,
             self.index_hits,
+            self.memory_hits,
             self.joined,
             self.refused.all(),
             self.below_threshold.iter().sum::<u64>(),

@@ -39,7 +39,7 @@ impl Stats {
 impl SemanticStats {
     fn since(mut self, earlier: &SemanticStats) -> SemanticStats {
         less!(self, earlier, SemanticStats {
-            backend_exact_hits, index_exact_hits, index_hits, joined, embedding_batches, not_embedded, index_writes,
+            backend_exact_hits, index_exact_hits, index_hits, memory_hits, joined, embedding_batches, not_embedded, index_writes,
             index_failures,
         } each {
             refused, embed_faults, index_faults, backend_time, index_exact_time, embed_time, index_time, verify, shadow,

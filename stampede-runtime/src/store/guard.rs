@@ -174,6 +174,11 @@ impl<B: Pings + ?Sized> Guarded<B> {
         })
     }
 
+    #[cfg(feature = "semantic")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn backend(&self) -> &B {
         &self.backend
     }

@@ -1,11 +1,31 @@
 //! Indexes and embedders, by name.
 
 use super::*;
-use crate::semantic::{EmbeddedIndex, LexicalEmbedder, from_fn};
+use crate::semantic::{EmbeddedIndex, Guard, Guards, LexicalEmbedder, from_fn};
 use crate::store::MemoryBackend;
 
 fn memory() -> MemoryBackend {
     MemoryBackend::new(1_000)
+}
+
+#[test]
+fn guards_of_a_namespace_are_stronger_than_those_of_an_attribute_and_these_than_configured_ones() {
+    let guards = |config: ConfigBuilder, options: Options| {
+        config.build().expect("it is right").policy("a", &options, true).0.guards
+    };
+    let semantic = || Options::new().semantic();
+    let attribute = || semantic().guards(&["negation"]);
+    let negation = Guards::of(&[Guard::Negation]);
+    assert_eq!(guards(Config::builder(), semantic()), Guards::default());
+    assert_eq!(guards(Config::builder(), attribute()), negation);
+    assert_eq!(guards(Config::builder(), semantic().guards(&[])), Guards::NONE);
+    let defaults = || Config::builder().defaults(Settings::new().guard(Guards::of(&[Guard::Quoted])));
+    assert_eq!(guards(defaults(), semantic()), Guards::of(&[Guard::Quoted]));
+    assert_eq!(guards(defaults(), attribute()), negation);
+    assert_eq!(guards(defaults(), semantic().guards(&[])), Guards::NONE);
+    let namespace = |guards| defaults().namespace("a", Settings::new().guard(guards));
+    assert_eq!(guards(namespace(Guards::of(&Guard::ALL)), attribute()), Guards::of(&Guard::ALL));
+    assert_eq!(guards(namespace(Guards::NONE), attribute()), Guards::NONE);
 }
 
 #[test]
@@ -39,6 +59,33 @@ the configuration has 2 problems:
 - in code: the embedder is given twice
 ",
     );
+}
+
+#[cfg(feature = "pgvector")]
+#[test]
+fn an_embedder_and_an_index_of_other_dimensions() {
+    use crate::semantic::PgvectorIndex;
+
+    let index =
+        |dimensions| PgvectorIndex::builder("postgres://host").dimensions(dimensions).build().expect("it is right");
+    let with = |dimensions| Config::builder().embedder(LexicalEmbedder::new()).index("pgvector", index(dimensions));
+    let model = crate::semantic::Embedder::model_id(&LexicalEmbedder::new()).to_owned();
+    assert_refused(
+        &with(384),
+        &format!(
+            "\
+the configuration has 1 problem:
+- the index `pgvector` keeps embeddings of 384 dimensions, and `{model}` makes them of 1024; give the index, and its table, 1024 dimensions, or take another embedder
+"
+        ),
+    );
+    with(1024).build().expect("both are of 1024");
+    // Only its answers tell how many they have.
+    let unknown = from_fn("m", 0, |texts: Vec<String>| async move { Ok::<_, String>(vec![vec![1.0]; texts.len()]) });
+    Config::builder().embedder(unknown).index("pgvector", index(384)).build().expect("nothing is known to be wrong");
+    // Functions that name it may have an embedder of their own.
+    let other = Config::builder().embedder(LexicalEmbedder::new()).index("other", index(384));
+    other.build().expect("nobody has it by itself");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::semantic::Embedded;
+use crate::semantic::{Embedded, from_fn};
 
 const EMBED_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -73,7 +73,7 @@ impl Embedder for Gate {
 const OPEN: usize = Semaphore::MAX_PERMITS;
 
 fn batcher(gate: &Arc<Gate>) -> Batcher {
-    Batcher::new(Arc::clone(gate) as _, EMBED_TIMEOUT)
+    Batcher::new(Arc::clone(gate) as _, 0, EMBED_TIMEOUT)
 }
 
 fn call(batcher: &Batcher, text: &str) -> JoinHandle<Answer> {
@@ -112,6 +112,16 @@ async fn a_lone_caller_waits_for_nobody() {
     assert_eq!(gate.calls(), [["alone"]]);
     calm().await;
     assert_idle(&batcher);
+}
+
+#[tokio::test]
+async fn what_is_kept_says_how_many_dimensions_there_are_where_the_embedder_does_not() {
+    for (kept, is_right) in [(0, true), (2, true), (3, false)] {
+        let silent = from_fn("silent", 0, |texts: Vec<String>| async move { vectors(&texts) });
+        let batcher = Batcher::new(Arc::new(silent), kept, EMBED_TIMEOUT);
+        assert_eq!(batcher.embed("a").await.is_ok(), is_right, "{kept}");
+        assert_eq!(batcher.counted().invalid, u64::from(!is_right), "{kept}");
+    }
 }
 
 #[tokio::test]
@@ -219,7 +229,7 @@ async fn a_text_that_nobody_waits_for_any_more_is_not_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn an_embedder_that_never_answers_is_late() {
     let gate = Gate::new(64, 0, vectors);
-    let batcher = Batcher::new(Arc::clone(&gate) as _, Duration::from_secs(2));
+    let batcher = Batcher::new(Arc::clone(&gate) as _, 0, Duration::from_secs(2));
     let began = tokio::time::Instant::now();
     assert_eq!(kind_of(batcher.embed("a").await), EmbedErrorKind::TimedOut);
     assert_eq!(began.elapsed(), Duration::from_secs(2));
@@ -261,7 +271,7 @@ async fn a_panic_before_the_future_is_one_too() {
             panic!("on purpose")
         }
     }
-    let batcher = Batcher::new(Arc::new(Rash), EMBED_TIMEOUT);
+    let batcher = Batcher::new(Arc::new(Rash), 0, EMBED_TIMEOUT);
     assert_eq!(kind_of(batcher.embed("a").await), EmbedErrorKind::Other);
     calm().await;
     assert_idle(&batcher);

@@ -245,7 +245,10 @@ impl Shared {
                 own.note(question.digest, &of, question.hash);
             }
             let put = async {
-                let embedding = shared.embed(embeds, question).await.ok()?;
+                let embedding = match question.not_embedded.get() {
+                    Some(()) => question.embedding.get()?,
+                    None => shared.embed(embeds, question).await.ok()?,
+                };
                 // Not before: what it takes to embed is no part of its time.
                 let ttl = ends.since(Moment::now());
                 let new = New {
