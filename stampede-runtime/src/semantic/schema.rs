@@ -119,6 +119,12 @@ impl PgvectorSchema {
         self.dimensions > VECTOR_DIMENSIONS_MAX
     }
 
+    /// How long an embedding is in the table.
+    #[cfg(feature = "pgvector")]
+    pub(super) fn embedding_bytes(&self) -> usize {
+        self.dimensions * if self.is_half() { 2 } else { 4 }
+    }
+
     /// The type of an embedding, with its dimensions.
     pub(super) fn embedding(&self) -> String {
         format!("{}({})", self.kind(), self.dimensions)

@@ -181,6 +181,9 @@ impl PgvectorBuilder {
             ("idle_in_transaction_session_timeout", millis(self.query_timeout.saturating_add(A_LITTLE))),
             // A plan takes longer to make than a look-up, and ours do not depend on what is asked: one for all.
             ("plan_cache_mode", "force_generic_plan".to_owned()),
+            // All of ours have an index. The planner does not count what stands beside a table, as long embeddings do, and
+            // would rather read all of them than walk through the index.
+            ("enable_seqscan", "off".to_owned()),
             // It takes longer to begin than a look-up to end.
             ("jit", "off".to_owned()),
         ];
