@@ -92,7 +92,7 @@ async fn keeps_it_with_a_pool_of_ones_own_too() {
 #[tokio::test]
 async fn keeps_embeddings_of_any_number_of_dimensions() {
     let Some(database) = Database::new("keeps_embeddings_of_any_number_of_dimensions") else { return };
-    for dimensions in [1, 3, 384, 1_536, 2_000, 2_001, 3_072, 4_000] {
+    for dimensions in [1, 3, 384, 1_536, 2_000, 2_001, 3_072, 4_000, 4_096, 16_000] {
         let table = format!("of_{dimensions}");
         let index = PgvectorIndex::builder(database.url()).dimensions(dimensions).table(&table);
         let index = index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap();
@@ -118,9 +118,24 @@ async fn keeps_embeddings_of_any_number_of_dimensions() {
         ));
         let expected = if dimensions > 2_000 { "halfvec" } else { "vector" };
         assert_eq!(kind, format!("{expected}({dimensions})"));
+        // What pgvector does not index is found all the same.
+        let indexes = database.ask(&format!("SELECT count(*) FROM pg_indexes WHERE indexname = '{table}_near_idx'"));
+        assert_eq!(indexes, if dimensions > 4_000 { "0" } else { "1" });
     }
-    let told = PgvectorIndex::builder(database.url()).dimensions(4_001).build().unwrap_err().to_string();
-    assert!(told.contains("`dimensions`: pgvector indexes at most 4000, and these are 4001"), "{told}");
+    let told = PgvectorIndex::builder(database.url()).dimensions(16_001).build().unwrap_err().to_string();
+    assert!(told.contains("`dimensions`: pgvector keeps at most 16000, and these are 16001"), "{told}");
+}
+
+/// Dimensions that pgvector has no index for: what an index promises is kept without one.
+#[tokio::test]
+async fn keeps_it_without_an_index_for_the_dimensions_too() {
+    let Some(database) = Database::new("keeps_it_without_an_index_for_the_dimensions_too") else { return };
+    index(&database.url(), 4_096).await;
+    conformance::check(4_096, async || {
+        let index = PgvectorIndex::builder(database.url()).dimensions(4_096);
+        index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap()
+    })
+    .await;
 }
 
 #[tokio::test]

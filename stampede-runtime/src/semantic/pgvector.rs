@@ -55,7 +55,8 @@ pub use survey::SchemaError;
 /// nearest; larger ones are looked up in an HNSW index (Malkov & Yashunin, 2016), which may miss a true nearest neighbour. It
 /// holds the entries of all partitions, and is walked until enough of this one are found that are fresh, or 2,000 of all have
 /// been looked at: then those of the partition that are fresh for longest, 20,000 at most, are compared one by one besides. Of
-/// embeddings above 1,800 bytes (450 dimensions), which PostgreSQL reads more slowly, it is 1,000 and 10,000.
+/// embeddings above 1,800 bytes (450 dimensions), which PostgreSQL reads more slowly, it is 1,000 and 10,000. Above 4,000
+/// dimensions there is no such index, and all of a partition are compared: [`PgvectorSchema`] says what that costs.
 ///
 /// Times are the database's: the clocks of the hosts do not matter.
 ///
@@ -109,7 +110,7 @@ impl PgvectorIndex {
     /// The database of a pool that is there already, and the table `semantic_cache`.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`]: the number of dimensions is not from 1 to 4,000.
+    /// [`ConfigError::Invalid`]: the number of dimensions is not from 1 to 16,000.
     pub fn from_pool(pool: PgPool, dimensions: usize) -> Result<PgvectorIndex, ConfigError> {
         PgvectorIndex::builder_with_pool(pool).dimensions(dimensions).build()
     }

@@ -64,7 +64,8 @@ impl PgvectorBuilder {
         }
     }
 
-    /// How many dimensions the embeddings have, from 1 to 4,000. It has to be said.
+    /// How many dimensions the embeddings have, from 1 to 16,000. It has to be said.
+    /// [`PgvectorSchema`] says what is different above 2,000 and above 4,000.
     pub fn dimensions(mut self, dimensions: usize) -> Self {
         self.schema = self.schema.dimensions_of(dimensions);
         self

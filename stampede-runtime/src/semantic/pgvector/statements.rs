@@ -56,7 +56,8 @@ impl Statements {
         let all =
             [exact, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping].map(|of| safe(of(&table)));
         let [exact, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping] = all;
-        let nearest = safe(nearest(schema, &table, ef_search));
+        let nearest =
+            safe(if schema.is_indexed() { nearest(schema, &table, ef_search) } else { nearest_of_all(&table) });
         Statements { exact, nearest, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping }
     }
 }
@@ -109,6 +110,18 @@ fn nearest(schema: &PgvectorSchema, table: &str, ef_search: Option<u16>) -> Stri
            (SELECT id, embedding <=> $5 AS distance FROM (SELECT id, embedding {newest} {compared_max}) AS fresh \
              WHERE (SELECT count(*) FROM walked) < $6 ORDER BY embedding <=> $5 LIMIT $6) \
            ORDER BY distance LIMIT $6\
+         ) \
+         {entries}"
+    )
+}
+
+/// Without an index there is one way.
+fn nearest_of_all(table: &str) -> String {
+    let entries = entries(table);
+    format!(
+        "WITH near AS (\
+           SELECT id, embedding <=> $5 AS distance FROM {table} WHERE {OF_PLACE} AND {FRESH} \
+           ORDER BY embedding <=> $5 LIMIT $6\
          ) \
          {entries}"
     )
