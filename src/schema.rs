@@ -13,10 +13,11 @@ use crate::terminal;
 /// as a migration. Nothing is connected to.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How many dimensions the embeddings have, 1 to 4000
+    /// How many dimensions the embeddings have, 1 to 16000
     ///
-    /// Above 2000 they are kept as numbers of 16 bits, for pgvector's index takes no more of 32.
-    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=4_000))]
+    /// Above 2000 they are kept as numbers of 16 bits, for pgvector's index takes no more of 32. Above 4000 it takes none, and
+    /// each look-up compares all entries of its partition, some 10 us for each of 4096 dimensions: fine for a few thousand.
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=16_000))]
     dimensions: u16,
 
     /// The table, with a schema before it if you like: `answers.semantic_cache`

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection as _, PgConnection, Row as _, query};
 use stampede_runtime::semantic::index::{Near, New, Partition, QuestionHash};
 use stampede_runtime::semantic::{Embedding, Index, PgvectorIndex, conformance};
 use stampede_runtime::store::BackendErrorKind;
@@ -92,7 +93,7 @@ async fn keeps_it_with_a_pool_of_ones_own_too() {
 #[tokio::test]
 async fn keeps_embeddings_of_any_number_of_dimensions() {
     let Some(database) = Database::new("keeps_embeddings_of_any_number_of_dimensions") else { return };
-    for dimensions in [1, 3, 384, 1_536, 2_000, 2_001, 3_072, 4_000] {
+    for dimensions in [1, 3, 384, 1_536, 2_000, 2_001, 3_072, 4_000, 4_096, 16_000] {
         let table = format!("of_{dimensions}");
         let index = PgvectorIndex::builder(database.url()).dimensions(dimensions).table(&table);
         let index = index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap();
@@ -118,9 +119,24 @@ async fn keeps_embeddings_of_any_number_of_dimensions() {
         ));
         let expected = if dimensions > 2_000 { "halfvec" } else { "vector" };
         assert_eq!(kind, format!("{expected}({dimensions})"));
+        // What pgvector does not index is found all the same.
+        let indexes = database.ask(&format!("SELECT count(*) FROM pg_indexes WHERE indexname = '{table}_near_idx'"));
+        assert_eq!(indexes, if dimensions > 4_000 { "0" } else { "1" });
     }
-    let told = PgvectorIndex::builder(database.url()).dimensions(4_001).build().unwrap_err().to_string();
-    assert!(told.contains("`dimensions`: pgvector indexes at most 4000, and these are 4001"), "{told}");
+    let told = PgvectorIndex::builder(database.url()).dimensions(16_001).build().unwrap_err().to_string();
+    assert!(told.contains("`dimensions`: pgvector keeps at most 16000, and these are 16001"), "{told}");
+}
+
+/// Dimensions that pgvector has no index for: what an index promises is kept without one.
+#[tokio::test]
+async fn keeps_it_without_an_index_for_the_dimensions_too() {
+    let Some(database) = Database::new("keeps_it_without_an_index_for_the_dimensions_too") else { return };
+    index(&database.url(), 4_096).await;
+    conformance::check(4_096, async || {
+        let index = PgvectorIndex::builder(database.url()).dimensions(4_096);
+        index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -327,6 +343,51 @@ async fn what_is_not_kept_any_more_is_swept() {
         }
     };
     soon(kept).await;
+}
+
+/// While somebody else sweeps, a process does not, and does not wait for its turn.
+#[tokio::test]
+async fn one_process_sweeps_at_a_time() {
+    let Some(database) = Database::new("one_process_sweeps_at_a_time") else { return };
+    let [one, other] = [index(&database.url(), 3).await, index(&database.url(), 3).await];
+    database.ask(
+        "INSERT INTO semantic_cache (namespace, partition, tenant, model, query_hash, query_normalized, embedding, \
+           response, began_at, created_at, expires_at, kept_until) \
+         SELECT 'f', 'p', '', 'm', n, '', '[1,0,0]', '1', now(), now(), now(), now() FROM generate_series(1, 10) AS n",
+    );
+    let left = || database.ask("SELECT count(*) FROM semantic_cache WHERE namespace = 'f' AND partition = 'p'");
+    let mut sweeper = PgConnection::connect(&database.url()).await.unwrap();
+    query("SELECT pg_advisory_lock($1)").bind(turn()).execute(&mut sweeper).await.unwrap();
+    let to = embedding(&[1.0, 0.0, 0.0]);
+    assert!(one.put(&partition("g"), new("a", &to)).await.unwrap());
+    // A connection tells what it was asked last, also when that is over.
+    let tried = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
+        AND query LIKE '%pg_try_advisory_xact_lock%'";
+    soon(async {
+        while database.ask(tried) != "1" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(left(), "10");
+    let unlocked = query("SELECT pg_advisory_unlock($1)").bind(turn()).fetch_one(&mut sweeper).await.unwrap();
+    assert!(unlocked.get::<bool, _>(0));
+    assert!(other.put(&partition("g"), new("b", &to)).await.unwrap());
+    soon(async {
+        while left() != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// The number of the lock that whoever sweeps the table holds.
+fn turn() -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in ["stampede", "sweep", "\"semantic_cache\""] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    i64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().unwrap())
 }
 
 #[tokio::test]

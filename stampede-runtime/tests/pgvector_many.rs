@@ -1,6 +1,7 @@
 //! PostgreSQL as an index of many entries, on a real server: the nearest is found, and nothing is read from end to end.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -62,42 +63,45 @@ fn new<'a>(name: &'a str, embedding: &'a Embedding) -> New<'a> {
 
 #[tokio::test]
 async fn no_call_reads_the_whole_table() {
-    let Some(database) = Database::new("no_call_reads_the_whole_table") else { return };
-    let one = index(&database.url(), 3).await;
-    let arguments = blake3::Hash::from_bytes([7; 32]).to_hex();
-    database.ask(&format!(
-        "INSERT INTO semantic_cache (namespace, partition, tenant, model, query_hash, query_normalized, embedding, \
-           response, began_at, created_at, expires_at, kept_until) \
-         SELECT CASE WHEN n < 1000 THEN 'f' ELSE 'g' END, '{arguments}', '', 'model', md5(n::text) || md5(n::text), '', \
-           ARRAY[random() - 0.5, random() - 0.5, random() - 0.5]::vector, '1', now(), now(), now() + interval '1 hour', \
-           now() + interval '1 hour' FROM generate_series(1, 20000) AS n"
-    ));
-    database.ask("VACUUM ANALYZE semantic_cache");
-    // What a connection has counted is told when it ends.
-    drop(one);
-    let counted = async || {
-        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
-            AND backend_type = 'client backend'";
-        while database.ask(others) != "0" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    // Long ones are kept beside the table, which looks small then.
+    for (dimensions, entries) in [(3, 20_000), (500, 2_000)] {
+        let Some(database) = Database::new("no_call_reads_the_whole_table") else { return };
+        let one = index(&database.url(), dimensions).await;
+        let arguments = blake3::Hash::from_bytes([7; 32]).to_hex();
+        database.ask(&format!(
+            "INSERT INTO semantic_cache (namespace, partition, tenant, model, query_hash, query_normalized, embedding, \
+               response, began_at, created_at, expires_at, kept_until) \
+             SELECT CASE WHEN n < 500 THEN 'f' ELSE 'g' END, '{arguments}', '', 'model', md5(n::text) || md5(n::text), '', \
+               (SELECT array_agg(random() - 0.5) FROM generate_series(1, {dimensions} + 0 * n))::vector, '1', now(), now(), \
+               now() + interval '1 hour', now() + interval '1 hour' FROM generate_series(1, {entries}) AS n"
+        ));
+        database.ask("VACUUM ANALYZE semantic_cache");
+        // What a connection has counted is told when it ends.
+        drop(one);
+        let counted = async || {
+            let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+            while database.ask(others) != "0" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let read = database.ask("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'semantic_cache'");
+            read.parse::<u64>().unwrap()
+        };
+        let before = soon(counted()).await;
+        let index = PgvectorIndex::builder(database.url()).dimensions(dimensions);
+        let index = index.connect_timeout(SLOW).query_timeout(SLOW).build().unwrap();
+        for number in 0..20 {
+            let (name, to) = (format!("q{number}"), embedding(&noise(number, dimensions)));
+            for of in ["f", "g"].map(partition) {
+                assert!(index.put(&of, new(&name, &to)).await.unwrap());
+                assert!(index.exact(&of, &hash(&name)).await.unwrap().is_some());
+                assert_eq!(index.nearest(&of, &to, 5).await.unwrap().len(), 5);
+                assert!(index.remove(&of, &hash(&name)).await.unwrap());
+            }
         }
-        let read = database.ask("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'semantic_cache'");
-        read.parse::<u64>().unwrap()
-    };
-    let before = soon(counted()).await;
-    let index = PgvectorIndex::builder(database.url()).dimensions(3).connect_timeout(SLOW).query_timeout(SLOW);
-    let index = index.build().unwrap();
-    for number in 0..20 {
-        let (name, to) = (format!("q{number}"), embedding(&noise(number, 3)));
-        for of in ["f", "g"].map(partition) {
-            assert!(index.put(&of, new(&name, &to)).await.unwrap());
-            assert!(index.exact(&of, &hash(&name)).await.unwrap().is_some());
-            assert_eq!(index.nearest(&of, &to, 5).await.unwrap().len(), 5);
-            assert!(index.remove(&of, &hash(&name)).await.unwrap());
-        }
+        drop(index);
+        assert_eq!(soon(counted()).await, before, "{dimensions} dimensions");
     }
-    drop(index);
-    assert_eq!(soon(counted()).await, before);
 }
 
 /// Where an entry is found, and where an exact comparison of all finds it.
@@ -176,4 +180,63 @@ async fn the_nearest_of_a_partition_is_found_among_many_others() {
         let expected = if ["three", "rare"].contains(&namespace) { asked } else { asked * 95 / 100 };
         assert!(right >= expected, "{namespace}: {right} of {asked}");
     }
+}
+
+/// Where 24,000 entries of another partition are nearer than all of one's own, a walk through the index comes to none of them.
+#[tokio::test]
+async fn the_nearest_is_found_behind_any_number_of_nearer_ones_of_others() {
+    const DIMENSIONS: usize = 16;
+    let Some(database) = Database::new("the_nearest_is_found_behind_any_number_of_nearer_ones_of_others") else {
+        return;
+    };
+    let index = index(&database.url(), DIMENSIONS).await;
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut beside = |width: f32| {
+        let mut values = vec![0.0; DIMENSIONS];
+        values[0] = 1.0;
+        // Aside in one direction more than in any other, so that nothing is nearer than it should be.
+        values[random.usize(1..DIMENSIONS)] = width;
+        values.iter_mut().skip(1).for_each(|value| *value += (random.f32() - 0.5) * 0.1);
+        embedding(&values)
+    };
+    let of_each = [("crowd", 24_000, 0.1), ("hundreds", 600, 0.7), ("thousands", 2_500, 0.7)];
+    let mut all: Vec<(&str, Embedding)> = of_each
+        .iter()
+        .flat_map(|&(name, count, width)| (0..count).map(move |_| (name, width)))
+        .map(|(name, width)| (name, beside(width)))
+        .collect();
+    fastrand::Rng::with_seed(6).shuffle(&mut all);
+    let arguments = blake3::Hash::from_bytes([7; 32]).to_hex();
+    let mut copy = String::from(
+        "DROP INDEX semantic_cache_near_idx; COPY semantic_cache (namespace, partition, tenant, model, query_hash, \
+           query_normalized, embedding, response, began_at, created_at, expires_at, kept_until) FROM stdin;\n",
+    );
+    for (number, (name, embedding)) in all.iter().enumerate() {
+        let (hash, embedding) = (blake3::hash(&number.to_le_bytes()).to_hex(), embedding.as_slice());
+        write!(copy, "{name}\t{arguments}\t\tmodel\t{hash}\t{number}\t{embedding:?}\t1").expect("text grows");
+        copy += "\t2025-01-01\t2025-01-01\t2100-01-01\t2100-01-01\n";
+    }
+    database.ask(&format!("{copy}\\.\n"));
+    index.ensure_schema().await.unwrap();
+    database.ask("VACUUM ANALYZE semantic_cache");
+    for name in ["hundreds", "thousands"] {
+        for _ in 0..20 {
+            let to = beside(0.0);
+            let mut expected: Vec<(f32, String)> = all
+                .iter()
+                .enumerate()
+                .filter(|(_, (other, _))| *other == name)
+                .map(|(number, (_, entry))| (entry.similarity(&to).unwrap(), number.to_string()))
+                .collect();
+            expected.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+            let found = index.nearest(&partition(name), &to, 8).await.unwrap();
+            assert_eq!(found.len(), 8, "{name}");
+            for (near, (similarity, _)) in found.iter().zip(&expected) {
+                assert!((near.similarity - similarity).abs() < 1e-5, "{name}: {found:?}, {:?}", &expected[..8]);
+            }
+        }
+    }
+    // Whoever they are of still finds them through the index.
+    let to = beside(0.0);
+    assert!(index.nearest(&partition("crowd"), &to, 8).await.unwrap()[0].similarity > 0.98);
 }

@@ -189,7 +189,7 @@ fn cut(fleet: &Fleet) {
     );
 }
 
-const BROKEN: [Broken; 4] = [
+const BROKEN: [Broken; 5] = [
     Broken {
         name: "no table",
         breaks: |fleet| drop(fleet.database().ask("DROP TABLE semantic_cache")),
@@ -210,6 +210,12 @@ const BROKEN: [Broken; 4] = [
             let index = PgvectorIndex::builder(fleet.database().url()).dimensions(4).build().expect("the url is right");
             runtime.block_on(index.ensure_schema()).expect("the table can be made");
         },
+        mends: make_anew,
+        kind: "refused",
+    },
+    Broken {
+        name: "a table of an older version",
+        breaks: |fleet| drop(fleet.database().ask("ALTER TABLE semantic_cache DROP COLUMN kept_until")),
         mends: make_anew,
         kind: "refused",
     },

@@ -51,9 +51,12 @@ pub use survey::SchemaError;
 ///
 /// All clones share their connections. They are opened when there is work, in the background of the process rather than in
 /// the runtime of whoever was first, and each look-up is one round trip on one of them. What is kept is looked for by its
-/// hash, and by its meaning: a partition of at most 500 fresh entries is compared entry by entry, which finds exactly the
-/// nearest; larger ones are looked up in an HNSW index (Malkov & Yashunin, 2016), which may miss a true nearest neighbour,
-/// and goes on until it has found enough entries of the partition that are fresh.
+/// hash, and by its meaning: a partition of at most 2,000 fresh entries is compared entry by entry, which finds exactly the
+/// nearest; larger ones are looked up in an HNSW index (Malkov & Yashunin, 2016), which may miss a true nearest neighbour. It
+/// holds the entries of all partitions, and is walked until enough of this one are found that are fresh, or 2,000 of all have
+/// been looked at: then those of the partition that are fresh for longest, 20,000 at most, are compared one by one besides. Of
+/// embeddings above 1,800 bytes (450 dimensions), which PostgreSQL reads more slowly, it is 1,000 and 10,000. Above 4,000
+/// dimensions there is no such index, and all of a partition are compared: [`PgvectorSchema`] says what that costs.
 ///
 /// Times are the database's: the clocks of the hosts do not matter.
 ///
@@ -98,7 +101,8 @@ impl PgvectorIndex {
     ///
     /// While its server cannot be reached, a pool tries again for as long as it is given: the connect timeout. What hangs at
     /// the server does so until the pool's own `statement_timeout`. Look-ups are quicker with
-    /// `plan_cache_mode = force_generic_plan`: else the server plans each anew.
+    /// `plan_cache_mode = force_generic_plan`, else the server plans each anew, and with `enable_seqscan = off` besides: it
+    /// takes a table for small whose embeddings stand beside it, and reads all of them.
     pub fn builder_with_pool(pool: PgPool) -> PgvectorBuilder {
         PgvectorBuilder::with_pool(pool)
     }
@@ -106,13 +110,13 @@ impl PgvectorIndex {
     /// The database of a pool that is there already, and the table `semantic_cache`.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`]: the number of dimensions is not from 1 to 4,000.
+    /// [`ConfigError::Invalid`]: the number of dimensions is not from 1 to 16,000.
     pub fn from_pool(pool: PgPool, dimensions: usize) -> Result<PgvectorIndex, ConfigError> {
         PgvectorIndex::builder_with_pool(pool).dimensions(dimensions).build()
     }
 
     fn of(link: Link, schema: PgvectorSchema, table: Table, ef_search: Option<u16>) -> PgvectorIndex {
-        let statements = Statements::new(&table, ef_search);
+        let statements = Statements::new(&schema, &table, ef_search);
         let core = Core {
             link: Arc::new(link),
             schema,

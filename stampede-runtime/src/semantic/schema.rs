@@ -9,7 +9,9 @@ pub(super) const TABLE: &str = "semantic_cache";
 /// The most dimensions that pgvector indexes as numbers of 32 bits.
 const VECTOR_DIMENSIONS_MAX: usize = 2_000;
 /// The most that it indexes at all, as numbers of 16 bits.
-const HALFVEC_DIMENSIONS_MAX: usize = 4_000;
+const INDEXED_DIMENSIONS_MAX: usize = 4_000;
+/// The most that it keeps.
+const DIMENSIONS_MAX: usize = 16_000;
 /// PostgreSQL cuts longer names off, and two could become one.
 const NAME_BYTES_MAX: usize = 63;
 /// Of the names that are made of a table's.
@@ -25,8 +27,12 @@ const SUFFIX_BYTES_MAX: usize = "_created_idx".len();
 /// # Ok::<(), stampede_runtime::ConfigError>(())
 /// ```
 ///
-/// Up to 2,000 dimensions are kept as `vector`, numbers of 32 bits; up to 4,000 as `halfvec`, numbers of 16 bits, which are
-/// as good for finding what is near.
+/// Up to 2,000 dimensions are kept as `vector`, numbers of 32 bits; more as `halfvec`, numbers of 16 bits, which are as good
+/// for finding what is near.
+///
+/// Above 4,000 pgvector has no index for them, and a look-up compares all fresh entries of its partition: it finds exactly
+/// the nearest, at some 10 us for each entry of 4,096 dimensions and 40 us of 16,000. With the 500 entries that a partition has
+/// unless told otherwise that is of no account; a larger `capacity` wants a look at the query timeout.
 #[derive(Clone, Debug)]
 #[must_use = "a schema does nothing by itself: `sql` gives its text"]
 pub struct PgvectorSchema {
@@ -40,7 +46,7 @@ pub struct PgvectorSchema {
 pub(super) type Problem = (&'static str, String);
 
 impl PgvectorSchema {
-    /// The table `semantic_cache` for embeddings of so many dimensions, from 1 to 4,000.
+    /// The table `semantic_cache` for embeddings of so many dimensions, from 1 to 16,000.
     pub fn new(dimensions: usize) -> PgvectorSchema {
         PgvectorSchema { table: TABLE.to_owned(), dimensions, m: 16, ef_construction: 64 }
     }
@@ -89,12 +95,12 @@ impl PgvectorSchema {
         let table = Table::read(&self.table).map_err(|problem| problems.push(("table", problem))).ok();
         match self.dimensions {
             0 => problems.push(("dimensions", "an embedding has at least one".to_owned())),
-            1..=HALFVEC_DIMENSIONS_MAX => {}
+            1..=DIMENSIONS_MAX => {}
             more => problems.push((
                 "dimensions",
                 format!(
-                    "pgvector indexes at most {HALFVEC_DIMENSIONS_MAX}, and these are {more}; many models make shorter \
-                     embeddings if one asks for them"
+                    "pgvector keeps at most {DIMENSIONS_MAX}, and these are {more}; many models make shorter embeddings \
+                     if one asks for them"
                 ),
             )),
         }
@@ -119,6 +125,23 @@ impl PgvectorSchema {
         self.dimensions > VECTOR_DIMENSIONS_MAX
     }
 
+    /// Whether an index finds the nearest. Else all of a partition are compared.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.dimensions <= INDEXED_DIMENSIONS_MAX
+    }
+
+    /// How long an embedding is in the table.
+    #[cfg(feature = "pgvector")]
+    pub(super) fn embedding_bytes(&self) -> usize {
+        self.dimensions * if self.is_half() { 2 } else { 4 }
+    }
+
+    /// What the names of its indexes end with. The first is of its unique constraint.
+    #[cfg(feature = "pgvector")]
+    pub(super) fn indexes(&self) -> impl Iterator<Item = &'static str> {
+        INDEXES.into_iter().filter(|suffix| *suffix != NEAR || self.is_indexed())
+    }
+
     /// The type of an embedding, with its dimensions.
     pub(super) fn embedding(&self) -> String {
         format!("{}({})", self.kind(), self.dimensions)
@@ -130,11 +153,22 @@ impl PgvectorSchema {
 
     /// The SQL for a table whose name has been read.
     pub(super) fn text(&self, table: &Table) -> String {
+        let without_index = if self.is_indexed() {
+            String::new()
+        } else {
+            format!(
+                "\
+-- pgvector indexes embeddings of at most {INDEXED_DIMENSIONS_MAX} dimensions, and these have {}: each look-up compares all entries of its
+-- partition, some 10 us for each of 4096 dimensions. `capacity` says how many there may be.
+",
+                self.dimensions
+            )
+        };
         format!(
             "\
 -- Questions and their answers, found by their meaning: the table of stampede's semantic cache.
 -- What is taken out stays for ten minutes as a row without an answer: what began before is not put after.
-BEGIN;
+{without_index}BEGIN;
 {}COMMIT;
 ",
             self.statements(table)
@@ -151,15 +185,23 @@ BEGIN;
             let kind = if name == EMBEDDING { embedding.as_str() } else { kind };
             columns += &["    ", name, " ", kind, constraints, ",\n"].concat();
         }
+        let near = if self.is_indexed() {
+            format!(
+                "\
+CREATE INDEX IF NOT EXISTS {near} ON {table} USING hnsw (embedding {kind}_cosine_ops)
+    WITH (m = {m}, ef_construction = {ef_construction});
+"
+            )
+        } else {
+            String::new()
+        };
         format!(
             "\
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE TABLE IF NOT EXISTS {table} (
 {columns}    CONSTRAINT {key} UNIQUE ({PLACE}, query_hash)
 ) WITH (fillfactor = 90);
-CREATE INDEX IF NOT EXISTS {near} ON {table} USING hnsw (embedding {kind}_cosine_ops)
-    WITH (m = {m}, ef_construction = {ef_construction});
-CREATE INDEX IF NOT EXISTS {fresh} ON {table} ({PLACE}, expires_at) WHERE response IS NOT NULL;
+{near}CREATE INDEX IF NOT EXISTS {fresh} ON {table} ({PLACE}, expires_at) WHERE response IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {created} ON {table} ({PLACE}, created_at) WHERE response IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {noted} ON {table} ({PLACE}) WHERE response IS NULL AND embedding IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {kept} ON {table} (kept_until);
@@ -168,8 +210,8 @@ CREATE INDEX IF NOT EXISTS {kept} ON {table} (kept_until);
     }
 }
 
-/// What the names of its indexes end with. The first is of its unique constraint.
-pub(super) const INDEXES: [&str; 6] = ["key", "near_idx", "fresh_idx", "created_idx", "noted_idx", "kept_idx"];
+const INDEXES: [&str; 6] = ["key", NEAR, "fresh_idx", "created_idx", "noted_idx", "kept_idx"];
+const NEAR: &str = "near_idx";
 
 /// The columns of a partition.
 pub(super) const PLACE: &str = "namespace, partition, tenant, model";
@@ -250,11 +292,11 @@ mod tests {
 
     #[test]
     fn numbers_are_taken_within_their_ranges() {
-        for dimensions in [1, 2_000, 2_001, 4_000] {
+        for dimensions in [1, 2_000, 2_001, 4_000, 4_001, 16_000] {
             assert_eq!(problems(&PgvectorSchema::new(dimensions)), [""; 0]);
         }
         assert_eq!(problems(&PgvectorSchema::new(0)), ["dimensions"]);
-        assert_eq!(problems(&PgvectorSchema::new(4_001)), ["dimensions"]);
+        assert_eq!(problems(&PgvectorSchema::new(16_001)), ["dimensions"]);
         for (m, ef_construction) in [(2, 4), (100, 200), (16, 1_000)] {
             assert_eq!(problems(&PgvectorSchema::new(3).m(m).ef_construction(ef_construction)), [""; 0]);
         }
@@ -286,5 +328,13 @@ mod tests {
         assert!(
             sql(2_001).contains("embedding halfvec(2001),") && sql(2_001).contains("(embedding halfvec_cosine_ops)")
         );
+    }
+
+    #[test]
+    fn more_than_an_index_takes_are_kept_without_one() {
+        let sql = |dimensions| PgvectorSchema::new(dimensions).sql().unwrap();
+        assert!(sql(4_000).contains("hnsw") && !sql(4_000).contains("each look-up compares"));
+        assert!(!sql(4_001).contains("hnsw") && sql(4_001).contains("each look-up compares all entries"));
+        assert!(sql(4_001).contains("embedding halfvec(4001),") && sql(4_001).contains("\"semantic_cache_fresh_idx\""));
     }
 }

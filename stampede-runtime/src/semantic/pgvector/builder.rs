@@ -64,7 +64,8 @@ impl PgvectorBuilder {
         }
     }
 
-    /// How many dimensions the embeddings have, from 1 to 4,000. It has to be said.
+    /// How many dimensions the embeddings have, from 1 to 16,000. It has to be said.
+    /// [`PgvectorSchema`] says what is different above 2,000 and above 4,000.
     pub fn dimensions(mut self, dimensions: usize) -> Self {
         self.schema = self.schema.dimensions_of(dimensions);
         self
@@ -181,6 +182,9 @@ impl PgvectorBuilder {
             ("idle_in_transaction_session_timeout", millis(self.query_timeout.saturating_add(A_LITTLE))),
             // A plan takes longer to make than a look-up, and ours do not depend on what is asked: one for all.
             ("plan_cache_mode", "force_generic_plan".to_owned()),
+            // All of ours have an index. The planner does not count what stands beside a table, as long embeddings do, and
+            // would rather read all of them than walk through the index.
+            ("enable_seqscan", "off".to_owned()),
             // It takes longer to begin than a look-up to end.
             ("jit", "off".to_owned()),
         ];

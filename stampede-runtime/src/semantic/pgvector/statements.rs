@@ -2,11 +2,23 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use crate::semantic::schema::{PLACE, Table};
+use crate::semantic::schema::{PLACE, PgvectorSchema, Table};
 
 /// So many fresh entries of a partition are compared one by one: that finds exactly the nearest, and an index that holds
-/// the entries of all partitions would have to be walked for long before it came to one of so few.
-pub(super) const FEW: usize = 500;
+/// the entries of all partitions would have to be walked for long before it came to eight of so few. Measured with 384
+/// dimensions, eight of 2,000 among 100,000: 3 to 5 ms one by one, 8 to 11 ms through the index; of 5,000 it is 15 and 3.
+const FEW: usize = 2_000;
+/// As many of longer embeddings, which PostgreSQL keeps beside the row: each is 10 us and not 2.
+const FEW_LONG: usize = 1_000;
+/// With the rest of an entry, what is longer does not fit into a row.
+const SHORT_BYTES_MAX: usize = 1_800;
+/// How many entries of all partitions a walk through the index looks at, 10 us each. pgvector's own 20,000 take near to what
+/// a query may, and help nobody: eight of a partition that is not small are found among fewer, or others lie in between,
+/// of which there may be any number. Then comparing one by one is quicker.
+const WALKED_MAX: usize = 2_000;
+/// How many times as many as a few are compared one by one where the walk has found too little. It takes 60 to 120 ms,
+/// which with the walk is within the time of a query.
+const FALLBACK_TIMES: usize = 10;
 /// How many entries that have no place any more one `put` takes out. What is left over the next ones do.
 const TRIMMED_AT_ONCE: usize = 100;
 /// How many rows one statement of `clear` and of a sweep takes out: it is over soon, and others get in between.
@@ -39,12 +51,13 @@ pub(super) struct Statements {
 
 impl Statements {
     /// `ef_search`: how many candidates a look into the index keeps, where it is not for the database to say.
-    pub(super) fn new(table: &Table, ef_search: Option<u16>) -> Statements {
+    pub(super) fn new(schema: &PgvectorSchema, table: &Table, ef_search: Option<u16>) -> Statements {
         let table = table.to_string();
         let all =
             [exact, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping].map(|of| safe(of(&table)));
         let [exact, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping] = all;
-        let nearest = safe(nearest(&table, ef_search));
+        let nearest =
+            safe(if schema.is_indexed() { nearest(schema, &table, ef_search) } else { nearest_of_all(&table) });
         Statements { exact, nearest, put, count_hits, remove, remove_near, note_clear, clear, sweep, ping }
     }
 }
@@ -61,36 +74,65 @@ fn exact(table: &str) -> String {
     )
 }
 
+const FRESH: &str = "response IS NOT NULL AND expires_at > now()";
+
 /// Few are compared one by one, and the index is asked about many: two ways, of which the first part opens one. Left to
 /// itself the planner goes by statistics, which know nothing of how the embeddings of a partition lie, and takes the
-/// index also where it has to be walked from end to end.
+/// index also where it has to be walked from end to end. `CASE` is there to keep it from any other index.
 ///
-/// `(…) + 0` and `CASE` are there to keep the planner from the index, and from any other.
+/// The walk ends after [`WALKED_MAX`] entries. If it has found less than it was asked for, others' entries are nearer than
+/// those of the partition, or its own are that rare, and the way of the few is taken besides, with the newest of them.
 ///
 /// The settings hold for this statement alone. They are made before the index is opened, since the way there is opened by
 /// the same part. `relaxed_order`: without it, entries of other partitions and those that are not fresh any more count
 /// among the candidates, and what is left may be nothing.
-fn nearest(table: &str, ef_search: Option<u16>) -> String {
+fn nearest(schema: &PgvectorSchema, table: &str, ef_search: Option<u16>) -> String {
+    let few = if schema.embedding_bytes() > SHORT_BYTES_MAX { FEW_LONG } else { FEW };
+    let more_than_few = few + 1;
+    let compared_max = few * FALLBACK_TIMES;
     let ef_search = ef_search.map_or_else(String::new, |candidates| {
         format!(", set_config('hnsw.ef_search', '{candidates}', true) AS candidates")
     });
-    let at_most = FEW + 1;
-    let fresh = format!(
-        "FROM {table} WHERE {OF_PLACE} AND response IS NOT NULL AND expires_at > now() \
-         ORDER BY expires_at DESC LIMIT {at_most}"
-    );
+    let newest = format!("FROM {table} WHERE {OF_PLACE} AND {FRESH} ORDER BY expires_at DESC LIMIT");
+    let entries = entries(table);
     format!(
         "WITH way AS MATERIALIZED (\
-           SELECT count(*) <= {FEW} AS is_short, set_config('hnsw.iterative_scan', 'relaxed_order', true) AS scan{ef_search} \
-           FROM (SELECT 1 {fresh}) AS fresh) \
-         (SELECT {ENTRY}, 1 - (embedding <=> $5) \
-           FROM (SELECT * FROM (SELECT * {fresh}) AS fresh WHERE (SELECT is_short FROM way)) AS few \
-           ORDER BY (embedding <=> $5) + 0 LIMIT $6) \
-         UNION ALL \
-         (SELECT {ENTRY}, 1 - (embedding <=> $5) FROM {table} \
-           WHERE NOT (SELECT is_short FROM way) \
-             AND CASE WHEN {OF_PLACE} THEN response IS NOT NULL AND expires_at > now() ELSE false END \
-           ORDER BY embedding <=> $5 LIMIT $6)"
+           SELECT count(*) <= {few} AS is_short, set_config('hnsw.iterative_scan', 'relaxed_order', true) AS scan, \
+             set_config('hnsw.max_scan_tuples', '{WALKED_MAX}', true) AS walked{ef_search} \
+           FROM (SELECT {newest} {more_than_few}) AS fresh\
+         ), walked AS MATERIALIZED (\
+           SELECT id, embedding <=> $5 AS distance FROM {table} \
+           WHERE NOT (SELECT is_short FROM way) AND CASE WHEN {OF_PLACE} THEN {FRESH} ELSE false END \
+           ORDER BY embedding <=> $5 LIMIT $6\
+         ), near AS (\
+           SELECT id, distance FROM walked \
+           UNION \
+           (SELECT id, embedding <=> $5 AS distance FROM (SELECT id, embedding {newest} {compared_max}) AS fresh \
+             WHERE (SELECT count(*) FROM walked) < $6 ORDER BY embedding <=> $5 LIMIT $6) \
+           ORDER BY distance LIMIT $6\
+         ) \
+         {entries}"
+    )
+}
+
+/// Without an index there is one way.
+fn nearest_of_all(table: &str) -> String {
+    let entries = entries(table);
+    format!(
+        "WITH near AS (\
+           SELECT id, embedding <=> $5 AS distance FROM {table} WHERE {OF_PLACE} AND {FRESH} \
+           ORDER BY embedding <=> $5 LIMIT $6\
+         ) \
+         {entries}"
+    )
+}
+
+/// What is near, as entries. They are read once it is known which: the rest of a row is sorted along otherwise. `OFFSET 0`
+/// has each looked up by itself, whatever the planner believes of their number.
+fn entries(table: &str) -> String {
+    format!(
+        "SELECT {ENTRY}, 1 - distance \
+         FROM near, LATERAL (SELECT * FROM {table} AS kept WHERE kept.id = near.id OFFSET 0) AS entry"
     )
 }
 

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Error, Row, query, raw_sql};
 
 use super::link::{Link, Repeat, Work};
 use super::statements::lock;
-use crate::semantic::schema::{COLUMNS, INDEXES, PLACE, PgvectorSchema, Table};
+use crate::semantic::schema::{COLUMNS, PLACE, PgvectorSchema, Table};
 use crate::store::BackendError;
 
 /// An index over a full table takes minutes.
@@ -103,7 +103,7 @@ async fn make(
         return Ok(Err(problem));
     }
     // Whoever may not make a table may still work with one that is there.
-    if !is_complete(connection, table).await? {
+    if !is_complete(connection, schema, table).await? {
         raw_sql(AssertSqlSafe(schema.statements(table))).execute(&mut *connection).await?;
     }
     raw_sql("COMMIT").execute(connection).await?;
@@ -150,12 +150,12 @@ async fn other_table(
 }
 
 /// Whether all indexes of a table are there.
-async fn is_complete(connection: &mut PgConnection, table: &Table) -> Result<bool, Error> {
+async fn is_complete(connection: &mut PgConnection, schema: &PgvectorSchema, table: &Table) -> Result<bool, Error> {
     let there = query(
         "SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
          WHERE indrelid = to_regclass($1) AND indisvalid AND relname = ANY ($2)",
     );
-    let names = INDEXES.map(|suffix| table.name_with(suffix));
+    let names: Vec<_> = schema.indexes().map(|suffix| table.name_with(suffix)).collect();
     let there: i64 = there.bind(table.to_string()).bind(names.as_slice()).fetch_one(connection).await?.try_get(0)?;
     Ok(usize::try_from(there) == Ok(names.len()))
 }
