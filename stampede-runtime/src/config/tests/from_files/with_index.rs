@@ -66,7 +66,7 @@ mod pgvector {
             kind = "pgvector"
             url = "mysql://ann:hunter2@host"
             password = 5
-            dimensions = 5_000
+            dimensions = 50_000
             ef_search = 100_000
             connect_timeout = 0
             connections_max = 0
@@ -87,7 +87,7 @@ the configuration has 12 problems:
 - stampede.toml: `backends.two.connect_timeout`: it must be longer than zero
 - stampede.toml: `backends.two.connections_max`: it is at least 1
 - stampede.toml: `backends.two.ef_search`: it is a number from 1 to 1000
-- stampede.toml: `backends.two.dimensions`: pgvector indexes at most 4000, and these are 5000; many models make shorter embeddings if one asks for them
+- stampede.toml: `backends.two.dimensions`: pgvector keeps at most 16000, and these are 50000; many models make shorter embeddings if one asks for them
 - stampede.toml: `backends.two.url`: it begins with `postgres://` or `postgresql://`
 "#,
         );
