@@ -241,9 +241,7 @@ impl Shared {
         Some(Box::pin(async move {
             let (Some(embeds), Some(question)) = (&shared.embeds, id.question()) else { return Ok(()) };
             let of = shared.partition(embeds, question);
-            if let Some(own) = &shared.own {
-                own.note(question.digest, &of, question.hash);
-            }
+            let _putting = shared.own.as_ref().map(|own| own.put(question.digest, &of, question.hash));
             let put = async {
                 let embedding = match question.not_embedded.get() {
                     Some(()) => question.embedding.get()?,
