@@ -202,6 +202,22 @@ fn what_a_process_keeps_to_itself_goes_too() {
 }
 
 #[test]
+fn what_a_process_keeps_to_itself_goes_when_messages_may_have_been_lost() {
+    let Some(fleet) = start("lost to itself", Servers::Redis, 1, &long()) else { return };
+    let made = fleet.ask(0, ONE);
+    let mut spellings = 0;
+    // In other words each time, which its memory knows nothing of.
+    let mut again = || {
+        spellings += 1;
+        fleet.ask(0, &format!("@10 spelling {spellings}"))
+    };
+    assert_eq!(again(), made);
+    fleet.server().ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    fleet.again_until("it begins anew", || again().number() > made.number());
+    fleet.dismiss();
+}
+
+#[test]
 fn a_question_is_taken_out_however_it_is_written() {
     for servers in Servers::ALL {
         let Some(fleet) = start("spelling", servers, 2, &long()) else { return };
